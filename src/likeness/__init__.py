@@ -1,0 +1,3 @@
+"""Photographs of a person in, a 3D head that people recognise out."""
+
+__version__ = "0.1.0"
