@@ -1,0 +1,38 @@
+"""Writing files so that a failure leaves either the old file or none, never half of one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from likeness.errors import FileError, StrPath
+
+
+def write_atomically(path: StrPath, data: bytes) -> None:
+    """Write ``data`` to ``path`` through a temporary file in the same folder, then rename.
+
+    Raises:
+        FileError: the folder is missing or read-only, or the disk is full; nothing is left behind.
+    """
+    target = Path(path)
+    temporary: str | None = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent or ".")
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+        temporary = None
+    except OSError as error:
+        raise FileError(target, f"cannot be written ({error.strerror or error})") from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _umask() -> int:
+    """The process's umask: mkstemp ignores it and makes files that only their owner can read."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
