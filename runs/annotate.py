@@ -19,7 +19,7 @@ def landmark_map(template: Template, ict: Ict, vertices: np.ndarray) -> Landmark
     Args:
         vertices: (V, 3) registered template in ICT's axes, mm.
     """
-    skin = _skin_triangles(template)
+    skin = skin_triangles(template)
     points = ict.mean[ict.landmarks]
     inner = closest_points(points[17:], vertices, skin)
     lines = [_line(k, points, vertices, skin) for k in range(17)]
@@ -33,7 +33,8 @@ def landmark_map(template: Template, ict: Ict, vertices: np.ndarray) -> Landmark
     )
 
 
-def _skin_triangles(template: Template) -> np.ndarray:
+def skin_triangles(template: Template) -> np.ndarray:
+    """Triangles (F, 3) where landmarks may lie: the outside without the ears."""
     usable = template.part("head") & ~template.ears & ~template.part("eye", "mouth", "tongue")
     return template.triangles[usable[template.triangles].all(1)]
 

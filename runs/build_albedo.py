@@ -15,7 +15,7 @@ from correspondence import Template
 
 SKIN = np.log([0.46, 0.27, 0.19])  # a middle complexion, about sRGB (181, 142, 121)
 MELANIN = np.array([-0.48, -0.56, -0.62])
-BLOOD = np.array([-0.03, -0.14, -0.11])
+BLOOD = np.array([-0.02, -0.10, -0.075])
 HAIR = np.array([-1.5, -1.6, -1.65])
 
 
@@ -78,7 +78,7 @@ def _mean(masks: dict[str, np.ndarray]) -> np.ndarray:
     """Log reflectance (V, 3) of the average person: skin with lips, brows, lashes, hair and eyes laid over it."""
     mean = np.broadcast_to(SKIN, (len(masks["skin"]), 3)).copy()
     mean += np.outer(masks["lips"], [-0.12, -0.5, -0.38])
-    mean += np.outer(masks["brow"], [-0.75, -0.8, -0.8])
+    mean += np.outer(masks["brow"], [-1.15, -1.2, -1.2])
     mean += np.outer(masks["lids"], [-0.45, -0.45, -0.42])
     mean += np.outer(masks["scalp"], HAIR) + np.outer(masks["beard"], [-0.08, -0.08, -0.06])
     for key, colour in (

@@ -1,6 +1,6 @@
 """``template.npz`` and the ICT model -> the face model: registration, population, PCA, landmarks, albedo.
 
-    python runs/build_model.py work/template.npz DATA/ict-face-model.npz work/face_model.npz
+    python runs/build_model.py work/template.npz DATA/ict-face-model.npz DATA/photos/video-train.tar work/face_model.npz
 
 Prints the figures of the correspondence and of the population, and writes them next to the model as JSON.
 """
@@ -10,11 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import annotate
 import numpy as np
 from build_albedo import build_albedo
+from calibrate_landmarks import calibrate
 from correspondence import Carrier, Template, register_template
 from ict import Ict
 from population import anny_offsets, principal_components
@@ -31,24 +34,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build the face model from the template and the ICT model.")
     parser.add_argument("template", type=Path)
     parser.add_argument("ict", type=Path)
+    parser.add_argument("frames", type=Path, help="tar of frames with 68 landmarks, for calibrate_landmarks")
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     start = time.time()
     template, ict = Template.load(arguments.template), Ict.load(arguments.ict)
-    model, figures = build(template, ict, arguments.template, arguments.seed)
+    model, figures = build(template, ict, arguments.template, arguments.frames, arguments.seed)
     model.save(arguments.out)
     figures["seconds"] = round(time.time() - start)
     arguments.out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
 
 
-def build(template: Template, ict: Ict, path: Path, seed: int) -> tuple[FaceModel, dict[str, float]]:
+def build(template: Template, ict: Ict, path: Path, frames: Path, seed: int) -> tuple[FaceModel, dict[str, Any]]:
     """The model and its figures (millimetres, counts, shares)."""
     vertices = register_template(template, ict)
     regions = annotate.regions(template, ict, vertices)
     landmarks = annotate.landmark_map(template, ict, vertices)
-    figures = correspondence_figures(template, ict, vertices, regions)
+    figures: dict[str, Any] = correspondence_figures(template, ict, vertices, regions)
     carrier = Carrier.of(template, ict, vertices)
     modes = np.stack([carrier.carry(mode) for mode in ict.identity]).astype(np.float32)
     expression = np.stack([
@@ -59,30 +63,47 @@ def build(template: Template, ict: Ict, path: Path, seed: int) -> tuple[FaceMode
     figures |= extra
     origin = np.mean([mean[template.part(f"eye_front.{s}", f"eye_back.{s}")].mean(0) for s in "LR"], axis=0)
     mean = (mean - origin).astype(np.float32)
-    points = np.concatenate([landmarks.gather(mean)[51:].reshape(17, -1, 3)[:, -3], landmarks.gather(mean)[:51]])
-    albedo = build_albedo(template, mean.astype(np.float64), regions, points)
     template_arrays = np.load(path)
     uv_quads = template_arrays["uv_quads"]
     topology = Topology(
         triangles=template.triangles.astype(np.int32),
         quads=np.arange(0, len(template.triangles), 2, dtype=np.int32),
         uv=template_arrays["uv"],
-        uv_triangles=np.stack([uv_quads[:, [0, 1, 2]], uv_quads[:, [0, 2, 3]]], axis=1).reshape(-1, 3).astype(np.int32),
+        uv_triangles=np.stack([uv_quads[:, [0, 1, 2]], uv_quads[:, [0, 2, 3]]], axis=1)
+        .reshape(-1, 3)
+        .astype(np.int32),
         mirror=template.mirror.astype(np.int32),
         regions=regions,
         landmarks=landmarks,
     )
+    empty = np.zeros((0, len(mean), 3), np.float32)
     model = FaceModel(
         mean=mean,
         identity_basis=basis.astype(np.float32),
         expression_basis=expression,
-        albedo_mean=albedo.mean.astype(np.float32),
-        albedo_basis=albedo.basis.astype(np.float32),
-        albedo_names=albedo.names,
+        albedo_mean=np.zeros_like(mean),
+        albedo_basis=empty,
+        albedo_names=(),
         topology=topology,
         name=f"likeness-pca{MODES}-1",
     )
-    return model, figures
+    moved, residuals = calibrate(model, annotate.skin_triangles(template), frames)
+    figures["landmark_fit_percent"] = [round(value, 3) for value in residuals]
+    return with_albedo(replace(model, topology=replace(topology, landmarks=moved)), template), figures
+
+
+def with_albedo(model: FaceModel, template: Template) -> FaceModel:
+    """The model with the maps of ``build_albedo``."""
+    landmarks = model.topology.landmarks
+    at = landmarks.gather(model.mean)
+    points = np.concatenate([at[51:].reshape(17, -1, 3)[:, -3], at[:51]]).astype(np.float64)
+    albedo = build_albedo(template, model.mean.astype(np.float64), model.topology.regions, points)
+    return replace(
+        model,
+        albedo_mean=albedo.mean.astype(np.float32),
+        albedo_basis=albedo.basis.astype(np.float32),
+        albedo_names=albedo.names,
+    )
 
 
 def population(

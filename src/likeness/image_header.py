@@ -74,10 +74,7 @@ class ImageHeader:
         longer, shorter = max(width, height), min(width, height)
         exif_sides = sorted(self.tags.get(tag, (0,))[0] for tag in (PIXEL_WIDTH, PIXEL_HEIGHT))
         known_sides = exif_sides[0] > 0
-        if (
-            known_sides
-            and abs(exif_sides[1] * shorter - exif_sides[0] * longer) > 0.02 * exif_sides[1] * shorter
-        ):
+        if known_sides and abs(exif_sides[1] * shorter - exif_sides[0] * longer) > 0.02 * exif_sides[1] * shorter:
             return None
         focal = self.tags.get(FOCAL_LENGTH_35MM, (0,))[0] * math.hypot(width, height) / DIAGONAL_35MM
         if not focal > 0:
@@ -214,9 +211,7 @@ def _read_tiff(data: bytes) -> ImageHeader:
     tags = tiff.folder(tiff.first)
     size = int(tags[TIFF_WIDTH][0]), int(tags[TIFF_HEIGHT][0])
     for offsets, counts in TIFF_PIECES:
-        ends = (
-            offset + count for offset, count in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False)
-        )
+        ends = (offset + count for offset, count in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False))
         if max(ends, default=0) > len(data):
             raise _cut_short("TIFF")
     decodable = data

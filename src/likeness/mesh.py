@@ -39,7 +39,7 @@ class Mesh:
         colors: (V, 3) float, sRGB in [0, 1].
         texture: (H, W, 3) uint8, RGB; needs ``uv``.
         quads: (Q,) increasing indices t such that triangles t and t+1 are the halves (a, b, c) and
-            (a, c, d) of one quadrilateral; file formats that can hold quadrilaterals get them back.
+            (a, c, d) of one quadrilateral, in ``uv_triangles`` too; formats that can hold quadrilaterals get them.
         groups: named sets of triangles, name -> triangle indices; a triangle may be in several or none.
 
     Arrays are kept without copying where their type allows; treat them as read-only.
@@ -72,7 +72,7 @@ class Mesh:
         if self.texture is not None:
             put("texture", check_texture(self.texture, self.uv))
         if self.quads is not None:
-            put("quads", check_quads(self.quads, self.triangles))
+            put("quads", check_quads(self.quads, self.triangles, self.uv_triangles))
         if self.groups is not None:
             faces = len(self.triangles)
             put(

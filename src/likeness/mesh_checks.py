@@ -65,15 +65,18 @@ def check_texture(values: np.ndarray, uv: np.ndarray | None) -> np.ndarray:
     return texture
 
 
-def check_quads(values: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+def check_quads(values: np.ndarray, triangles: np.ndarray, uv_triangles: np.ndarray | None) -> np.ndarray:
     quads = check_indices(values, (None,), max(len(triangles) - 1, 0), "quads")
     if (np.diff(quads) < 2).any():
         raise ValueError("expected quads increasing by 2 or more (a triangle is half of one quad at most)")
-    first, second = triangles[quads], triangles[quads + 1]
-    bad = np.flatnonzero((first[:, 0] != second[:, 0]) | (first[:, 2] != second[:, 1]))
-    if len(bad):
-        raise ValueError(
-            f"expected triangles t, t+1 of a quad to be (a, b, c), (a, c, d), got {len(bad)} that are not, "
-            f"the first at triangle {quads[bad[0]]}"
-        )
+    for what, corners in (("triangles", triangles), ("uv_triangles", uv_triangles)):
+        if corners is None:
+            continue
+        first, second = corners[quads], corners[quads + 1]
+        bad = np.flatnonzero((first[:, 0] != second[:, 0]) | (first[:, 2] != second[:, 1]))
+        if len(bad):
+            raise ValueError(
+                f"expected {what} t, t+1 of a quad to be (a, b, c), (a, c, d), got {len(bad)} that are not, "
+                f"the first at {quads[bad[0]]}"
+            )
     return quads

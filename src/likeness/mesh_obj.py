@@ -52,12 +52,12 @@ class _Statements:
 def read_obj(path: StrPath) -> Mesh:
     """Read a Wavefront OBJ file.
 
-    Understood: ``v`` with or without a colour (``x y z r g b``, 0..1 or whole numbers 0..255; kept if every
-        vertex has one), ``vt``, ``f`` in all its forms with positive and negative indices and any number of
-        corners, ``g`` and ``o`` (both become groups), ``mtllib``, ``usemtl``, comments and line
-        continuations. Normals are not kept; lines, points and curves are ignored. The texture is the image
-        that all textured faces share, looked for in the file's folder and below; if it is missing, or if
-        there are several, the mesh has none. Corners without uv in a file with uv get (0, 0).
+    Understood: ``v`` with or without a colour (``x y z r g b``, 0..1 or whole numbers 0..255; kept if each vertex has
+    one), ``vt``, ``f`` in all its forms with positive and negative indices and any number of corners, ``g`` and ``o``
+    (both become groups), ``mtllib``, ``usemtl``, comments and line continuations. Normals are not kept; lines, points
+    and curves are ignored. The texture is the image that all textured faces share, looked for in the file's folder
+    and below; if it is missing, or if there are several, the mesh has none. Corners without uv in a file with uv get
+    (0, 0).
 
     Raises:
         FileError: unreadable, or a line that cannot be understood, with its number.
@@ -97,10 +97,10 @@ def _take_apart(path: StrPath, data: bytes) -> _Statements:
     ends = np.flatnonzero(letters == ord("\n"))
     starts = np.append(0, ends[:-1] + 1)
     first, second, third = (letters[np.minimum(starts + i, ends)] for i in range(3))
-    space = ord(" ")
-    is_vertex = (first == ord("v")) & (second == space)
-    is_uv = (first == ord("v")) & (second == ord("t")) & (third == space)
-    is_face = (first == ord("f")) & (second == space)
+    blanks = np.frombuffer(b" \n", np.uint8)
+    is_vertex = (first == ord("v")) & np.isin(second, blanks)
+    is_uv = (first == ord("v")) & (second == ord("t")) & np.isin(third, blanks)
+    is_face = (first == ord("f")) & np.isin(second, blanks)
     faces_before = np.cumsum(is_face) - is_face
     groups: list[tuple[int, tuple[str, ...]]] = []
     materials: list[tuple[int, str]] = []
@@ -122,8 +122,8 @@ def _take_apart(path: StrPath, data: bytes) -> _Statements:
             libraries.append(rest.strip())
         if key in ("o", "g"):
             groups.append((int(faces_before[i]), tuple(dict.fromkeys(object_name + group_names))))
-    letters[starts] = space  # the keywords go, the fields stay
-    letters[starts[is_uv] + 1] = space
+    letters[starts] = ord(" ")  # the keywords go, the fields stay
+    letters[starts[is_uv] + 1] = ord(" ")
     letters[ends] = ord("\n")  # also of empty lines
     v, vt, f = (_lines(letters, starts, ends, chosen) for chosen in (is_vertex, is_uv, is_face))
     return _Statements(v, vt, f, groups, materials, libraries)

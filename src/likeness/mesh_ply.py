@@ -88,16 +88,18 @@ def _read_header(path: StrPath, data: bytes) -> tuple[str, bool, list[_Element],
     if not data.startswith((b"ply\n", b"ply\r")) or end < 0:
         raise FileError(path, "expected a PLY file: a header from 'ply' to 'end_header'")
     lines = data[:end].decode("latin-1").splitlines()[1:]
-    encoding = ""
+    encoding = next(
+        (words[1] for words in map(str.split, lines) if words[:1] == ["format"] and len(words) > 1), "none"
+    )
+    if encoding not in _ORDERS:
+        raise FileError(path, f"expected a PLY format of {', '.join(_ORDERS)}, got {encoding[:40]}")
     elements: list[tuple[str, int, list[_Property]]] = []
     for number, line in enumerate(lines, 2):
         words = line.split()
         try:
-            if not words or words[0] in ("comment", "obj_info"):
+            if not words or words[0] in ("comment", "obj_info", "format"):
                 continue
-            if words[0] == "format" and words[1] in _ORDERS:
-                encoding = words[1]
-            elif words[0] == "element" and int(words[2]) >= 0:
+            if words[0] == "element" and int(words[2]) >= 0:
                 elements.append((words[1], int(words[2]), []))
             elif words[0] == "property":
                 elements[-1][2].append(_property(words[1:], encoding))
@@ -105,8 +107,6 @@ def _read_header(path: StrPath, data: bytes) -> tuple[str, bool, list[_Element],
                 raise ValueError(line)
         except (ValueError, IndexError, KeyError) as error:
             raise FileError(path, f"line {number}: expected a PLY header line, got {line[:60]!r}") from error
-    if not encoding:
-        raise FileError(path, f"expected a PLY format of {', '.join(_ORDERS)}, got none")
     start = end + len(b"end_header")
     start += 2 if data[start : start + 2] == b"\r\n" else 1
     return _ORDERS[encoding], encoding == "ascii", [_Element(n, c, tuple(p)) for n, c, p in elements], start

@@ -106,9 +106,7 @@ def _size_problem(size: tuple[int, int]) -> str | None:
     width, height = size
     if width * height > MAX_PIXELS:
         mega, limit = width * height / 1e6, MAX_PIXELS / 1e6
-        return (
-            f"is {width} x {height} pixels ({mega:,.0f} megapixels); expected at most {limit:.0f} megapixels"
-        )
+        return f"is {width} x {height} pixels ({mega:,.0f} megapixels); expected at most {limit:.0f} megapixels"
     if min(size) < MIN_SIDE:
         return f"is {width} x {height} pixels; expected at least {MIN_SIDE} on the shorter side"
     return None
@@ -118,7 +116,7 @@ def _decode(header: ImageHeader) -> np.ndarray | None:
     """The stored pixels in OpenCV's order, (H, W) or (H, W, 3 or 4: BGRA); None when damaged."""
     import cv2
 
-    with _quiet():
+    with quiet_opencv():
         try:
             return cv2.imdecode(np.frombuffer(header.decodable, np.uint8), cv2.IMREAD_UNCHANGED)
         except cv2.error:
@@ -126,8 +124,8 @@ def _decode(header: ImageHeader) -> np.ndarray | None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep OpenCV's own messages about damaged files off stderr: the caller gets an exception."""
+def quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV's own messages about bad files off stderr: the caller gets an exception."""
     from cv2.utils import logging
 
     level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
