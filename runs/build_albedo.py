@@ -8,6 +8,7 @@ mask on the surface times a colour; its weight is about N(0, 1) over people. Val
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from annotate import soften
@@ -16,6 +17,7 @@ from correspondence import Template
 SKIN = np.log([0.46, 0.27, 0.19])  # a middle complexion, about sRGB (181, 142, 121)
 MELANIN = np.array([-0.48, -0.56, -0.62])
 BLOOD = np.array([-0.02, -0.10, -0.075])
+UP = np.array([0.0, 1.0, 0.0])
 HAIR = np.array([-1.5, -1.6, -1.65])
 
 
@@ -101,7 +103,7 @@ def _masks(
     skin = (regions["skin"] | regions["lips"]).astype(float)
     eyes = _eye_masks(template, vertices)
     plain = skin * (1 - regions["lips"])
-    brow_line = [landmarks[k] - [0, 2.5, 0] for k in range(17, 27)]
+    brow_line = [landmarks[k] - UP * 2.5 for k in range(17, 27)]
     brow_distance = np.minimum(
         _distance_to_line(vertices, np.array(brow_line[:5])), _distance_to_line(vertices, np.array(brow_line[5:]))
     )
@@ -110,31 +112,31 @@ def _masks(
         _distance_to_line(vertices, landmarks[[42, 43, 44, 45, 46, 47, 42]]),
     )
     mouth, chin, nose = landmarks[48:60].mean(0), landmarks[8], landmarks[30]
-    moustache = _blob(vertices, mouth + [0, 11, 0], [26, 7, 40]) * plain
-    chin_beard = _blob(vertices, chin + [0, 8, 0], [26, 22, 45]) * plain
+    moustache = _blob(vertices, mouth + UP * 11, [26, 7, 40]) * plain
+    chin_beard = _blob(vertices, chin + UP * 8, [26, 22, 45]) * plain
     jaw = plain * _step(nose[1] - 22 - y, 10) * _step(25 - np.abs(mouth[1] - 4 - y) + np.abs(x) * 0.6, 8)
-    cheek = sum(_blob(vertices, [side * 36, nose[1] + 2, 75], [24, 20, 60]) for side in (-1, 1)) * plain
-    under = (_blob(vertices, landmarks[[40, 41]].mean(0) - [0, 6, 0], [13, 6, 30]) +
-             _blob(vertices, landmarks[[46, 47]].mean(0) - [0, 6, 0], [13, 6, 30])) * plain  # fmt: skip
-    upper = (_blob(vertices, landmarks[[37, 38]].mean(0) + [0, 4, 0], [14, 5, 30]) +
-             _blob(vertices, landmarks[[43, 44]].mean(0) + [0, 4, 0], [14, 5, 30])) * plain  # fmt: skip
+    cheek = sum(_blob(vertices, [side * 36, nose[1] + 2, -9], [24, 20, 60]) for side in (-1, 1)) * plain
+    under = (_blob(vertices, landmarks[[40, 41]].mean(0) - UP * 6, [13, 6, 30]) +
+             _blob(vertices, landmarks[[46, 47]].mean(0) - UP * 6, [13, 6, 30])) * plain  # fmt: skip
+    upper = (_blob(vertices, landmarks[[37, 38]].mean(0) + UP * 4, [14, 5, 30]) +
+             _blob(vertices, landmarks[[43, 44]].mean(0) + UP * 4, [14, 5, 30])) * plain  # fmt: skip
     return {
         "skin": skin * (1 - 0.5 * regions["lips"]),
         "lips": soft["lips"] * skin,
         "scalp": soft["scalp"] * skin,
-        "front": soft["scalp"] * skin * _step(y - 45, 12) * _step(z - 10, 25),
+        "front": soft["scalp"] * skin * _step(y - 45, 12) * _step(z + 45, 25),
         "neck": soft["neck"] * skin,
-        "brow": np.exp(-((brow_distance / 3.6) ** 2)) * plain * (z > 30),
-        "browWide": np.exp(-((brow_distance / 6.0) ** 2)) * plain * (z > 30),
+        "brow": np.exp(-((brow_distance / 3.6) ** 2)) * plain * (z > -40),
+        "browWide": np.exp(-((brow_distance / 6.0) ** 2)) * plain * (z > -40),
         "lids": np.exp(-((lid_distance / 1.8) ** 2)) * skin,
         "upperLid": upper,
         "underEye": under,
         "cheeks": cheek,
         "nose": _blob(vertices, nose, [15, 14, 25]) * plain,
-        "tzone": (_blob(vertices, nose + [0, 60, 0], [32, 24, 60]) + _blob(vertices, nose, [9, 30, 25])) * plain,
+        "tzone": (_blob(vertices, nose + UP * 60, [32, 24, 60]) + _blob(vertices, nose, [9, 30, 25])) * plain,
         "moustache": moustache,
         "chinBeard": chin_beard,
-        "beard": np.clip(jaw + moustache, 0, 1) * (1 - soft["neck"]) * (z > 15),
+        "beard": np.clip(jaw + moustache, 0, 1) * (1 - soft["neck"]) * (z > -65),
         "mouth": regions["mouth"].astype(float),
         "mouthOnly": (regions["mouth"] & ~template.part("tongue")).astype(float),
         "tongue": template.part("tongue").astype(float),
@@ -160,7 +162,7 @@ def _distance_to_line(vertices: np.ndarray, line: np.ndarray) -> np.ndarray:
     scale = np.array([1, 1, 1 / 3])
     points, line = vertices * scale, line * scale
     best = np.full(len(points), np.inf)
-    for a, b in zip(line[:-1], line[1:], strict=True):
+    for a, b in pairwise(line):
         along = np.clip((points - a) @ (b - a) / ((b - a) @ (b - a)), 0, 1)
         best = np.minimum(best, np.linalg.norm(points - a - along[:, None] * (b - a), axis=1))
     return best

@@ -1,6 +1,6 @@
 """``template.npz`` and the ICT model -> the face model: registration, population, PCA, landmarks, albedo.
 
-    python runs/build_model.py work/template.npz DATA/ict-face-model.npz DATA/photos/video-train.tar work/face_model.npz
+    python runs/build_model.py TEMPLATE.npz ICT.npz FRAMES.tar OUT.npz
 
 Prints the figures of the correspondence and of the population, and writes them next to the model as JSON.
 """

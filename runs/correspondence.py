@@ -52,7 +52,7 @@ class Template:
 
         arrays = np.load(path)
         quads, vertices = arrays["quads"], arrays["vertices"]
-        triangles = np.stack([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
+        triangles = halves(quads)
         distance, mirror = cKDTree(vertices).query(vertices * [-1, 1, 1])
         assert distance.max() < 1e-6, "the template is mirror symmetric"
         names = [str(name) for name in arrays["segment_names"]]
@@ -75,6 +75,11 @@ class Template:
         inside = self.part("eye", "mouth", "tongue")
         ring = np.isin(np.arange(len(inside)), self.triangles[inside[self.triangles].any(1)])
         return self.part("head") & ~ring & ~self.ears
+
+
+def halves(quads: np.ndarray) -> np.ndarray:
+    """Quadrilaterals (Q, 4) -> triangles (2 Q, 3); 2 i and 2 i + 1 are the halves of quadrilateral i."""
+    return np.stack([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]], axis=1).reshape(-1, 3)
 
 
 def register_template(template: Template, ict: Ict) -> np.ndarray:

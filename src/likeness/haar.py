@@ -47,7 +47,7 @@ class Cascade:
 
 
 FRONTAL = Cascade("haarcascade_frontalface_default.xml", 0.164, 0.856, 0.91, -0.97)
-PROFILE = Cascade("haarcascade_profileface.xml", 0.153, 0.712, 0.91, -0.97)
+PROFILE = Cascade("haarcascade_profileface.xml", 0.153, 0.712, 1.55, -0.88)
 
 
 @dataclass(frozen=True, eq=False)

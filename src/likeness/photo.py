@@ -63,7 +63,7 @@ class Proposal:
             (brows to chin) is expected to have, before it is turned by ``angle``.
         score: the chance that there is a face, 0 … 1, as the detector sees it.
         kind: "frontal", "profile-left" and "profile-right" (the subject's left: the face looks to the right of the
-            image), "yunet", or "whole" (nothing was found; score 0).
+            image), "yunet", "given" (by the user), or "whole" (nothing was found; score 0).
         angle: radians by which the face is turned in the image, from the photo's x towards its y.
     """
 

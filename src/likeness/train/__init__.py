@@ -1,0 +1,10 @@
+"""Training: mixed data, the network, its losses and loop, and the export to ONNX.  The only room that imports torch."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from likeness.errors import MissingExtraError
+
+if any(find_spec(name) is None for name in ("torch", "lightning")):
+    raise MissingExtraError("training", "train")
