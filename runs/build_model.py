@@ -28,6 +28,7 @@ from likeness.register import closest_points, folded_triangles
 
 PEOPLE = 4000
 MODES = 120
+LEAST_MM = 0.05
 
 
 def main() -> None:
@@ -55,10 +56,10 @@ def build(template: Template, ict: Ict, path: Path, frames: Path, seed: int) -> 
     figures: dict[str, Any] = correspondence_figures(template, ict, vertices, regions)
     carrier = Carrier.of(template, ict, vertices)
     modes = np.stack([carrier.carry(mode) for mode in ict.identity]).astype(np.float32)
-    expression = np.stack([
+    expression = trimmed(np.stack([
         carrier.carry(ict.expression[name], own) if name in ict.expression else own
         for name, own in zip(ARKIT_NAMES, template.expression, strict=True)
-    ]).astype(np.float32)  # fmt: skip
+    ])).astype(np.float32)  # fmt: skip
     mean, basis, extra = population(template, path, vertices, modes, regions, seed)
     figures |= extra
     origin = np.mean([mean[template.part(f"eye_front.{s}", f"eye_back.{s}")].mean(0) for s in "LR"], axis=0)
@@ -104,6 +105,13 @@ def with_albedo(model: FaceModel, template: Template) -> FaceModel:
         albedo_basis=albedo.basis.astype(np.float32),
         albedo_names=albedo.names,
     )
+
+
+def trimmed(shapes: np.ndarray) -> np.ndarray:
+    """Expressions (52, V, 3) whose displacements under ``LEAST_MM`` are gone, without a step where they end: noise
+    of the scans that moves every vertex a little keeps blendshapes from being sparse in files and engines."""
+    length = np.linalg.norm(shapes, axis=-1, keepdims=True)
+    return np.asarray(shapes * np.maximum(0, 1 - (LEAST_MM / np.maximum(length, 1e-9)) ** 2))
 
 
 def population(

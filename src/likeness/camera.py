@@ -256,14 +256,15 @@ class Crop:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"expected an (H, W, 3) uint8 image, got {image.shape} {image.dtype}")
         height, width = image.shape[:2]
+        shrink = max(1, math.floor(self.scale + 1e-9))
+        # Only the window that the crop touches, and a block more for the interpolation: cheap to average, and
+        # OpenCV warps no side over 32,767.
         x0, y0, x1, y1 = self.boxes_to_photo([-0.5, -0.5, self.size - 0.5, self.size - 0.5])
-        # Only the window that the crop touches: cheap to average, and OpenCV warps no side over 32,767.
-        left, top = (int(np.clip(math.floor(v) - 1, 0, end)) for v, end in ((x0, width), (y0, height)))
-        right, bottom = (int(np.clip(math.ceil(v) + 2, 0, end)) for v, end in ((x1, width), (y1, height)))
+        left, top = (int(np.clip(math.floor(v) - shrink, 0, end)) for v, end in ((x0, width), (y0, height)))
+        right, bottom = (int(np.clip(math.ceil(v) + 1 + shrink, 0, end)) for v, end in ((x1, width), (y1, height)))
         if left >= right or top >= bottom:
             return np.full((self.size, self.size, 3), OUTSIDE_GREY, np.uint8)
         window = image[top:bottom, left:right]
-        shrink = max(1, math.floor(self.scale + 1e-9))
         if shrink > 1:
             window = _shrunk(window, shrink)
         window_from_crop = self.photo_from_crop - [[0.0, 0.0, left], [0.0, 0.0, top]]

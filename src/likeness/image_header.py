@@ -30,7 +30,7 @@ WANTED = frozenset(
     | {PLANE_X_RESOLUTION, PLANE_RESOLUTION_UNIT, PIXEL_WIDTH, PIXEL_HEIGHT}
     | {tag for pair in TIFF_PIECES for tag in pair}
 )
-TIFF_TYPES = {1: "B", 3: "H", 4: "I", 5: "II", 8: "h", 9: "i", 10: "ii", 13: "I", 16: "Q", 18: "Q"}
+TIFF_TYPES = {1: "B", 3: "H", 4: "I", 5: "II", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d", 13: "I", 16: "Q", 18: "Q"}
 
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
 """The diagonal of a frame of 35 mm film, mm: what CIPA's 35-mm-equivalent focal length refers to."""
@@ -297,7 +297,7 @@ class _Tiff:
             elif layout == "H" and number == 1:
                 self.positions[tag] = position
             try:
-                values = self._at(layout * number, position)
+                values = self._at(f"{number * len(layout)}{layout[0]}", position)
             except struct.error:
                 continue
             if len(layout) == 2:  # a rational: numerator, denominator

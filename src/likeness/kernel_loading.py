@@ -32,7 +32,7 @@ def load_kernels() -> tuple[Any, Any]:
                 _init(wp)
             from likeness import raster_kernels
 
-            wp.load_module(raster_kernels, device="cpu")
+            wp.load_module(raster_kernels, device="cpu", block_dim=1)
         return wp, raster_kernels
 
 

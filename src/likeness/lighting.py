@@ -72,9 +72,9 @@ def distant_light(direction: Any, color: Any = (1.0, 1.0, 1.0)) -> np.ndarray:
 
 def studio_light() -> np.ndarray:
     """(9, 3) a warm key light three quarters from the upper left, a cool fill from the right, some from all over."""
-    key = distant_light((-0.55, 0.5, 0.75), (0.98, 0.95, 0.9))
-    fill = distant_light((0.9, 0.1, 0.6), (0.24, 0.26, 0.3))
-    return key + fill + ambient_light((0.26, 0.27, 0.28))
+    key = distant_light((-0.6, 0.5, 0.6), (1.25, 1.2, 1.13))
+    fill = distant_light((0.9, 0.1, 0.5), (0.2, 0.23, 0.28))
+    return key + fill + ambient_light((0.14, 0.15, 0.16))
 
 
 def reflection_polynomial(sh: np.ndarray) -> np.ndarray:

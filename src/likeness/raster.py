@@ -96,7 +96,7 @@ class Rasterizer:
         view = _Mirrored(wp, (16,), wp.float32, self._device)
         self._vertices, self._view = vertices, view
         topology = wp.array(self._corners, dtype=wp.vec3i, device=self._device)
-        projected = wp.empty(vertex_count, dtype=wp.vec3i, device=self._device)
+        self._projected = wp.empty(vertex_count, dtype=wp.vec3i, device=self._device)
         self._keys = wp.empty(width * height, dtype=wp.int64, device=self._device)
         triangle, barycentric, depth = (
             wp.empty(width * height, dtype=kind, device=self._device) for kind in (wp.int32, wp.vec3, wp.float32)
@@ -104,15 +104,16 @@ class Rasterizer:
         self.buffers = Buffers(triangle, barycentric, depth, topology)
         faces = len(self._corners)
         steps: list[tuple[Any, int, list[Any]]] = [
-            (kernels.project_vertices, vertex_count, [vertices.array, view.array, NEAR, projected]),
-            (kernels.draw_triangles, faces, [projected, topology, width, height, int(cull), self._keys]),
+            (kernels.project_vertices, vertex_count, [vertices.array, view.array, NEAR, self._projected]),
+            (kernels.draw_triangles, faces, [self._projected, topology, width, height, int(cull), self._keys]),
             (
                 kernels.resolve_pixels,
                 width * height // run,
-                [projected, topology, self._keys, width, run, *self.buffers[:3]],
+                [self._projected, topology, self._keys, width, run, *self.buffers[:3]],
             ),
         ]
-        # Recorded launches cost 5 µs each; of an empty mesh there is nothing to record.
+        # Recorded launches cost 5 µs each and hold bare pointers, so every array above is kept in an attribute.
+        # Of an empty mesh there is nothing to record.
         self._launches = [
             wp.launch(kernel, count, arguments, device=self._device, record_cmd=True)
             for kernel, count, arguments in steps

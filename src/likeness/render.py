@@ -50,13 +50,13 @@ __all__ = [
     "studio_light",
 ]
 
-CLAY = (0.52, 0.5, 0.48)
+CLAY = (0.44, 0.43, 0.42)
 """Linear albedo of a mesh without colours: a warm light grey."""
 
 MAX_SAMPLES = 8
 """Largest number of samples along a pixel's side."""
 
-BAND = 2**22
+BAND = 2**20
 """Fragments that are rasterised at a time; a larger picture is made in bands, so its size costs no memory."""
 
 
@@ -96,10 +96,8 @@ def render_image(
     """
     width, height = camera.size
     picture = _background(background, (height, width))
-    window, shaded = _shaded(
-        *(vertices, triangles, albedo, camera, rotation, translation, light, supersample, cull, device)
-    )
-    return _blended(picture, shaded, window, 1.0)
+    _paint(picture, 1.0, vertices, triangles, albedo, camera, rotation, translation, light, supersample, cull, device)
+    return picture
 
 
 def overlay(
@@ -128,10 +126,10 @@ def overlay(
         raise ValueError(f"expected alpha from 0 to 1, got {alpha}")
     width, height = camera.size
     picture = _background(photo, (height, width))
-    window, shaded = _shaded(
-        *(vertices, triangles, albedo, camera, rotation, translation, light, supersample, cull, device)
+    _paint(
+        picture, alpha, vertices, triangles, albedo, camera, rotation, translation, light, supersample, cull, device
     )
-    return _blended(picture, shaded, window, alpha)
+    return picture
 
 
 def draw_points(
@@ -167,7 +165,9 @@ def draw_points(
     return picture
 
 
-def _shaded(
+def _paint(
+    picture: np.ndarray,
+    alpha: float,
     vertices: np.ndarray,
     triangles: np.ndarray,
     albedo: np.ndarray | None,
@@ -178,8 +178,8 @@ def _shaded(
     samples: int,
     cull: bool,
     device: str | None,
-) -> tuple[tuple[slice, slice], np.ndarray]:
-    """The part of the image that the mesh may touch, and there (h, w, 4): linear RGB times coverage, coverage."""
+) -> None:
+    """Lay the shaded mesh over a uint8 picture of the camera's size, in place, band by band."""
     if not (isinstance(samples, int) and 1 <= samples <= MAX_SAMPLES):
         raise ValueError(f"expected 1 to {MAX_SAMPLES} samples, got {samples}")
     vertices = np.asarray(vertices)
@@ -189,27 +189,26 @@ def _shaded(
             "expected vertices (V, 3), rotation (3, 3) and translation (3,), "
             f"got {vertices.shape}, {np.shape(rotation)} and {np.shape(translation)}"
         )
-    paint = np.broadcast_to(CLAY, (count, 3)) if albedo is None else _finite(albedo, (count, 3), "albedo")
+    base = np.broadcast_to(CLAY, (count, 3)) if albedo is None else _finite(albedo, (count, 3), "albedo")
     lamp = reflection_polynomial(studio_light() if light is None else _finite(light, (9, 3), "light"))
     placed = np.asarray(_finite(vertices, (count, 3), "vertices") @ np.transpose(rotation) + translation, np.float32)
     normals = vertex_normals(placed, np.asarray(triangles).reshape(-1, 3)) @ np.float32(FRONTAL)
-    rows, columns = window = _window(camera, placed)
+    rows, columns = _window(camera, placed)
     width, height = columns.stop - columns.start, rows.stop - rows.start
-    shaded = np.zeros((height, width, 4), np.float32)
-    if not shaded.size:
-        return window, shaded
+    if not (width and height):
+        return
     step = min(height, max(1, BAND // (samples * samples * width)))
-    x, y = camera.center[0] - columns.start, camera.center[1] - rows.start
-    for top in range(0, height, step):
-        band = shaded[top : top + step]
-        view = Camera(camera.focal, (x, y - top), (width, len(band))).scaled(samples)
-        rasterizer = Rasterizer(triangles, count, view.size, device, cull)
-        rasterizer.draw(placed, view)
-        band[:] = _shade_band(rasterizer, normals, paint, lamp, samples)
-    return window, shaded
+    rasterizer = Rasterizer(triangles, count, (width * samples, step * samples), device, cull)
+    for top in range(rows.start, rows.stop, step):
+        # The last band may reach below the window, its surplus rows are left out.
+        center = camera.center[0] - columns.start, camera.center[1] - top
+        rasterizer.draw(placed, Camera(camera.focal, center, (width, step)).scaled(samples))
+        shaded = _shade(rasterizer, normals, base, lamp, samples)
+        bottom = min(top + step, rows.stop)
+        _blend(picture[top:bottom, columns], shaded[: bottom - top], alpha)
 
 
-def _shade_band(
+def _shade(
     rasterizer: Rasterizer, normals: np.ndarray, albedo: np.ndarray, lamp: np.ndarray, samples: int
 ) -> np.ndarray:
     """Means of samples × samples fragments: (h, w, 4) linear RGB times coverage, coverage."""
@@ -240,17 +239,16 @@ def _window(camera: Camera, placed: np.ndarray) -> tuple[slice, slice]:
     return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
 
-def _blended(picture: np.ndarray, shaded: np.ndarray, window: tuple[slice, slice], alpha: float) -> np.ndarray:
-    """Lay premultiplied linear RGB and coverage over a uint8 picture, in place; what is not covered stays."""
-    part = picture[window].reshape(-1, 3)
+def _blend(part: np.ndarray, shaded: np.ndarray, alpha: float) -> None:
+    """Lay linear RGB times coverage, and coverage, over uint8 pixels, in place; what is not covered stays."""
+    behind = part.reshape(-1, 3)
     shaded = shaded.reshape(-1, 4)
     covered = np.flatnonzero(shaded[:, 3])
     front = shaded.take(covered, axis=0) * np.float32(alpha)
     linear_of_byte = linear_from_srgb(np.arange(256) / 255.0).astype(np.float32)
-    mixed = front[:, :3] + (1.0 - front[:, 3:]) * linear_of_byte.take(part.take(covered, axis=0))
-    part[covered] = np.rint(255.0 * srgb_from_linear(mixed)).astype(np.uint8)
-    picture[window] = part.reshape(picture[window].shape)
-    return picture
+    mixed = front[:, :3] + (1.0 - front[:, 3:]) * linear_of_byte.take(behind.take(covered, axis=0))
+    behind[covered] = np.rint(255.0 * srgb_from_linear(mixed)).astype(np.uint8)
+    part[:] = behind.reshape(part.shape)
 
 
 def _background(background: np.ndarray | Sequence[float], shape: tuple[int, ...]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Training: mixed data, the network, its losses and loop, and the export to ONNX.  The only room that imports torch."""
+"""Training: mixed data, the network, its losses and loop, and the export to ONNX. Only here torch is imported."""
 
 from __future__ import annotations
 

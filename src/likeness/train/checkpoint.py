@@ -1,0 +1,64 @@
+"""Averaged weights, and reading what training wrote."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import nn
+
+from likeness.errors import FileError, StrPath
+from likeness.train.nets import NetSettings, Regressor
+
+CHECKPOINT = "checkpoint.pt"
+"""The file in a training's output folder."""
+
+
+class MovingAverage:
+    """Exponential moving average of a network's weights; running statistics of normalisations are averaged too."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = deepcopy(network).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Take in the weights after a step; the first steps count more, or the start would linger."""
+        decay = min(self.decay, (1.0 + step) / (10.0 + step))
+        for kept, new in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(new.to(kept.dtype), 1.0 - decay)
+            else:
+                kept.copy_(new)
+
+
+def load_regressor(path: StrPath) -> tuple[Regressor, dict[str, Any]]:
+    """The averaged network of a checkpoint, ready for inference on the CPU, and what else the checkpoint holds.
+
+    Raises:
+        FileError: missing, damaged, or not written by :func:`train_regressor`.
+    """
+    state = read_checkpoint(path)
+    network = Regressor(NetSettings(**state["net"]))
+    network.load_state_dict(state["average"])
+    return network.eval(), state
+
+
+def read_checkpoint(path: StrPath) -> dict[str, Any]:
+    """The contents of ``checkpoint.pt``; see :meth:`Trainer.state`.
+
+    Raises:
+        FileError: missing, damaged, or not a checkpoint of a regressor.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # torch raises pickle, zip and runtime errors for damaged files
+        raise FileError(
+            path, "expected a checkpoint of a regressor, the file is damaged or something else"
+        ) from error
+    if not isinstance(state, dict) or state.get("kind") != "likeness regressor":
+        raise FileError(path, "expected a checkpoint of a regressor")
+    return state

@@ -1,0 +1,103 @@
+"""What training is told and what it tells."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from likeness.train.augment import AugmentSettings
+from likeness.train.data import Mix
+from likeness.train.losses import LossWeights
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Args:
+        budget: samples seen in all, negatives included, over all devices.
+        learning_rate: the highest; after a linear warm-up it falls along a cosine to 1 % at the end of the budget.
+        warmup: share of the budget.
+        weight_decay: AdamW's, on weights of convolutions and linear layers.
+        clip: largest norm of the gradient.
+        ema: decay of the averaged weights per step, reached gradually.
+        pseudo_at: shares of the budget at which the averaged network labels the photos anew.
+    """
+
+    budget: int = 400_000
+    learning_rate: float = 2e-3
+    warmup: float = 0.02
+    weight_decay: float = 0.02
+    clip: float = 5.0
+    ema: float = 0.998
+    pseudo_at: tuple[float, ...] = (0.2, 0.4, 0.65)
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of a step."""
+        warm = max(1, round(self.warmup * steps))
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        done = (step - warm) / max(1, steps - warm)
+        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done))))
+
+
+@dataclass(frozen=True)
+class RegressorSettings:
+    """What :func:`train_regressor` is told.
+
+    Args:
+        out: folder for ``checkpoint.pt`` and the TensorBoard files.
+        schedule, mix, augment, weights: see their classes; ``mix`` is per device.
+        seed: of everything random.
+        resume: go on from ``out/checkpoint.pt`` if it is there; nothing that decides the result may differ.
+        accelerator, devices, precision: Lightning Fabric's.
+        threads: CPU threads of torch; 0 leaves torch's choice.
+        workers: loader processes; 0 makes the batches in the training process.
+        save_seconds: time between checkpoints.
+        log_every, validate_every: steps.
+    """
+
+    out: Path
+    schedule: Schedule = field(default_factory=Schedule)
+    mix: Mix = field(default_factory=Mix)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    weights: LossWeights = field(default_factory=LossWeights)
+    seed: int = 0
+    resume: bool = False
+    accelerator: str = "auto"
+    devices: int = 1
+    precision: str = "32-true"
+    threads: int = 0
+    workers: int = 0
+    save_seconds: float = 180.0
+    log_every: int = 20
+    validate_every: int = 250
+
+    def decisive(self, steps: int) -> dict[str, Any]:
+        """The settings that decide the result, plain: a checkpoint goes on only with the same ones."""
+        names = ("schedule", "mix", "augment", "weights")
+        return {"seed": self.seed, "steps": steps, **{name: asdict(getattr(self, name)) for name in names}}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the caller's ``report`` hears every ``log_every`` steps and after each validation.
+
+    Attributes:
+        step, steps: how far.
+        seen: samples so far.
+        rate: samples per second since the run (or the resumed run) began, validation and all.
+        losses: unweighted terms by name and their weighted sum ``total``, of the last batch.
+        validation: the last figures of :func:`likeness.train.validation.validate`, empty before the first.
+        note: something that happened: ``checkpoint``, ``5012 photos labelled``; else empty.
+    """
+
+    step: int
+    steps: int
+    seen: int
+    rate: float
+    losses: dict[str, float]
+    validation: dict[str, float]
+    note: str = ""

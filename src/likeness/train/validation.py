@@ -1,0 +1,148 @@
+"""The network on pictures it is not trained on: landmark errors, and landmarks for photos that have none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from likeness.camera import Crop
+from likeness.photo import CROP_PER_LANDMARK_BOX, crop_from_landmarks
+from likeness.train.augment import box_of, cut
+from likeness.train.data import PseudoLabels
+from likeness.train.losses import LandmarkHead
+from likeness.train.nets import CROP_SIZE, Regressor
+from likeness.train.sources import Frames, Photos
+
+DETECTOR_SHIFT, DETECTOR_LOG_SCALE = 0.05, 0.1
+"""How far the crops of a Haar cascade stray: centre (share of the side) and log side, standard deviations."""
+
+MIN_SCORE = 0.6
+MAX_DISAGREEMENT = 0.04
+"""A pseudo-label is kept where the score is at least, and the mirrored crop's landmarks are no farther off than, this
+(mean distance over sqrt(w h) of their box)."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Landmarks (n, 68, 2), in the pixels of each picture, and face scores (n,) in [0, 1]."""
+
+    landmarks: np.ndarray
+    score: np.ndarray
+
+
+def look(
+    network: Regressor, head: LandmarkHead, images: list[np.ndarray], crops: list[Crop], mirrored: bool = False
+) -> Seen:
+    """Run the network on one crop of each picture; ``mirrored`` shows it the mirror image and maps the answer back."""
+    from likeness.train.augment import flip_landmarks
+
+    device = next(network.parameters()).device
+    pixels = np.stack([cut(image, crop) for image, crop in zip(images, crops, strict=True)])
+    if mirrored:
+        pixels = np.ascontiguousarray(pixels[:, :, ::-1])
+    with torch.inference_mode():
+        prediction = network(torch.from_numpy(pixels).to(device))
+        points = head(prediction).double().cpu().numpy()
+        score = torch.sigmoid(prediction.score).cpu().numpy()
+    if mirrored:
+        points = flip_landmarks(points, CROP_SIZE)
+    return Seen(np.stack([crop.to_photo(p) for crop, p in zip(crops, points, strict=True)]), score)
+
+
+def landmark_error(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Normalised mean error (n,) of landmarks (n, 68, 2): mean distance over sqrt(w h) of the true landmarks' box."""
+    size = np.sqrt(np.prod(truth.max(1) - truth.min(1), axis=-1))
+    return np.linalg.norm(found - truth, axis=-1).mean(-1) / size
+
+
+def _batches(count: int, size: int) -> Iterator[range]:
+    return (range(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def validate(network: Regressor, head: LandmarkHead, frames: Frames, batch: int = 96) -> dict[str, float]:
+    """Landmark errors in percent on frames: ``nme_true`` in the crops that the true landmarks give, ``nme_jitter``
+    in crops that stray as a detector's do (the same ones each time), ``nme_second`` in the crops that the landmarks
+    found in those give, as :class:`likeness.Reconstructor` looks twice; and the mean ``score`` of the last."""
+    rng = np.random.default_rng(0)
+    errors: dict[str, list[np.ndarray]] = {"nme_true": [], "nme_jitter": [], "nme_second": []}
+    scores = []
+    for rows in _batches(len(frames.images), batch):
+        images, truth = [frames.images[row] for row in rows], frames.landmarks[rows.start : rows.stop]
+        exact = [crop_from_landmarks(points, CROP_SIZE) for points in truth]
+        astray = [
+            Crop.from_box(
+                crop.center + rng.normal(0, DETECTOR_SHIFT, 2) * crop.side,
+                crop.side * np.exp(rng.normal(0, DETECTOR_LOG_SCALE)),
+                CROP_SIZE,
+            )
+            for crop in exact
+        ]
+        first = look(network, head, images, astray)
+        second = look(network, head, images, [_safe_crop(p, c) for p, c in zip(first.landmarks, astray, strict=True)])
+        errors["nme_true"].append(landmark_error(look(network, head, images, exact).landmarks, truth))
+        errors["nme_jitter"].append(landmark_error(first.landmarks, truth))
+        errors["nme_second"].append(landmark_error(second.landmarks, truth))
+        scores.append(second.score)
+    result = {name: 100.0 * float(np.concatenate(values).mean()) for name, values in errors.items()}
+    return {**result, "score": float(np.concatenate(scores).mean())}
+
+
+def _safe_crop(landmarks: np.ndarray, crop: Crop) -> Crop:
+    """The crop of found landmarks, kept within a factor of 2 of the crop that they were found in: an untrained
+    network's landmarks may span nothing, or everything."""
+    if not np.isfinite(landmarks).all():
+        return crop
+    center, length = box_of(landmarks)
+    side = float(np.clip(CROP_PER_LANDMARK_BOX * length, 0.5 * crop.side, 2.0 * crop.side))
+    offset = np.clip(center - crop.center, -0.5 * crop.side, 0.5 * crop.side)
+    return Crop.from_box(crop.center + offset, side, crop.size)
+
+
+def label_photos(network: Regressor, head: LandmarkHead, photos: Photos, batch: int = 96) -> PseudoLabels:
+    """Landmarks of photos by the network itself.
+
+    The first look is at the whole width (such photos are tight crops of one face), the second at the crop of the
+    landmarks found there, once as it is and once mirrored. Their mean is kept where both agree and the score is high.
+    """
+    kept, landmarks = [], []
+    for rows in _batches(len(photos.images), batch):
+        images = [photos.images[row] for row in rows]
+        whole = []
+        for image in images:
+            height, width = image.shape[:2]
+            side = min(height, width)
+            middle = [0.5 * width - 0.5, min(0.54 * height, height - 0.4 * side) - 0.5]
+            whole.append(Crop.from_box(middle, side, CROP_SIZE))
+        first = look(network, head, images, whole)
+        crops = [_safe_crop(p, c) for p, c in zip(first.landmarks, whole, strict=True)]
+        plain = look(network, head, images, crops)
+        mirrored = look(network, head, images, crops, mirrored=True)
+        mean = 0.5 * (plain.landmarks + mirrored.landmarks)
+        apart = landmark_error(plain.landmarks, mean) * 2.0
+        good = (np.minimum(plain.score, mirrored.score) >= MIN_SCORE) & (apart <= MAX_DISAGREEMENT)
+        kept.append(np.flatnonzero(good) + rows.start)
+        landmarks.append(mean[good])
+    return PseudoLabels(np.concatenate(kept), np.concatenate(landmarks).astype(np.float32))
+
+
+def contact_sheet(pixels: np.ndarray, found: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
+    """Crops (n, S, S, 3), found landmarks (n, 68, 2) in green and true ones in red -> one picture (H, W, 3), twice the
+    size, eight crops a row."""
+    tiles = []
+    for number, image in enumerate(pixels):
+        tile = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+        for points, color in (
+            (None if truth is None else truth[number], (255, 60, 60)),
+            (found[number], (60, 255, 60)),
+        ):
+            if points is None or not np.isfinite(points).all():
+                continue
+            for x, y in np.clip(points * 2 + 0.5, -9999, 9999):
+                cv2.circle(tile, (round(float(x)), round(float(y))), 1, color, -1)
+        tiles.append(tile)
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % 8)
+    return np.concatenate([np.concatenate(tiles[i : i + 8], axis=1) for i in range(0, len(tiles), 8)])

@@ -1,0 +1,126 @@
+"""The command line: results, exit codes, one line per problem, nothing lost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from likeness import cli, files
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import cv2
+
+    path = tmp_path_factory.mktemp("photos") / "portrait.jpg"
+    cv2.imwrite(str(path), pytest.importorskip("skimage.data").astronaut()[..., ::-1])
+    return path
+
+
+def run(*arguments: object) -> int:
+    try:
+        cli.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_one_photo(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("reconstruct", portrait, "-o", tmp_path / "out") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"portrait.{format}" for format in ("glb", "obj", "json", "png")
+    }
+    assert "1 face in 1 photo" in capsys.readouterr().out
+
+
+def bad_photos(folder: Path, portrait: Path) -> dict[str, Path]:
+    import cv2
+
+    paths = {name: folder / f"{name}.jpg" for name in ("text", "truncated", "empty", "tiny", "missing", "flat")}
+    paths["text"].write_text("I am no photo")
+    paths["truncated"].write_bytes(portrait.read_bytes()[:9000])
+    paths["empty"].write_bytes(b"")
+    cv2.imwrite(str(paths["tiny"]), np.zeros((10, 10, 3), np.uint8))
+    cv2.imwrite(str(paths["flat"]), np.full((200, 200, 3), 90, np.uint8))
+    paths["directory"] = folder / "directory.jpg"
+    paths["directory"].mkdir()
+    paths["huge"] = folder / "huge.png"
+    paths["huge"].write_bytes(huge_png_header(20_000))
+    return paths
+
+
+def huge_png_header(side: int) -> bytes:
+    """The beginning of a PNG that claims side x side pixels."""
+    import struct
+    import zlib
+
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+
+
+def test_bad_photos_are_named_one_line_each_and_the_good_one_is_done(
+    portrait: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    photos = bad_photos(tmp_path, portrait)
+    code = run("reconstruct", *photos.values(), portrait, "-o", tmp_path / "out", "--formats", "json")
+    assert code == 2
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["portrait.json"]
+    captured = capfd.readouterr()
+    for path in photos.values():
+        assert sum(path.name in line for line in captured.err.splitlines()) == 1, path.name
+    assert "1 face in 9 photos" in captured.out
+    assert "1 without a face" in captured.out
+    assert "7 failed" in captured.out
+
+
+def test_photos_of_one_name_do_not_overwrite_each_other(portrait: Path, tmp_path: Path) -> None:
+    other = tmp_path / "portrait.jpg"
+    other.write_bytes(portrait.read_bytes())
+    assert run("reconstruct", portrait, other, "-o", tmp_path / "out", "--formats", "json") == 0
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_an_output_folder_that_is_a_file(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "out"
+    target.write_text("mine")
+    assert run("reconstruct", portrait, "-o", target) == 2
+    assert str(target) in capsys.readouterr().err
+    assert target.read_text() == "mine"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_output_folder(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "locked"
+    target.mkdir(mode=0o555)
+    assert run("reconstruct", portrait, "-o", target) == 2
+    assert str(target) in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(source: str, target: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "replace", full)
+    assert run("reconstruct", portrait, "-o", tmp_path / "out", "--formats", "json") == 2
+    assert "No space left" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_wrong_arguments_exit_with_2(tmp_path: Path) -> None:
+    assert run("reconstruct") == 2
+    assert run("reconstruct", "a.jpg", "--formats", "fbx", "-o", tmp_path) == 2
+    assert run("nonsense") == 2
+
+
+def test_model_info(capsys: pytest.CaptureFixture[str]) -> None:
+    from likeness.assets import asset
+
+    assert run("model-info", asset("face_model.npz")) == 0
+    assert "52 blendshapes" in capsys.readouterr().out
+    assert run("model-info", __file__) == 2
+    assert "test_cli.py" in capsys.readouterr().err

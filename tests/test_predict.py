@@ -1,0 +1,178 @@
+"""Laws of the main job on the embedded default: one face, where it is, whatever is done to the photo around it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from likeness import Camera, FileError, Mesh, Reconstruction, Reconstructor, project
+from likeness.glb import read_glb
+
+
+@pytest.fixture(scope="module")
+def reconstruct() -> Reconstructor:
+    return Reconstructor(threads=1)
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    return pytest.importorskip("skimage.data").astronaut()
+
+
+@pytest.fixture(scope="module")
+def face(reconstruct: Reconstructor, photo: np.ndarray) -> Reconstruction:
+    faces = reconstruct(photo)
+    assert len(faces) == 1
+    return faces[0]
+
+
+def eyes_apart(landmarks: np.ndarray) -> float:
+    return float(np.linalg.norm(landmarks[36:42].mean(0) - landmarks[42:48].mean(0)))
+
+
+def test_the_face_is_where_it_is(face: Reconstruction) -> None:
+    right_eye, left_eye = face.landmarks[36:42].mean(0), face.landmarks[42:48].mean(0)
+    np.testing.assert_allclose(right_eye, [205, 113], atol=6)  # read off the picture
+    np.testing.assert_allclose(left_eye, [245, 114], atol=6)
+    x0, y0, x1, y1 = face.box
+    assert x0 < 205 < 245 < x1
+    assert y0 < 113 < 150 < y1
+    assert face.score > 0.5
+
+
+def test_shapes_are_the_contract(face: Reconstruction, reconstruct: Reconstructor) -> None:
+    coefficients, model = face.coefficients, reconstruct.model
+    assert coefficients.identity.shape == (len(model.identity_basis),)
+    assert coefficients.expression.shape == (52,)
+    assert face.landmarks.shape == (68, 2)
+    assert face.box.shape == (4,)
+    assert face.rotation.shape == (3, 3)
+    np.testing.assert_allclose(face.rotation @ face.rotation.T, np.eye(3), atol=1e-5)
+    assert model.geometry(coefficients.identity).shape == coefficients.identity.shape
+    assert isinstance(face.camera, Camera)
+    assert face.camera.size == (512, 512)
+
+
+def test_the_mesh_projects_onto_the_landmarks(face: Reconstruction, reconstruct: Reconstructor) -> None:
+    points = reconstruct.model.landmark_points(face.coefficients.identity, face.coefficients.expression)
+    seen = project(face.camera, points @ face.rotation.T + face.translation)
+    landmarks = reconstruct.model.topology.landmarks.select(seen, face.rotation)
+    error = np.linalg.norm(landmarks - face.landmarks, axis=1)
+    assert error.max() < 0.02 * np.ptp(face.landmarks, axis=0).max()
+
+
+def test_a_smiling_photo_smiles_and_its_neutral_mesh_does_not(face: Reconstruction) -> None:
+    names = face.model.expression_names
+    smile = face.coefficients.expression[[names.index("mouthSmileLeft"), names.index("mouthSmileRight")]]
+    assert smile.mean() > 0.2
+    assert np.abs(face.mesh().vertices - face.mesh(neutral=True).vertices).max() > 1
+
+
+def test_a_file_and_its_pixels_give_the_same(
+    reconstruct: Reconstructor, photo: np.ndarray, face: Reconstruction, tmp_path: Path
+) -> None:
+    import cv2
+
+    path = tmp_path / "portrait.png"
+    cv2.imwrite(str(path), photo[..., ::-1])
+    found = reconstruct(path)[0]
+    np.testing.assert_allclose(found.coefficients.identity, face.coefficients.identity, atol=1e-5)
+    assert found.name == "portrait"
+
+
+def test_landmarks_follow_shift_and_scale_of_the_photo(
+    reconstruct: Reconstructor, photo: np.ndarray, face: Reconstruction
+) -> None:
+    import cv2
+
+    moved = np.pad(photo[:400], ((37, 0), (61, 20), (0, 0)), mode="edge")
+    found = reconstruct(moved)[0]
+    tolerance = 0.06 * eyes_apart(face.landmarks)
+    assert np.linalg.norm(found.landmarks - face.landmarks - [61, 37], axis=1).mean() < tolerance
+    double = cv2.resize(photo, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    found = reconstruct(double)[0]
+    # Pixel centres: enlarging by 2 takes x to 2 x + 0.5.
+    assert np.linalg.norm((found.landmarks - 0.5) / 2 - face.landmarks, axis=1).mean() < tolerance
+
+
+def test_two_faces_in_one_photo(reconstruct: Reconstructor, photo: np.ndarray) -> None:
+    both = np.concatenate([photo[:300], photo[:300, ::-1]], axis=1)
+    found = reconstruct(both)
+    assert len(found) == 2
+    assert len(reconstruct(both, max_faces=1)) == 1
+    centers = sorted(face.landmarks[:, 0].mean() for face in found)
+    assert centers[0] < 512 < centers[1]
+
+
+def test_no_face_gives_an_empty_list(reconstruct: Reconstructor) -> None:
+    rng = np.random.default_rng(0)
+    assert reconstruct(rng.integers(0, 256, (200, 240, 3), np.uint8)) == []
+    assert reconstruct(np.full((150, 150, 3), 128, np.uint8)) == []
+
+
+def test_a_given_box_and_given_landmarks_are_used(
+    reconstruct: Reconstructor, photo: np.ndarray, face: Reconstruction
+) -> None:
+    tolerance = 0.08 * eyes_apart(face.landmarks)
+    by_box = reconstruct(photo, boxes=face.box[None])[0]
+    by_points = reconstruct(photo, landmarks=face.landmarks[None])[0]
+    for found in (by_box, by_points):
+        assert np.linalg.norm(found.landmarks - face.landmarks, axis=1).mean() < tolerance
+
+
+def test_a_known_focal_length_is_used(reconstruct: Reconstructor, photo: np.ndarray, face: Reconstruction) -> None:
+    found = reconstruct(photo, focal=2.5 * face.camera.focal)[0]
+    assert found.camera.focal == pytest.approx(2.5 * face.camera.focal)
+    assert found.translation[2] == pytest.approx(2.5 * face.translation[2], rel=0.1)
+
+
+def test_saved_files_hold_the_face(face: Reconstruction, tmp_path: Path) -> None:
+    import cv2
+
+    paths = face.save(tmp_path / "new" / "folder", name="head")
+    assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == {
+        f"head.{format}" for format in ("glb", "obj", "json", "png")
+    }
+    record = json.loads(paths["json"].read_text())
+    assert list(record["expression"]) == list(face.model.expression_names)
+    np.testing.assert_allclose(record["landmarks"], face.landmarks, atol=0.01)
+    assert record["model"] == face.model.name
+    mesh, shapes, weights = read_glb(paths["glb"])
+    assert list(shapes) == list(face.model.expression_names)
+    np.testing.assert_allclose(weights, face.coefficients.expression, atol=1e-6)
+    count = len(face.model.mean)
+    posed = mesh.vertices[:count] + sum(w * d[:count] for w, d in zip(weights, shapes.values(), strict=True))
+    np.testing.assert_allclose(posed, face.mesh().vertices, atol=0.02)
+    np.testing.assert_allclose(Mesh.load(paths["obj"]).vertices, face.mesh().vertices, atol=0.01)
+    assert cv2.imread(str(paths["png"])).shape[1] == 4 * cv2.imread(str(paths["png"])).shape[0]
+
+
+def test_unknown_formats_and_unusable_folders(face: Reconstruction, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="fbx"):
+        face.save(tmp_path, formats=("fbx",))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="file"):
+        face.save(tmp_path / "file" / "folder")
+
+
+def test_wrong_arguments_are_the_callers_mistake(reconstruct: Reconstructor, photo: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        reconstruct(photo.astype(float))
+    with pytest.raises(ValueError, match="boxes"):
+        reconstruct(photo, boxes=np.array([[10, 10, 5, 20]]))
+    with pytest.raises(ValueError, match="landmarks"):
+        reconstruct(photo, landmarks=np.zeros((1, 51, 2)))
+    with pytest.raises(ValueError, match="min_score"):
+        Reconstructor(min_score=2)
+
+
+def test_a_network_that_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"not a network")
+    with pytest.raises(FileError, match=r"net\.onnx"):
+        Reconstructor(network=path)
+    with pytest.raises(FileError, match="no such file"):
+        Reconstructor(network=tmp_path / "missing.onnx")

@@ -1,0 +1,48 @@
+"""The public surface is small and frozen; importing it is cheap."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import likeness
+
+PUBLIC = {
+    "ARKIT_NAMES", "Camera", "Coefficients", "FaceModel", "FileError", "GaussianSpace", "LikenessError", "Mesh",
+    "MissingExtraError", "Reconstruction", "Reconstructor", "project",
+}  # fmt: skip
+HEAVY = {"torch", "cv2", "warp", "trimesh", "onnxruntime", "scipy", "igl", "rich", "tyro", "matplotlib"}
+
+
+def test_public_names_are_these() -> None:
+    assert set(likeness.__all__) == PUBLIC
+    assert set(dir(likeness)) >= PUBLIC
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_every_public_name_loads_and_is_documented(name: str) -> None:
+    value = getattr(likeness, name)
+    assert name == "ARKIT_NAMES" or value.__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        likeness.nonsense  # noqa: B018
+
+
+def modules_after(code: str) -> set[str]:
+    script = f"import sys, json\n{code}\nprint(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+def test_importing_likeness_imports_nothing_heavy() -> None:
+    assert not modules_after("import likeness") & (HEAVY | {"numpy"})
+
+
+def test_the_main_job_never_imports_torch_or_the_extras() -> None:
+    code = "import likeness\nlikeness.Reconstructor\nimport likeness.sheet, likeness.glb, likeness.reconstruction"
+    assert not modules_after(code) & {"torch", "scipy", "igl", "matplotlib", "lightning", "onnx"}
