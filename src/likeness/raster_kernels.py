@@ -9,7 +9,8 @@ an edge there (top-left rule). Each triangle then scans the pixels of its boundi
 one on the CPU, where Warp runs a launch serially. A last pass turns keys into triangle, barycentrics and depth.
 
 Loops over pixels take a ``run`` of them per thread: a row on the CPU, where neighbours share a triangle's
-set-up, one pixel on the GPU.
+set-up, one pixel on the GPU. The two kernels that step edge functions are longer than functions should be: in
+pieces, they would hand each other all of their dozen variables.
 """
 
 # Kernels are Warp's language, not Python's: their types are checked when Warp compiles them.

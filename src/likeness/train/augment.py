@@ -82,7 +82,8 @@ def cut(image: np.ndarray, crop: Crop, rng: np.random.Generator | None = None) -
         trimmed = image[: height * shrink, : width * shrink]
         image = cv2.resize(trimmed, (width, height), interpolation=cv2.INTER_AREA)
         matrix = matrix / shrink + [[0.0, 0.0, 0.5 / shrink - 0.5]] * 2
-    mode, fill = cv2.BORDER_CONSTANT, (OUTSIDE_GREY,) * 3
+    mode = cv2.BORDER_CONSTANT
+    fill: tuple[int, ...] = (OUTSIDE_GREY,) * 3
     if image.shape[2] == 4:
         fill = (0, 0, 0, 0)
     elif rng is not None:
@@ -147,7 +148,7 @@ def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if draw[5] < 0.35:
         quality = int(rng.integers(15, 90))
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     return image
 
 
@@ -181,7 +182,7 @@ def _motion_kernel(rng: np.random.Generator) -> np.ndarray:
     angle = rng.uniform(0.0, math.pi)
     reach = 0.5 * (length - 1) * np.array([math.cos(angle), math.sin(angle)])
     middle = 0.5 * (length - 1)
-    start, end = (tuple(int(round(middle + sign * r)) for r in reach) for sign in (-1, 1))
+    start, end = (tuple(round(middle + sign * r) for r in reach) for sign in (-1, 1))
     cv2.line(kernel, start, end, 1.0, 1)
     return kernel / kernel.sum()
 
@@ -198,7 +199,7 @@ def occlude(image: np.ndarray, rng: np.random.Generator, piece: np.ndarray | Non
     mask = np.zeros((size, size), np.uint8)
     kind = rng.choice(["blob", "box", "hand", "glasses", "hair"], p=[0.3, 0.2, 0.2, 0.15, 0.15])
     center = rng.uniform(0.05, 0.95, 2) * size
-    color = rng.integers(0, 256, 3)
+    color = rng.uniform(0.0, 255.0, 3)
     if kind == "blob":
         axes = rng.uniform(0.06, 0.28, 2) * size
         cv2.ellipse(mask, _ints(center), _ints(axes), float(rng.uniform(0, 180)), 0, 360, 255, -1)
@@ -209,17 +210,18 @@ def occlude(image: np.ndarray, rng: np.random.Generator, piece: np.ndarray | Non
         color = _skin(rng)
         _draw_hand(mask, center, rng)
     elif kind == "glasses":
-        color = rng.integers(0, 60, 3)
+        color = rng.uniform(0.0, 60.0, 3)
         _draw_glasses(mask, rng)
     else:
-        color = rng.integers(5, 110, 3) * [1.0, 0.8, 0.6]
+        color = rng.uniform(5.0, 110.0) * np.array([1.0, 0.8, 0.6])
         _draw_strands(mask, rng)
     alpha = 255.0 * rng.uniform(0.6, 1.0) if kind == "glasses" else 255.0
     soft = cv2.GaussianBlur(mask, (3, 3), 0).astype(np.float32)[..., None] * np.float32(alpha / 255.0 / 255.0)
+    front: np.ndarray
     if piece is not None and kind in ("blob", "box") and rng.random() < 0.6:
         front = piece.astype(np.float32)
     else:
-        front = np.asarray(color, np.float32) + noise_field(size, rng) * np.float32(rng.uniform(0, 12) / 256.0)
+        front = color.astype(np.float32) + noise_field(size, rng) * np.float32(rng.uniform(0, 12) / 256.0)
     return (image + (front - image) * soft).clip(0, 255).astype(np.uint8)
 
 
@@ -265,7 +267,7 @@ def _draw_strands(mask: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def _ints(values: np.ndarray | list[float]) -> tuple[int, ...]:
-    return tuple(int(round(float(v))) for v in values)
+    return tuple(round(float(v)) for v in values)
 
 
 def procedural_background(size: int, rng: np.random.Generator) -> np.ndarray:
@@ -275,9 +277,7 @@ def procedural_background(size: int, rng: np.random.Generator) -> np.ndarray:
     kind = rng.random()
     if kind < 0.7:
         cells = int(rng.integers(3, 28))
-        coarse = np.ascontiguousarray(noise_field(cells, rng)).astype(np.float32) * np.float32(
-            rng.uniform(10, 60) / 256
-        )
+        coarse = noise_field(cells, rng).astype(np.float32) * np.float32(rng.uniform(10, 60) / 256)
         way = cv2.INTER_NEAREST if kind < 0.15 else cv2.INTER_CUBIC
         image += cv2.resize(coarse, (size, size), interpolation=way)
     return image.clip(0, 255).astype(np.uint8)

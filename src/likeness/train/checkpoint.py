@@ -18,8 +18,8 @@ CHECKPOINT = "checkpoint.pt"
 class MovingAverage:
     """Exponential moving average of a network's weights; running statistics of normalisations are averaged too."""
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = deepcopy(network).eval().requires_grad_(False)
+    def __init__(self, network: Regressor, decay: float) -> None:
+        self.network: Regressor = deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
 
     @torch.no_grad()
@@ -56,9 +56,7 @@ def read_checkpoint(path: StrPath) -> dict[str, Any]:
     except OSError as error:
         raise FileError(path, f"cannot be read ({error.strerror or error})") from error
     except Exception as error:  # torch raises pickle, zip and runtime errors for damaged files
-        raise FileError(
-            path, "expected a checkpoint of a regressor, the file is damaged or something else"
-        ) from error
+        raise FileError(path, "expected a regressor's checkpoint, the file is damaged or something else") from error
     if not isinstance(state, dict) or state.get("kind") != "likeness regressor":
         raise FileError(path, "expected a checkpoint of a regressor")
     return state

@@ -159,7 +159,8 @@ class SampleMaker:
     def photo(self, number: int, rng: np.random.Generator) -> Sample:
         """A photo with pseudo-landmarks: the ``number``-th of those that are kept."""
         photos, pseudo = self.sources.photos, self.pseudo
-        assert photos is not None and pseudo is not None
+        assert photos is not None
+        assert pseudo is not None
         index = int(pseudo.index[number])
         sample = self._landmarked(photos.images[index], pseudo.landmarks[number], rng)
         sample.landmark_gate = PSEUDO_GATE

@@ -93,6 +93,10 @@ class Targets(NamedTuple):
 class LandmarkHead(nn.Module):
     """Predictions -> landmark candidates in 3D and the 68 points in the crop; the model's sparse bases as buffers."""
 
+    mean: Tensor
+    identity: Tensor
+    expression: Tensor
+
     def __init__(self, model: FaceModel) -> None:
         super().__init__()
         for name, value in zip(("mean", "identity", "expression"), model.landmark_bases, strict=True):
@@ -123,6 +127,9 @@ class LandmarkHead(nn.Module):
 
 class RegressorLoss(nn.Module):
     """All terms of a batch, by name and unweighted, and their weighted sum."""
+
+    metric: Tensor
+    point_weights: Tensor
 
     def __init__(self, model: FaceModel, weights: LossWeights | None = None) -> None:
         super().__init__()

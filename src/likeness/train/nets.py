@@ -32,7 +32,8 @@ class Prediction(NamedTuple):
     Attributes:
         identity: (n, K) codes.
         expression: (n, 52) ARKit weights in [0, 1].
-        rotation: (n, 3, 3) R of the crop camera's ``pixel = K (R x + t)`` (:meth:`likeness.camera.Camera.from_crop_size`).
+        rotation: (n, 3, 3) R of ``pixel = K (R x + t)`` in the crop's camera
+            (:meth:`likeness.camera.Camera.from_crop_size`).
         translation: (n, 3) t, mm.
         albedo: (n, A) weights of the albedo maps.
         light: (n, 9, 3) spherical-harmonics light in upright camera axes.
@@ -65,7 +66,7 @@ class NetSettings:
     expression: int
     albedo: int
     center: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    widths: tuple[int, ...] = (32, 48, 96, 192)
+    widths: tuple[int, ...] = (24, 32, 64, 128)
     blocks: tuple[int, ...] = (2, 2, 2)
     neck: int = 64
     hidden: int = 256
@@ -133,6 +134,9 @@ class Regressor(nn.Module):
     small weights, so the landmark loss begins on the face.
     """
 
+    frontal: Tensor
+    start: Tensor
+
     def __init__(self, settings: NetSettings) -> None:
         super().__init__()
         self.settings = settings
@@ -148,18 +152,24 @@ class Regressor(nn.Module):
         }
         self.heads = nn.ModuleDict({name: nn.Linear(settings.hidden, size) for name, size in sizes.items()})
         for head in self.heads.values():
-            nn.init.normal_(head.weight, std=0.01)  # type: ignore[arg-type]
-            nn.init.zeros_(head.bias)  # type: ignore[arg-type]
-        nn.init.constant_(self.heads["expression"].bias, EXPRESSION_BIAS)  # type: ignore[arg-type]
+            assert isinstance(head, nn.Linear)
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.zeros_(head.bias)
         with torch.no_grad():
-            self.heads["rotation"].bias.copy_(torch.tensor([1.0, 0, 0, 0, 1.0, 0]))  # type: ignore[operator, union-attr]
-            self.heads["light"].bias[:3] = 1.0  # type: ignore[index]
+            self._bias("expression").fill_(EXPRESSION_BIAS)
+            self._bias("rotation").copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
+            self._bias("light")[:3] = 1.0
         x, y, _ = settings.center
         self.register_buffer("frontal", torch.tensor(FRONTAL, dtype=torch.float32), persistent=False)
         self.register_buffer("start", torch.tensor([-x, y]), persistent=False)
 
+    def _bias(self, name: str) -> Tensor:
+        head = self.heads[name]
+        assert isinstance(head, nn.Linear)
+        return head.bias
+
     def forward(self, image: Tensor) -> Prediction:
-        pixels = image.permute(0, 3, 1, 2).to(self.heads["score"].weight.dtype)
+        pixels = image.permute(0, 3, 1, 2).float()
         features = self.backbone((pixels - 127.5) / 64.0)
         out = {name: head(features).float() for name, head in self.heads.items()}
         shift = self.start + SHIFT_MM * out["translation"][:, :2]

@@ -101,7 +101,8 @@ def _numbered(labels: list[str | None]) -> np.ndarray:
 
 
 def read_frames(path: StrPath) -> Frames:
-    """Read a WebDataset tar of pictures ``KEY.webp`` (or .jpg, .png) with ``KEY.json`` = {landmarks, identity?, clip?}.
+    """Read a WebDataset tar of pictures ``KEY.webp`` (or .jpg, .png), each with ``KEY.json`` = {landmarks,
+    identity?, clip?}.
 
     Raises:
         FileError: no tar, a picture without landmarks, or not 68 of them.

@@ -11,7 +11,7 @@ import torch
 
 from likeness.camera import Crop
 from likeness.photo import CROP_PER_LANDMARK_BOX, crop_from_landmarks
-from likeness.train.augment import box_of, cut
+from likeness.train.augment import box_of, cut, flip_landmarks
 from likeness.train.data import PseudoLabels
 from likeness.train.losses import LandmarkHead
 from likeness.train.nets import CROP_SIZE, Regressor
@@ -37,9 +37,7 @@ class Seen:
 def look(
     network: Regressor, head: LandmarkHead, images: list[np.ndarray], crops: list[Crop], mirrored: bool = False
 ) -> Seen:
-    """Run the network on one crop of each picture; ``mirrored`` shows it the mirror image and maps the answer back."""
-    from likeness.train.augment import flip_landmarks
-
+    """Run the network on one crop of each picture; ``mirrored`` shows it mirror images and maps the answers back."""
     device = next(network.parameters()).device
     pixels = np.stack([cut(image, crop) for image, crop in zip(images, crops, strict=True)])
     if mirrored:
@@ -130,16 +128,14 @@ def label_photos(network: Regressor, head: LandmarkHead, photos: Photos, batch: 
 
 
 def contact_sheet(pixels: np.ndarray, found: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
-    """Crops (n, S, S, 3), found landmarks (n, 68, 2) in green and true ones in red -> one picture (H, W, 3), twice the
-    size, eight crops a row."""
+    """Crops (n, S, S, 3), found landmarks (n, 68, 2) in green, true ones in red -> one picture (H, W, 3):
+    the crops doubled, eight a row."""
     tiles = []
     for number, image in enumerate(pixels):
         tile = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-        for points, color in (
-            (None if truth is None else truth[number], (255, 60, 60)),
-            (found[number], (60, 255, 60)),
-        ):
-            if points is None or not np.isfinite(points).all():
+        known = [] if truth is None else [(truth[number], (255, 60, 60))]
+        for points, color in [*known, (found[number], (60, 255, 60))]:
+            if not np.isfinite(points).all():
                 continue
             for x, y in np.clip(points * 2 + 0.5, -9999, 9999):
                 cv2.circle(tile, (round(float(x)), round(float(y))), 1, color, -1)
