@@ -10,7 +10,6 @@ and beside it stands the mean with every missed frame counted as 100 %. ``--true
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import tarfile
 from pathlib import Path
@@ -35,10 +34,11 @@ def frames(tar: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
                 continue
             data = stream.read()
             if kind == "json":
-                points[key] = np.array(json.load(io.BytesIO(data))["landmarks"], float)
+                points[key] = np.array(json.loads(data)["landmarks"], float)
             else:
-                images[key] = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    return [(key, np.ascontiguousarray(images[key]), points[key]) for key in sorted(points)]
+                decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+                images[key] = cv2.cvtColor(np.asarray(decoded), cv2.COLOR_BGR2RGB)
+    return [(key, images[key], points[key]) for key in sorted(points)]
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:

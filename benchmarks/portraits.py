@@ -3,7 +3,7 @@
     python benchmarks/portraits.py DATA/portraits OUT [--json FILE]
 
 File names are PERSON-neutral.jpg and PERSON-smile.jpg. OUT gets the sheets of all faces in one picture. The table
-says how many faces were found, by how much the smile weights and the jaw differ between a person's two photos, and how far
+says how many faces were found, by how much the smile weights differ between a person's two photos, and how far
 apart (mm, root-mean-square over the face) identity shapes are within a person and between people.
 """
 

@@ -49,7 +49,7 @@ def one_megapixel(photo: Path | None, folder: Path) -> Path:
 
         image = np.ascontiguousarray(astronaut()[..., ::-1])
     else:
-        image = cv2.imread(str(photo))
+        image = np.asarray(cv2.imread(str(photo)))
     scale = (MEGAPIXEL / (image.shape[0] * image.shape[1])) ** 0.5
     path = folder / "photo.jpg"
     cv2.imwrite(str(path), cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC))

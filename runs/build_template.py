@@ -42,7 +42,8 @@ def main() -> None:
         phenotypes="all", phenotype_blendshapes="original",
     )  # fmt: skip
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(arguments.out, **head_of(model, np.random.default_rng(arguments.seed)))
+    arrays: dict[str, Any] = head_of(model, np.random.default_rng(arguments.seed))
+    np.savez_compressed(arguments.out, **arrays)
 
 
 def head_of(model: Any, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -12,8 +12,8 @@ from likeness.assets import asset
 from likeness.camera import Camera, Crop, project
 from likeness.errors import FileError, StrPath
 from likeness.face_model import Coefficients, FaceModel
-from likeness.photo import crop_from_landmarks, crop_from_proposal, find_faces
-from likeness.photo_files import Photo, load_photo
+from likeness.photo import Photo, Proposal, crop_from_landmarks, crop_from_proposal, find_faces, load_photo
+from likeness.photo_files import photo_from_array
 from likeness.reconstruction import Reconstruction
 
 OUTPUTS = ("identity", "expression", "rotation", "translation", "albedo", "light", "score")
@@ -209,9 +209,7 @@ class _Face:
 def _as_photo(photo: StrPath | np.ndarray) -> tuple[Photo, str]:
     if not isinstance(photo, np.ndarray):
         return load_photo(photo), Path(photo).stem
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or min(photo.shape[:2]) < 1:
-        raise ValueError(f"expected an RGB image (H, W, 3) uint8, got {photo.shape} {photo.dtype}")
-    return Photo(photo, None, None), "face"
+    return photo_from_array(photo), "face"
 
 
 def _given_crops(boxes: np.ndarray | None, landmarks: np.ndarray | None, size: int) -> list[Crop]:
@@ -223,7 +221,7 @@ def _given_crops(boxes: np.ndarray | None, landmarks: np.ndarray | None, size: i
     corners = np.asarray(boxes, np.float64)
     if corners.ndim != 2 or corners.shape[1] != 4 or not (corners[:, 2:] > corners[:, :2]).all():
         raise ValueError(f"expected boxes (N, 4) as x0 y0 x1 y1 with x1 > x0 and y1 > y0, got {corners.shape}")
-    return [crop_from_landmarks(box.reshape(2, 2), size) for box in corners]
+    return [crop_from_proposal(Proposal(box, 1.0, "given"), size) for box in corners]
 
 
 def _without_doubles(faces: list[_Face]) -> list[_Face]:

@@ -23,7 +23,7 @@ def sheet(face: Reconstruction, side: int = PANEL) -> np.ndarray:
     The photo and the overlay show the head's surroundings; the neutral views are grey, so that only the shape
     speaks.
     """
-    from likeness.render import overlay, render_image
+    from likeness.render import overlay
 
     vertices = face.vertices()
     pixels = project(face.camera, vertices @ face.rotation.T + face.translation)
@@ -37,21 +37,17 @@ def sheet(face: Reconstruction, side: int = PANEL) -> np.ndarray:
         photo, vertices, face.model.topology.triangles, camera, face.rotation, face.translation, alpha=0.8
     )
     neutral = face.vertices(neutral=True)
-    views = [_neutral_view(face, neutral, yaw, side, render_image) for yaw in (0.0, 0.7)]
+    views = [_neutral_view(face, neutral, yaw, side) for yaw in (0.0, 0.7)]
     return np.concatenate([photo, laid_over, *views], axis=1)
 
 
-def _neutral_view(
-    face: Reconstruction, vertices: np.ndarray, yaw: float, side: int, render_image: object
-) -> np.ndarray:
+def _neutral_view(face: Reconstruction, vertices: np.ndarray, yaw: float, side: int) -> np.ndarray:
     """The grey head from the front (yaw 0) or turned to the subject's left, without pose and expression."""
+    from likeness.render import render_image
+
     rotation = FRONTAL @ rotation_from_euler(yaw, 0.0, 0.0)
     camera = Camera(side * DISTANCE_MM / HEAD_MM, image_center((side, side)), (side, side))
     middle = (vertices.max(0) + vertices.min(0)) / 2
     translation = np.array([0.0, 0.0, DISTANCE_MM]) - rotation @ middle
-    assert callable(render_image)
-    return np.asarray(
-        render_image(
-            vertices, face.model.topology.triangles, None, camera, rotation, translation, background=(1.0, 1.0, 1.0)
-        )
-    )
+    triangles = face.model.topology.triangles
+    return render_image(vertices, triangles, None, camera, rotation, translation, background=(1.0, 1.0, 1.0))

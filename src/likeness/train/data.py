@@ -109,24 +109,31 @@ def _permutation(seed: int, epoch: int, source: int, count: int) -> np.ndarray:
 
 
 def crop_pose(
-    crop: Crop, rotation: np.ndarray, translation: np.ndarray, camera: Camera
+    crop: Crop, rotation: np.ndarray, translation: np.ndarray, camera: Camera, center: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation and translation of a head in the crop's own camera; the inverse of the closed form in
-    :meth:`likeness.camera.Crop.camera_to_photo` (the crop's camera has another focal length, so the distance is the
-    one that keeps the size).
+    """Rotation and translation of a head in the crop's own camera, which has another focal length and another axis.
+
+    The head is seen from the same side, at the place where its centre is in the crop, from the distance that keeps its
+    size; only how strongly near parts are enlarged may differ.
 
     Args:
         crop: from the picture.
         rotation, translation: (3, 3) and (3,) mm in the picture's camera.
         camera: the picture's camera.
+        center: (3,) mm, model axes: the point of the head that is kept in place.
     """
-    equal_focal = Camera.from_crop_size(crop.size).focal * crop.scale
-    ray = np.append((crop.center - camera.center) / camera.focal, 1.0)
-    ray /= np.linalg.norm(ray)
+    crop_camera = Camera.from_crop_size(crop.size)
+    seen = rotation @ center + translation
+    distance = float(np.linalg.norm(seen))
+    ray = seen / distance
+    offset = (crop.to_crop(project(camera, seen)) - crop_camera.center) / crop_camera.focal
+    crop_ray = np.append(offset, 1.0) / math.hypot(*offset, 1.0)
     c, s = math.cos(crop.angle), math.sin(crop.angle)
-    turn = rotation_onto(ray) @ np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
-    distance = camera.focal / equal_focal / ray[2] ** 1.5
-    return turn.T @ rotation, turn.T @ translation / distance
+    turn = rotation_onto(crop_ray) @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]]) @ rotation_onto(ray).T
+    # Off the axis a picture grows by 1 / cos across and 1 / cos² along the direction from the centre.
+    zoom = crop_camera.focal * crop.scale / camera.focal * (ray[2] / crop_ray[2]) ** 1.5
+    crop_rotation = turn @ rotation
+    return crop_rotation, distance * zoom * crop_ray - crop_rotation @ center
 
 
 def turned_light(light: np.ndarray, angle: float) -> np.ndarray:
@@ -188,7 +195,7 @@ class SampleMaker:
         landmarks = model.topology.landmarks.select(projected, rotation)
         crop = jittered_crop(landmarks, CROP_SIZE, self.settings, rng)
         pixels = self._composed(faces.rgba[number], crop, rng)
-        seen_rotation, seen_translation = crop_pose(crop, rotation, translation, camera)
+        seen_rotation, seen_translation = crop_pose(crop, rotation, translation, camera, points[:51].mean(0))
         labels = {name: np.asarray(getattr(faces, name)[number]) for name in ("identity", "expression", "albedo")}
         labels["light"] = turned_light(faces.light[number], crop.angle)
         labels["rotation"], labels["translation"] = seen_rotation, seen_translation

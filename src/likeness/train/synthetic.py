@@ -43,7 +43,7 @@ class Sample:
     light: np.ndarray
     rotation: np.ndarray
     translation: np.ndarray
-    focal: np.ndarray
+    focal: np.float32
 
 
 def sample_expression(rng: np.random.Generator, names: tuple[str, ...]) -> np.ndarray:
