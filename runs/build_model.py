@@ -95,7 +95,7 @@ def build(template: Template, ict: Ict, path: Path, frames: Path, seed: int) -> 
 
 def with_albedo(model: FaceModel, template: Template) -> FaceModel:
     """The model with the maps of ``build_albedo``."""
-    landmarks = model.topology.landmarks
+    landmarks = model.landmark_map
     at = landmarks.gather(model.mean)
     points = np.concatenate([at[51:].reshape(17, -1, 3)[:, -3], at[:51]]).astype(np.float64)
     albedo = build_albedo(template, model.mean.astype(np.float64), model.topology.regions, points)

@@ -52,7 +52,7 @@ def calibrate(model: FaceModel, triangles: np.ndarray, tar: Path, rounds: int = 
         the new map, and the mean residual in percent of the landmark box before each round and after the last.
     """
     frames = read_landmarks(tar)
-    current = model.topology.landmarks
+    current = model.landmark_map
     residuals = []
     for number in range(rounds + 1):
         shift, mean = mean_residual(model, current, frames)

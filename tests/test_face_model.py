@@ -40,7 +40,7 @@ def test_batches_equal_one_by_one(small_model: FaceModel) -> None:
 
 def test_landmark_points_are_gathered_vertices(small_model: FaceModel) -> None:
     code, weights = random_codes(small_model, 1)[0], np.linspace(0, 1, 52)
-    direct = small_model.topology.landmarks.gather(small_model.vertices(code, weights))
+    direct = small_model.landmark_map.gather(small_model.vertices(code, weights))
     np.testing.assert_allclose(small_model.landmark_points(code, weights), direct, atol=1e-3)
 
 

@@ -16,7 +16,7 @@ def projected(model: FaceModel, rotation: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("yaw", [-1.0, -0.3, 0.0, 0.6])
 def test_inner_points_are_copied_and_contour_points_come_from_their_line(small_model: FaceModel, yaw: float) -> None:
-    landmarks = small_model.topology.landmarks
+    landmarks = small_model.landmark_map
     rotation = FRONTAL @ rotation_from_euler(yaw, 0, 0)
     seen = projected(small_model, rotation)
     chosen = landmarks.select(seen, rotation)
@@ -28,7 +28,7 @@ def test_inner_points_are_copied_and_contour_points_come_from_their_line(small_m
 
 
 def test_no_candidate_lies_farther_out_than_the_chosen_one(small_model: FaceModel) -> None:
-    landmarks = small_model.topology.landmarks
+    landmarks = small_model.landmark_map
     rotation = FRONTAL @ rotation_from_euler(0.5, 0.2, -0.1)
     seen = projected(small_model, rotation)
     chosen = landmarks.select(seen, rotation)[:17]
@@ -39,7 +39,7 @@ def test_no_candidate_lies_farther_out_than_the_chosen_one(small_model: FaceMode
 
 
 def test_choice_ignores_shift_and_size_of_the_image(small_model: FaceModel) -> None:
-    landmarks = small_model.topology.landmarks
+    landmarks = small_model.landmark_map
     rotation = FRONTAL @ rotation_from_euler(-0.4, 0.1, 0.2)
     seen = projected(small_model, rotation)
     np.testing.assert_array_equal(
@@ -49,7 +49,7 @@ def test_choice_ignores_shift_and_size_of_the_image(small_model: FaceModel) -> N
 
 def test_torch_agrees_and_gradients_reach_the_chosen_points(small_model: FaceModel) -> None:
     torch = pytest.importorskip("torch")
-    landmarks = small_model.topology.landmarks
+    landmarks = small_model.landmark_map
     rotations = np.stack([FRONTAL @ rotation_from_euler(yaw, 0, 0.1) for yaw in (-0.7, 0.0, 0.9)]).astype(np.float32)
     seen = np.stack([projected(small_model, rotation) for rotation in rotations])
     tensor = torch.tensor(seen, requires_grad=True)
@@ -63,5 +63,5 @@ def test_torch_agrees_and_gradients_reach_the_chosen_points(small_model: FaceMod
 def test_gather_is_linear(small_model: FaceModel) -> None:
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, *small_model.mean.shape))
-    gather = small_model.topology.landmarks.gather
+    gather = small_model.landmark_map.gather
     np.testing.assert_allclose(gather(a + 2 * b), gather(a) + 2 * gather(b), atol=1e-9)

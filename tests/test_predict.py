@@ -59,7 +59,7 @@ def test_shapes_are_the_contract(face: Reconstruction, reconstruct: Reconstructo
 def test_the_mesh_projects_onto_the_landmarks(face: Reconstruction, reconstruct: Reconstructor) -> None:
     points = reconstruct.model.landmark_points(face.coefficients.identity, face.coefficients.expression)
     seen = project(face.camera, points @ face.rotation.T + face.translation)
-    landmarks = reconstruct.model.topology.landmarks.select(seen, face.rotation)
+    landmarks = reconstruct.model.landmark_map.select(seen, face.rotation)
     error = np.linalg.norm(landmarks - face.landmarks, axis=1)
     assert error.max() < 0.02 * np.ptp(face.landmarks, axis=0).max()
 

@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from likeness.errors import StrPath
-from likeness.identity import GaussianSpace, GeometryMetric
+from likeness.identity import GaussianSpace, GeometryMetric, Lift, SphereSpace
 from likeness.landmarks import LandmarkMap
 from likeness.mesh import Mesh
 
@@ -30,6 +30,8 @@ ARKIT_NAMES: tuple[str, ...] = (
     "noseSneerRight", "tongueOut",
 )  # fmt: skip
 """The 52 ARKit blendshapes in Apple's order and spelling; left is the subject's left."""
+
+_SPACES: dict[str, type[GaussianSpace] | type[SphereSpace]] = {s.name: s for s in (GaussianSpace, SphereSpace)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,20 +69,21 @@ class Topology:
     Args:
         triangles: (F, 3) int32; two per quadrilateral where ``quads`` says so.
         quads: (Q,) indices t of triangles that make one quadrilateral with triangle t + 1.
-        uv: (U, 2) texture coordinates, origin bottom left.
-        uv_triangles: (F, 3) int32.
-        mirror: (V,) int32, each vertex's mirror image.
-        regions: name -> (V,) bool: face, skin, lips, eyes, ears, scalp, neck, mouth.
-        landmarks: the 68 iBUG points on the surface.
+        uv: (U, 2) texture coordinates, origin bottom left; (0, 2) without any.
+        uv_triangles: (F, 3) int32; (0, 3) without any.
+        mirror: (V,) int32, each vertex's mirror image; None where it is not known.
+        regions: name -> (V,) bool; the embedded model has face, skin, lips, eyes, ears, scalp, neck and mouth, other
+            models what is known of them, possibly nothing.
+        landmarks: the 68 iBUG points on the surface; None where they are not known.
     """
 
     triangles: np.ndarray
     quads: np.ndarray
     uv: np.ndarray
     uv_triangles: np.ndarray
-    mirror: np.ndarray
+    mirror: np.ndarray | None
     regions: dict[str, np.ndarray]
-    landmarks: LandmarkMap
+    landmarks: LandmarkMap | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +99,8 @@ class FaceModel:
         albedo_names: the A maps' names.
         topology: see :class:`Topology`.
         name: what results are labelled with.
+        expression_names: the expressions' names.
+        identity_space: ``gaussian`` or ``sphere``: where the codes live, see :attr:`space`.
     """
 
     mean: np.ndarray
@@ -107,6 +112,7 @@ class FaceModel:
     topology: Topology
     name: str = "unnamed"
     expression_names: tuple[str, ...] = field(default=ARKIT_NAMES)
+    identity_space: str = GaussianSpace.name
 
     def __post_init__(self) -> None:
         count = self.mean.shape[0]
@@ -119,17 +125,58 @@ class FaceModel:
         ):
             if getattr(self, label).shape != shape:
                 raise ValueError(f"expected {label} {shape}, got {getattr(self, label).shape}")
+        if self.identity_space not in _SPACES:
+            raise ValueError(f"expected identity_space of {sorted(_SPACES)}, got {self.identity_space!r}")
 
     @property
-    def space(self) -> GaussianSpace:
+    def space(self) -> GaussianSpace | SphereSpace:
         """The space that identity codes live in."""
-        return GaussianSpace(len(self.identity_basis))
+        return _SPACES[self.identity_space](len(self.identity_basis))
+
+    @property
+    def landmark_map(self) -> LandmarkMap:
+        """The 68 iBUG points on the surface.
+
+        Raises:
+            ValueError: this model does not know where they are.
+        """
+        if self.topology.landmarks is None:
+            raise ValueError(f"expected a face model with the 68 iBUG landmarks, {self.name!r} has none")
+        return self.topology.landmarks
 
     @cached_property
     def metric(self) -> GeometryMetric:
-        """The geometry metric of the face region, weighted by the mean's vertex areas."""
-        areas = Mesh(self.mean, self.topology.triangles).vertex_areas()
-        return GeometryMetric.from_basis(self.identity_basis, areas * self.topology.regions["face"])
+        """The geometry metric of the face region (the whole surface where no region ``face`` is known)."""
+        return self.metric_of("face" if "face" in self.topology.regions else None)
+
+    def metric_of(self, region: str | None) -> GeometryMetric:
+        """The geometry metric of a region by name (None: of the whole surface), weighted by the mean's areas.
+
+        Raises:
+            ValueError: there is no such region.
+        """
+        weights = Mesh(self.mean, self.topology.triangles).vertex_areas()
+        if region is not None:
+            if region not in self.topology.regions:
+                raise ValueError(f"expected a region of {sorted(self.topology.regions)}, got {region!r}")
+            weights = weights * self.topology.regions[region]
+        return GeometryMetric.from_basis(self.identity_basis, weights)
+
+    def lifted(self) -> FaceModel:
+        """The same shapes with codes on a sphere: K Gaussian modes become K + 1 (:class:`likeness.identity.Lift`).
+
+        Raises:
+            ValueError: the codes are on a sphere already.
+        """
+        if self.identity_space != GaussianSpace.name:
+            raise ValueError(f"expected a model with Gaussian codes, {self.name!r} has {self.identity_space} codes")
+        lift = Lift(len(self.identity_basis))
+        return replace(
+            self,
+            identity_basis=lift.basis(self.identity_basis),
+            identity_space=SphereSpace.name,
+            name=f"{self.name}-lifted",
+        )
 
     def geometry(self, codes: np.ndarray) -> np.ndarray:
         """Identity codes (..., K) -> millimetre embedding (..., K) whose Euclidean distances are RMS vertex
@@ -148,7 +195,7 @@ class FaceModel:
     @cached_property
     def landmark_bases(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean (N, 3), identity (K, N, 3) and expression (52, N, 3) bases of the landmark candidates, mm."""
-        gather = self.topology.landmarks.gather
+        gather = self.landmark_map.gather
         return gather(self.mean), gather(self.identity_basis), gather(self.expression_basis)
 
     def _combine(
@@ -189,8 +236,8 @@ class FaceModel:
         return Mesh(
             self.vertices(identity, expression),
             topology.triangles,
-            uv=topology.uv,
-            uv_triangles=topology.uv_triangles,
+            uv=topology.uv if len(topology.uv) else None,
+            uv_triangles=topology.uv_triangles if len(topology.uv) else None,
             colors=None if albedo is None else srgb_from_linear(self.albedo(albedo)),
             quads=topology.quads,
         )

@@ -28,21 +28,26 @@ def save_model(model: FaceModel, path: StrPath) -> None:
         "name": np.array(model.name),
         "mean": model.mean.astype(np.float32),
         "albedo_mean": model.albedo_mean.astype(np.float32),
-        "albedo_names": np.array(model.albedo_names),
-        "expression_names": np.array(model.expression_names),
+        "albedo_names": np.array(model.albedo_names, np.str_),
+        "expression_names": np.array(model.expression_names, np.str_),
+        "identity_space": np.array(model.identity_space),
     }
     for key in ("identity_basis", "expression_basis", "albedo_basis"):
         arrays[f"{key}_q"], arrays[f"{key}_scale"] = quantize(getattr(model, key))
     topology, landmarks = model.topology, model.topology.landmarks
-    for key in ("triangles", "quads", "uv_triangles", "mirror"):
+    for key in ("triangles", "quads", "uv_triangles"):
         arrays[key] = getattr(topology, key).astype(np.int32)
     arrays["uv"] = topology.uv.astype(np.float32)
-    arrays["region_names"] = np.array(list(topology.regions))
-    arrays["regions"] = np.packbits(np.stack(list(topology.regions.values())), axis=1)
-    for key in ("inner_vertices", "contour_vertices"):
-        arrays[key] = getattr(landmarks, key).astype(np.int32)
-    for key in ("inner_weights", "contour_weights", "outward"):
-        arrays[key] = getattr(landmarks, key).astype(np.float32)
+    if topology.mirror is not None:
+        arrays["mirror"] = topology.mirror.astype(np.int32)
+    if topology.regions:
+        arrays["region_names"] = np.array(list(topology.regions))
+        arrays["regions"] = np.packbits(np.stack(list(topology.regions.values())), axis=1)
+    if landmarks is not None:
+        for key in ("inner_vertices", "contour_vertices"):
+            arrays[key] = getattr(landmarks, key).astype(np.int32)
+        for key in ("inner_weights", "contour_weights", "outward"):
+            arrays[key] = getattr(landmarks, key).astype(np.float32)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_atomically(path, buffer.getvalue())
@@ -93,22 +98,26 @@ def quantize(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _model_from_arrays(arrays: dict[str, np.ndarray]) -> FaceModel:
     count = len(arrays["mean"])
-    names = [str(name) for name in arrays["region_names"]]
-    bits = np.unpackbits(arrays["regions"], axis=1, count=count).astype(bool)
-    landmarks = LandmarkMap(
-        _indices(arrays, "inner_vertices", count),
-        arrays["inner_weights"],
-        _indices(arrays, "contour_vertices", count),
-        arrays["contour_weights"],
-        arrays["outward"],
-    )
+    regions: dict[str, np.ndarray] = {}
+    if "region_names" in arrays:
+        bits = np.unpackbits(arrays["regions"], axis=1, count=count).astype(bool)
+        regions = dict(zip((str(name) for name in arrays["region_names"]), bits, strict=True))
+    landmarks = None
+    if "inner_vertices" in arrays:
+        landmarks = LandmarkMap(
+            _indices(arrays, "inner_vertices", count),
+            _finite(arrays, "inner_weights"),
+            _indices(arrays, "contour_vertices", count),
+            _finite(arrays, "contour_weights"),
+            _finite(arrays, "outward"),
+        )
     topology = Topology(
         _indices(arrays, "triangles", count),
         _indices(arrays, "quads", len(arrays["triangles"]) - 1),
         arrays["uv"],
         _indices(arrays, "uv_triangles", len(arrays["uv"])),
-        _indices(arrays, "mirror", count),
-        dict(zip(names, bits, strict=True)),
+        _indices(arrays, "mirror", count) if "mirror" in arrays else None,
+        regions,
         landmarks,
     )
     return FaceModel(
@@ -121,6 +130,7 @@ def _model_from_arrays(arrays: dict[str, np.ndarray]) -> FaceModel:
         topology=topology,
         name=str(arrays["name"]),
         expression_names=tuple(str(name) for name in arrays["expression_names"]),
+        identity_space=str(arrays.get("identity_space", "gaussian")),
     )
 
 

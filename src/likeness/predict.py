@@ -172,7 +172,7 @@ class Reconstructor:
             answer = {key: values[number] for key, values in out.items()}
             points = self.model.landmark_points(answer["identity"], answer["expression"])
             seen = project(camera, points @ answer["rotation"].T + answer["translation"])
-            landmarks = self.model.topology.landmarks.select(seen, answer["rotation"])
+            landmarks = self.model.landmark_map.select(seen, answer["rotation"])
             faces.append(_Face(answer, crop, crop.to_photo(landmarks), points, float(answer["score"])))
         return faces
 

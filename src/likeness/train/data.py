@@ -113,8 +113,8 @@ def crop_pose(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rotation and translation of a head in the crop's own camera, which has another focal length and another axis.
 
-    The head is seen from the same side, at the place where its centre is in the crop, from the distance that keeps its
-    size; only how strongly near parts are enlarged may differ.
+    The head is seen from the same side, at the place where its centre is in the crop, from the distance that keeps
+    its size; only how strongly near parts are enlarged may differ.
 
     Args:
         crop: from the picture.
@@ -192,7 +192,7 @@ class SampleMaker:
         camera = Camera(float(faces.focal[number]), image_center((side, side)), (side, side))
         points = model.landmark_points(faces.identity[number], faces.expression[number])
         projected = project(camera, points @ rotation.T + translation)
-        landmarks = model.topology.landmarks.select(projected, rotation)
+        landmarks = model.landmark_map.select(projected, rotation)
         crop = jittered_crop(landmarks, CROP_SIZE, self.settings, rng)
         pixels = self._composed(faces.rgba[number], crop, rng)
         seen_rotation, seen_translation = crop_pose(crop, rotation, translation, camera, points[:51].mean(0))

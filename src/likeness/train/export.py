@@ -92,7 +92,7 @@ def _store_half(model: Any) -> None:
         if tensor.data_type != TensorProto.FLOAT or values.size < HALF_FROM:
             continue
         largest = float(np.abs(values).max())
-        if largest > np.finfo(np.float16).max:
+        if largest > float(np.finfo(np.float16).max):
             raise ValueError(f"expected weights below 65504 to store as half, got {largest:g} in {tensor.name}")
         stored = f"{tensor.name}_half"
         casts.append(helper.make_node("Cast", [stored], [tensor.name], name=f"{stored}_cast", to=TensorProto.FLOAT))

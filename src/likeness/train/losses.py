@@ -101,7 +101,7 @@ class LandmarkHead(nn.Module):
         super().__init__()
         for name, value in zip(("mean", "identity", "expression"), model.landmark_bases, strict=True):
             self.register_buffer(name, torch.tensor(np.asarray(value, np.float32)))
-        self.map = model.topology.landmarks
+        self.map = model.landmark_map
         self.camera = Camera.from_crop_size(CROP_SIZE)
 
     def points(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
@@ -190,8 +190,7 @@ def gated_mean(values: Tensor, gate: Tensor) -> Tensor:
     Dividing by how many are open, not by the gates' sum, lets a gate of 0.3 count 0.3 of a full sample.
     """
     count = (gate > 0).sum().clamp_min(1)
-    # where() first: an undefined value behind a closed gate must not reach the gradient as 0 * nan.
-    return torch.where(gate > 0, values * gate, torch.zeros_like(values)).sum() / count
+    return (values * gate).sum() / count
 
 
 def _log_difference(translation: Tensor, truth: Tensor) -> Tensor:

@@ -132,6 +132,9 @@ class SyntheticFaces:
         albedo = rng.standard_normal(len(model.albedo_names)).astype(np.float32)
         if "melanin" in model.albedo_names:  # dark skin is as frequent as its share of people, not of a bell curve
             albedo[model.albedo_names.index("melanin")] = rng.uniform(-2.0, 2.6)
+        if "lipstick" in model.albedo_names:  # worn or not: less than none would make lips green
+            worn = albedo[model.albedo_names.index("lipstick")]
+            albedo[model.albedo_names.index("lipstick")] = max(worn, 0.0)
         light, rotation = sample_light(rng), sample_rotation(rng)
         vertices = model.vertices(identity, expression)
         # The crop's camera sees the head from about 860 mm; photographs are taken from 0.4 m to far away.
