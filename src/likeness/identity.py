@@ -116,11 +116,12 @@ class SphereSpace:
             ValueError: no codes, weights that are not (N,), negative or all zero, or directions that cancel out.
         """
         units = self.project(codes)
-        if weights is not None:
+        if weights is None:
+            total = units.mean(0)
+        else:
             _check_weights(codes, weights)
-            units = units * (weights / weights.sum())[:, None]
-        total = units.sum(0) if weights is not None else units.mean(0)
-        if not float(_length(total)) > 1e-6 * self.radius:
+            total = (units * (weights / weights.sum())[:, None]).sum(0)
+        if not bool((_length(total) > 1e-6 * self.radius).all()):
             raise ValueError("expected codes with a common direction, got some that cancel each other out")
         return self.project(total)
 
@@ -132,7 +133,7 @@ class SphereSpace:
         """
         u, v = self.project(a), self.project(b)
         along = u + v
-        if float(_length(along).min()) < 1e-6 * self.radius:
+        if bool((_length(along) < 1e-6 * self.radius).any()):
             raise ValueError("expected codes that are not opposite, got a pair between which any way is the shortest")
         half = along * (self.radius / _length(along))
         # Each half of the way spans at most a right angle, where the sine formula (Shoemake 1985) is well behaved.
@@ -250,5 +251,6 @@ def _check(codes: Any, size: int) -> None:
 
 
 def _check_weights(codes: Any, weights: Any) -> None:
-    if tuple(weights.shape) != tuple(codes.shape[:1]) or float(weights.min()) < 0 or not float(weights.sum()) > 0:
+    good = tuple(weights.shape) == tuple(codes.shape[:1]) and bool((weights >= 0).all()) and bool(weights.sum() > 0)
+    if not good:
         raise ValueError(f"expected {len(codes)} weights >= 0 that are not all 0, got {tuple(weights.shape)}")
