@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from likeness.face_model import ARKIT_NAMES
+from likeness.formats.ict import arkit_shapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,20 +38,7 @@ class Ict:
             arrays["mean"].astype(np.float64) * 10,
             arrays["triangles"],
             fields["identity"],
-            _arkit(dict(zip(names, fields["expression"], strict=True))),
+            arkit_shapes(dict(zip(names, fields["expression"], strict=True))),
             arrays["landmarks68"],
             arrays["part"],
         )
-
-
-def _arkit(shapes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """ICT's ``_L``/``_R`` names -> ARKit's; a pair that ARKit has only as one shape is summed. No tongueOut."""
-    result = {}
-    for name in ARKIT_NAMES:
-        own = name.replace("Left", "_L").replace("Right", "_R") if name[-4:] in ("Left", "ight") else name
-        own = name if own in ("jaw_L", "jaw_R", "mouth_L", "mouth_R") else own
-        if own in shapes:
-            result[name] = shapes[own]
-        elif f"{name}_L" in shapes:
-            result[name] = shapes[f"{name}_L"] + shapes[f"{name}_R"]
-    return result

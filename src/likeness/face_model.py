@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import StrPath
-from likeness.identity import GaussianSpace, GeometryMetric, Lift, SphereSpace
+from likeness.identity import SPACES, GaussianSpace, GeometryMetric, Lift, SphereSpace
 from likeness.landmarks import LandmarkMap
 from likeness.mesh import Mesh
 
@@ -31,7 +31,6 @@ ARKIT_NAMES: tuple[str, ...] = (
 )  # fmt: skip
 """The 52 ARKit blendshapes in Apple's order and spelling; left is the subject's left."""
 
-_SPACES: dict[str, type[GaussianSpace] | type[SphereSpace]] = {s.name: s for s in (GaussianSpace, SphereSpace)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,13 +124,13 @@ class FaceModel:
         ):
             if getattr(self, label).shape != shape:
                 raise ValueError(f"expected {label} {shape}, got {getattr(self, label).shape}")
-        if self.identity_space not in _SPACES:
-            raise ValueError(f"expected identity_space of {sorted(_SPACES)}, got {self.identity_space!r}")
+        if self.identity_space not in SPACES:
+            raise ValueError(f"expected identity_space of {sorted(SPACES)}, got {self.identity_space!r}")
 
     @property
     def space(self) -> GaussianSpace | SphereSpace:
         """The space that identity codes live in."""
-        return _SPACES[self.identity_space](len(self.identity_basis))
+        return SPACES[self.identity_space](len(self.identity_basis))
 
     @property
     def landmark_map(self) -> LandmarkMap:
@@ -209,18 +208,18 @@ class FaceModel:
         identity = np.asarray(identity, np.float32)
         if identity.shape[-1] != len(identity_basis):
             raise ValueError(f"expected identity (..., {len(identity_basis)}), got {identity.shape}")
-        flat = identity @ identity_basis.reshape(len(identity_basis), -1)
+        flat = identity @ identity_basis.reshape(len(identity_basis), mean.size)
         if expression is not None:
             expression = np.asarray(expression, np.float32)
             if expression.shape[-1] != len(expression_basis):
                 raise ValueError(f"expected expression (..., {len(expression_basis)}), got {expression.shape}")
-            flat = flat + expression @ expression_basis.reshape(len(expression_basis), -1)
+            flat = flat + expression @ expression_basis.reshape(len(expression_basis), mean.size)
         return flat.reshape(*flat.shape[:-1], -1, 3) + mean
 
     def albedo(self, weights: np.ndarray) -> np.ndarray:
         """Linear RGB reflectance (..., V, 3) in (0, 1] of albedo weights (..., A)."""
         weights = np.asarray(weights, np.float32)
-        log = weights @ self.albedo_basis.reshape(len(self.albedo_basis), -1)
+        log = weights @ self.albedo_basis.reshape(len(self.albedo_basis), self.mean.size)
         return np.exp(np.minimum(log.reshape(*weights.shape[:-1], -1, 3) + self.albedo_mean, 0.0))
 
     def mesh(

@@ -148,6 +148,10 @@ class SphereSpace:
         return self.project(first * start + second * end)
 
 
+SPACES: dict[str, type[GaussianSpace] | type[SphereSpace]] = {s.name: s for s in (GaussianSpace, SphereSpace)}
+"""The identity spaces by the names that files use."""
+
+
 @dataclass(frozen=True)
 class Lift:
     """The exact passage from a Gaussian model of K modes to a sphere model of K + 1 (design, section 3.2).

@@ -90,7 +90,7 @@ def read_arrays(path: StrPath) -> dict[str, np.ndarray]:
 
 def quantize(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N, ...) floats -> (N, ...) int16 and (N,) scales, so that ``basis ≈ q · scale``."""
-    scale = np.abs(basis).reshape(len(basis), -1).max(1) / 32767
+    scale = np.abs(basis).max(axis=tuple(range(1, basis.ndim))) / 32767
     scale = np.where(scale > 0, scale, 1.0).astype(np.float32)
     shaped = scale.reshape(-1, *[1] * (basis.ndim - 1))
     return np.rint(basis / shaped).astype(np.int16), scale

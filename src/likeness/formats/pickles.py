@@ -1,0 +1,208 @@
+"""Pickles taken apart, never run: FLAME's ``.pkl`` (NumPy, SciPy and chumpy objects) and FaceVerse's ``.npy``.
+
+A pickle is a program. Here every class or function that it may name is replaced by an inert :class:`Record`, which
+only notes the arguments and the state that the program hands it; any other name is refused. What the records mean
+is worked out afterwards, by :func:`as_array`, from NumPy's published ``__reduce__`` layout
+(``numpy/core/src/multiarray``: ``_reconstruct`` and ``(version, shape, dtype, is_fortran, data)``), with every size
+checked first. Neither NumPy's nor SciPy's own unpickling code, nor chumpy, is called.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import pickletools
+import re
+from typing import Any
+
+import numpy as np
+
+from likeness.errors import FileError, StrPath
+
+_CORES = ("numpy.core.", "numpy._core.")
+_RECONSTRUCT = tuple(f"{core}multiarray._reconstruct" for core in _CORES)
+_SCALAR = tuple(f"{core}multiarray.scalar" for core in _CORES)
+_FROM_BUFFER = tuple(f"{core}numeric._frombuffer" for core in _CORES)
+_REBUILD = ("copy_reg._reconstructor", "copyreg._reconstructor")
+_CHUMPY = "chumpy.ch.Ch"
+_ALLOWED = {
+    *_RECONSTRUCT,
+    *_SCALAR,
+    *_FROM_BUFFER,
+    *_REBUILD,
+    _CHUMPY,
+    "numpy.ndarray",
+    "numpy.dtype",
+    "_codecs.encode",
+    "__builtin__.object",
+    "builtins.object",
+    *(f"scipy.sparse.{m}.{k}_{c}" for k in ("csc", "csr", "coo") for m in (k, f"_{k}") for c in ("matrix", "array")),
+}
+_DEEPEST = 8  # arrays within chumpy arrays within ...
+
+
+class Record:
+    """A pickled object taken apart: which class or function (``kind``), the arguments, and the state given later."""
+
+    __slots__ = ("args", "state")
+    kind = ""
+    args: tuple[Any, ...]
+    state: Any
+
+    def __new__(cls, *args: Any) -> Record:
+        record = object.__new__(cls)
+        record.args, record.state = args, None
+        return record
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    @property
+    def origin(self) -> str:
+        """The class that it is an instance of, also where protocols 0 and 1 rebuild it by a function."""
+        if self.kind in _REBUILD and self.args and isinstance(self.args[0], type):
+            return str(getattr(self.args[0], "kind", ""))
+        return self.kind
+
+
+class _Inert(pickle.Unpickler):
+    """Gives out classes of records, made anew for each pickle so that none can leave a mark on the next."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data), encoding="latin1")
+        self._classes: dict[str, type[Record]] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        full = f"{module}.{name}"
+        if full not in _ALLOWED:
+            raise pickle.UnpicklingError(f"names {full[:80]!r}, which is neither a NumPy, SciPy nor chumpy array")
+        if full not in self._classes:
+            self._classes[full] = type("Record", (Record,), {"kind": full, "__slots__": ()})
+        return self._classes[full]
+
+
+def load_pickle(path: StrPath, data: bytes) -> Any:
+    """What is in a pickle: dicts, lists, numbers, text, and records in place of all objects.
+
+    A record of an object array comes back as its object (without dimensions) or as a NumPy array of objects.
+
+    Raises:
+        FileError: truncated, damaged, or it names anything that is not an array.
+    """
+    try:
+        _check_memo(data)
+        value = _Inert(data).load()
+        if isinstance(value, Record):
+            return _objects(value)
+    except Exception as error:  # the pickle module raises a dozen types for damaged files
+        reason = str(error).replace("\n", " ")[:160]
+        raise FileError(path, f"expected a pickle of arrays ({type(error).__name__}: {reason})") from error
+    return value
+
+
+def _check_memo(data: bytes) -> None:
+    """Refuses memo numbers beyond the number of instructions: the unpickler allocates a table up to the highest."""
+    for count, (operation, argument, _) in enumerate(pickletools.genops(data)):
+        if "PUT" in operation.name and isinstance(argument, int) and argument > count:
+            raise pickle.UnpicklingError(f"memo entry {argument} after {count} instructions")
+
+
+def _objects(record: Record) -> Any:
+    """The elements of a record of an object array; other records unchanged."""
+    if record.kind not in _RECONSTRUCT or not isinstance(record.state, tuple):
+        return record
+    shape, kind, _, elements = record.state[-4:]
+    if not (isinstance(kind, Record) and str(kind.args[0]).startswith("O")):
+        return record
+    if not isinstance(elements, list) or math.prod(_shape(shape)) != len(elements):
+        raise ValueError("an object array whose elements do not fit its shape")
+    values = np.empty(len(elements), object)
+    for index, element in enumerate(elements):  # an assignment at once would look into elements that are lists
+        values[index] = element
+    return values.reshape(shape)
+
+
+def as_array(value: Any, depth: int = 0) -> np.ndarray:
+    """The numeric or text array that a record, a chumpy record, or a plain number stands for; a view, read-only.
+
+    Raises:
+        ValueError: it stands for none, or its parts contradict each other.
+    """
+    if isinstance(value, (int, float)):
+        return np.asarray(value)
+    if isinstance(value, np.ndarray) and value.dtype == object and value.ndim:
+        return np.array([as_array(item, depth + 1) for item in value.ravel()]).reshape(value.shape)
+    if not isinstance(value, Record) or depth > _DEEPEST:
+        raise ValueError(f"expected an array, got {type(value).__name__}")
+    if value.origin == _CHUMPY:
+        if not isinstance(value.state, dict) or "x" not in value.state:
+            raise ValueError("expected a chumpy array with its numbers ('x')")
+        return as_array(value.state["x"], depth + 1)
+    if value.kind in _RECONSTRUCT and isinstance(value.state, tuple) and len(value.state) >= 4:
+        shape, kind, fortran, data = value.state[-4:]
+        return _array(shape, kind, bool(fortran), data)
+    if value.kind in _FROM_BUFFER and len(value.args) == 4:
+        data, kind, shape, order = value.args
+        return _array(shape, kind, order == "F", data)
+    if value.kind in _SCALAR and len(value.args) == 2:
+        return _array((), value.args[0], False, value.args[1])
+    raise ValueError(f"expected an array, got {value.kind}")
+
+
+def array_of_bytes(data: bytes, kind: np.dtype, shape: tuple[int, ...], fortran: bool) -> np.ndarray:
+    """Bytes as an array of numbers or text, read-only.
+
+    Raises:
+        ValueError: another type, another number of bytes, or text that is no Unicode.
+    """
+    if kind.kind not in "biufUS" or not kind.itemsize or math.prod(shape) * kind.itemsize != len(data):
+        raise ValueError(f"expected an array {str(kind)[:40]} {str(shape)[:60]}, got {len(data)} bytes")
+    if kind.kind == "U" and (np.frombuffer(data, np.dtype("u4").newbyteorder(kind.byteorder)) > 0x10FFFF).any():
+        raise ValueError("expected text, got numbers beyond Unicode")
+    return np.frombuffer(data, kind).reshape(shape, order="F" if fortran else "C")
+
+
+def as_names(value: Any) -> tuple[str, ...]:
+    """Names from a list, a tuple or an array of text.
+
+    Raises:
+        ValueError: something else.
+    """
+    if isinstance(value, Record):
+        value = _objects(value)
+        value = as_array(value) if isinstance(value, Record) else value
+    if isinstance(value, np.ndarray):
+        value = value.ravel().tolist()
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"expected names, got {type(value).__name__}")
+    names = tuple(item.decode("latin1") if isinstance(item, bytes) else item for item in value)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("expected names")
+    return names
+
+
+def _array(shape: Any, kind: Any, fortran: bool, data: Any) -> np.ndarray:
+    if isinstance(data, Record) and data.kind == "_codecs.encode" and data.args:  # bytes in protocol 2 from Python 3
+        data = data.args[0]
+    if isinstance(data, str):  # bytes in pickles from Python 2
+        data = data.encode("latin1")
+    if not isinstance(data, (bytes, bytearray)):
+        raise ValueError(f"expected an array's bytes, got {type(data).__name__}")
+    return array_of_bytes(bytes(data), _dtype(kind), _shape(shape), fortran)
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape) or len(shape) > 8:
+        raise ValueError("expected an array's shape as a tuple of whole numbers")
+    return shape
+
+
+def _dtype(record: Any) -> np.dtype:
+    if not isinstance(record, Record) or record.kind != "numpy.dtype" or not record.args:
+        raise ValueError("expected an array's type as numpy.dtype")
+    code = str(record.args[0])
+    if not re.fullmatch(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU]\d{1,6})", code):
+        raise ValueError(f"expected an array of numbers or text, got type {code[:20]!r}")
+    order = record.state[1] if isinstance(record.state, tuple) and len(record.state) > 1 else None
+    return np.dtype(order + code.lstrip("<>|=") if order in ("<", ">") else code)
