@@ -2,7 +2,9 @@
 
     python runs/build_model.py TEMPLATE.npz ICT.npz FRAMES.tar OUT.npz
 
-Prints the figures of the correspondence and of the population, and writes them next to the model as JSON.
+Prints the figures of the correspondence and of the population, and writes them next to the model as JSON. What the
+correspondence carried over (``carried.npz``: ICT's modes and both versions of the expressions) stays for
+``build_people.py``.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from ict import Ict
 from population import anny_offsets, principal_components
 
 from likeness.face_model import ARKIT_NAMES, FaceModel, Topology
-from likeness.mesh import Mesh
 from likeness.register import closest_points, folded_triangles
+from likeness.shape_codes import importance
 
 PEOPLE = 4000
 MODES = 120
@@ -41,15 +43,18 @@ def main() -> None:
     arguments = parser.parse_args()
     start = time.time()
     template, ict = Template.load(arguments.template), Ict.load(arguments.ict)
-    model, figures = build(template, ict, arguments.template, arguments.frames, arguments.seed)
+    model, carried, figures = build(template, ict, arguments.template, arguments.frames, arguments.seed)
     model.save(arguments.out)
+    np.savez(arguments.out.with_name("carried.npz"), **carried)
     figures["seconds"] = round(time.time() - start)
     arguments.out.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
 
 
-def build(template: Template, ict: Ict, path: Path, frames: Path, seed: int) -> tuple[FaceModel, dict[str, Any]]:
-    """The model and its figures (millimetres, counts, shares)."""
+def build(
+    template: Template, ict: Ict, path: Path, frames: Path, seed: int
+) -> tuple[FaceModel, dict[str, Any], dict[str, Any]]:
+    """The model, the arrays of ``carried.npz``, and the figures (millimetres, counts, shares)."""
     vertices = register_template(template, ict)
     regions = annotate.regions(template, ict, vertices)
     landmarks = annotate.landmark_map(template, ict, vertices)
@@ -90,7 +95,8 @@ def build(template: Template, ict: Ict, path: Path, frames: Path, seed: int) -> 
     )
     moved, residuals = calibrate(model, annotate.skin_triangles(template), frames)
     figures["landmark_fit_percent"] = [round(value, 3) for value in residuals]
-    return with_albedo(replace(model, topology=replace(topology, landmarks=moved)), template), figures
+    carried = {"modes": modes, "expression": expression, "own_expression": trimmed(template.expression)}
+    return with_albedo(replace(model, topology=replace(topology, landmarks=moved)), template), carried, figures
 
 
 def with_albedo(model: FaceModel, template: Template) -> FaceModel:
@@ -129,9 +135,7 @@ def population(
     }
     people += anny
     center = people.mean(0)
-    # Vertices count by their area, the face four times, what nobody sees of mouth and eyeballs little.
-    weights = Mesh(vertices, template.triangles).vertex_areas() * np.where(face, 4.0, 1.0)
-    weights = np.where(regions["mouth"] | regions["eyes"], 0.2 * weights, weights)
+    weights = importance(vertices, template.triangles, regions)
     basis, share = principal_components(people - center, weights, MODES)
     figures["pca_variance_share"] = float(share.sum())
     return vertices + center, basis, figures

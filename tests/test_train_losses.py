@@ -123,6 +123,21 @@ def test_priors_act_only_where_nothing_better_is_known(small_model: FaceModel) -
         assert negatives[name] == 0
 
 
+def test_the_prior_of_sphere_codes_is_1_for_random_faces_and_0_for_the_mean(small_model: FaceModel) -> None:
+    """On a sphere all codes are equally long, so |c|² could not hold back a wild shape."""
+    model = small_model.lifted()
+    loss, prediction = RegressorLoss(model).double(), faces(small_model, 8)
+    weak = truth_of(small_model, prediction)._replace(shape_gate=torch.zeros(N))
+    codes = torch.tensor(model.space.sample(N, np.random.default_rng(0)), dtype=torch.float64)
+    mean = torch.zeros_like(codes)
+    mean[:, -1] = model.space.radius
+    weak = weak._replace(identity=codes)
+    _, random = loss(prediction._replace(identity=codes), weak)
+    _, middle = loss(prediction._replace(identity=mean), weak)
+    assert random["identity_prior"].item() == pytest.approx(1.0, abs=0.5)
+    assert middle["identity_prior"].item() == pytest.approx(0.0, abs=1e-6)
+
+
 def test_geometry_term_sees_what_the_code_term_sees_not(small_model: FaceModel) -> None:
     """The same distance of codes along the strongest and the weakest direction of the metric (design, 3.3)."""
     right = faces(small_model, 10)

@@ -46,11 +46,20 @@ def test_outputs_are_what_their_names_promise(small_model: FaceModel) -> None:
     assert (out.translation[:, 2] > 0).all()
 
 
-def test_an_untrained_network_puts_the_face_into_the_middle_of_the_crop(small_model: FaceModel) -> None:
+@pytest.mark.parametrize("space", ["gaussian", "sphere"])
+def test_an_untrained_network_puts_the_mean_face_into_the_middle_of_the_crop(
+    small_model: FaceModel, space: str
+) -> None:
     torch.manual_seed(0)
-    net = Regressor(NetSettings.for_model(small_model)).eval()
+    model = small_model.lifted() if space == "sphere" else small_model
+    net = Regressor(NetSettings.for_model(model)).eval()
     with torch.no_grad():
-        points = LandmarkHead(small_model)(net(images(2))).numpy()
+        prediction = net(images(2))
+        points = LandmarkHead(model)(prediction).numpy()
+    codes = prediction.identity.numpy()
+    np.testing.assert_allclose(model.vertices(codes), np.broadcast_to(model.mean, (2, *model.mean.shape)), atol=1.0)
+    if space == "sphere":
+        np.testing.assert_allclose(np.linalg.norm(codes, axis=1), model.space.radius, rtol=1e-5)
     low, high = points.min(1), points.max(1)
     assert np.abs(0.5 * (low + high) - (CROP_SIZE - 1) / 2).max() < 5
     size = np.sqrt(np.prod(high - low, axis=1))

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from likeness.camera import Camera, project
 from likeness.face_model import FaceModel
+from likeness.identity import SphereSpace
 from likeness.train.nets import CROP_SIZE, Prediction
 
 CONTOUR_WEIGHT = 0.4
@@ -39,7 +40,8 @@ class LossWeights:
         distance: absolute difference of log distances (labelled shapes).
         albedo, light: mean squared differences (labelled shapes).
         score: binary cross-entropy.
-        identity_prior: mean squared code, where only landmarks are known: the Gaussian prior.
+        identity_prior: where only landmarks are known: mean squared code, the Gaussian prior; for codes on a sphere,
+            whose length says nothing, squared distance to the mean face over its expectation.
         expression_prior: mean weight, where only landmarks are known: muscles are mostly at rest.
         albedo_prior: mean squared albedo weight, where only landmarks are known.
     """
@@ -136,6 +138,7 @@ class RegressorLoss(nn.Module):
         self.weights = weights or LossWeights()
         self.head = LandmarkHead(model)
         self.register_buffer("metric", torch.tensor(model.metric.factor, dtype=torch.float32))
+        self.on_sphere, self.spread = isinstance(model.space, SphereSpace), model.metric.spread
         point_weights = torch.ones(68)
         point_weights[:17] = CONTOUR_WEIGHT
         self.register_buffer("point_weights", point_weights / point_weights.sum())
@@ -160,7 +163,7 @@ class RegressorLoss(nn.Module):
                 functional.binary_cross_entropy_with_logits(prediction.score, targets.score, reduction="none"),
                 targets.score_gate,
             ),
-            "identity_prior": gated_mean(prediction.identity.square().mean(1), weak),
+            "identity_prior": gated_mean(self._identity_prior(prediction.identity), weak),
             "expression_prior": gated_mean(prediction.expression.mean(1), weak),
             "albedo_prior": gated_mean(prediction.albedo.square().mean(1), weak),
         }
@@ -171,6 +174,12 @@ class RegressorLoss(nn.Module):
         """Weighted mean robust distance (n,), percent of the crop's side."""
         percent = (landmarks - truth) * (100.0 / CROP_SIZE)
         return (smooth_norm(percent, ROBUST_PERCENT) * self.point_weights).sum(1)
+
+    def _identity_prior(self, identity: Tensor) -> Tensor:
+        """(n,), about 1 for a random face."""
+        if self.on_sphere:
+            return (identity @ self.metric).square().sum(1) / self.spread
+        return identity.square().mean(1)
 
     def _point_error(self, prediction: Prediction, points: Tensor, targets: Targets) -> Tensor:
         """Mean distance (n,) of the landmark candidates, mm: of the neutral faces plus of the posed ones, halved."""

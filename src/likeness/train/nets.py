@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from likeness.face_model import FaceModel
+from likeness.identity import SPACES, GaussianSpace
 from likeness.rotation import FRONTAL, rotation_from_6d
+from likeness.shape_codes import codes_of_vertices
 
 CROP_SIZE = 112
 """Side of the crops that the network takes, pixels."""
@@ -56,6 +58,9 @@ class NetSettings:
     Args:
         identity, expression, albedo: numbers of coefficients.
         center: the landmarks' middle (x, y, z), mm, model axes: starts in the middle of the crop.
+        start: the identity code that the untrained network answers; empty: zeros. On a sphere, where zero is no code,
+            the one whose shape comes nearest to the mean.
+        identity_space: name of the model's identity space; codes are projected onto it.
         widths: channels of the stem and of the stages.
         blocks: residual blocks of each stage; every stage halves the resolution.
         neck: channels that are flattened.
@@ -66,6 +71,8 @@ class NetSettings:
     expression: int
     albedo: int
     center: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    start: tuple[float, ...] = ()
+    identity_space: str = GaussianSpace.name
     widths: tuple[int, ...] = (24, 32, 64, 128)
     blocks: tuple[int, ...] = (2, 2, 2)
     neck: int = 64
@@ -74,9 +81,20 @@ class NetSettings:
     @classmethod
     def for_model(cls, model: FaceModel) -> NetSettings:
         """The settings that fit a face model."""
-        points = model.landmark_points(np.zeros(len(model.identity_basis), np.float32))
+        size = len(model.identity_basis)
+        start = np.zeros(size, np.float32)
+        if model.identity_space != GaussianSpace.name:
+            start = codes_of_vertices(model, model.mean).identity
+        points = model.landmark_points(start)
         x, y, z = (0.5 * (points.min(0) + points.max(0))).round(3).tolist()
-        return cls(len(model.identity_basis), len(model.expression_names), len(model.albedo_names), (x, y, z))
+        return cls(
+            size,
+            len(model.expression_names),
+            len(model.albedo_names),
+            (x, y, z),
+            tuple(start.round(5).tolist()),
+            model.identity_space,
+        )
 
 
 class BasicBlock(nn.Module):
@@ -140,6 +158,7 @@ class Regressor(nn.Module):
     def __init__(self, settings: NetSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.space = SPACES[settings.identity_space](settings.identity)
         self.backbone = backbone(settings)
         sizes = {
             "identity": settings.identity,
@@ -156,6 +175,8 @@ class Regressor(nn.Module):
             nn.init.normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
         with torch.no_grad():
+            if settings.start:
+                self._bias("identity").copy_(torch.tensor(settings.start))
             self._bias("expression").fill_(EXPRESSION_BIAS)
             self._bias("rotation").copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
             self._bias("light")[:3] = 1.0
@@ -176,7 +197,7 @@ class Regressor(nn.Module):
         # The exponent is bounded to distances from 1/20 to 20 times the usual one: no overflow early in training.
         distance = DISTANCE_MM * torch.exp(out["translation"][:, 2:].clamp(-3.0, 3.0))
         return Prediction(
-            identity=out["identity"],
+            identity=self.space.project(out["identity"]),
             expression=torch.sigmoid(out["expression"]),
             rotation=self.frontal @ rotation_from_6d(out["rotation"]),
             translation=torch.cat([shift, distance], dim=1),

@@ -101,3 +101,85 @@ class Progress:
     losses: dict[str, float]
     validation: dict[str, float]
     note: str = ""
+
+
+DRAWN = 3
+"""Meshes per person and step of stage 1."""
+
+
+@dataclass(frozen=True)
+class ScanLossWeights:
+    """What each term counts.
+
+    Args:
+        rec: RMS distance of a person's neutral mesh to the shape of the person's code, mm.
+        encoded: the same for the encoder's code of any of the person's meshes, mm.
+        identity: margin softmax of encoded codes against all people's codes, nats.
+        uniform: uniformity of the people's codes and of the encoded ones.
+        smooth: mean squared graph Laplacian of the change of the basis, mm².
+        mirror: share of the mirrored basis that the basis does not span.
+        decorrelate: mean squared correlation of two modes' displacements.
+    """
+
+    rec: float = 1.0
+    encoded: float = 0.1
+    identity: float = 0.1
+    uniform: float = 0.02
+    smooth: float = 1.0
+    mirror: float = 0.2
+    decorrelate: float = 0.1
+
+
+@dataclass(frozen=True)
+class ScanSettings:
+    """What :func:`likeness.train.scans.train_scans` is told.
+
+    Args:
+        size: K.
+        out: folder for the checkpoint and the TensorBoard files; None: neither.
+        budget: meshes seen.
+        people: people per step.
+        coordinates: P of the reduction.
+        start: ``pca`` or ``lift``, see :mod:`likeness.train.scans`.
+        alternations: rounds of the start.
+        learning_rate: the highest, of basis and encoder; falls to nothing along a cosine.
+        code_rate: of the codes, relative to that.
+        scale, margin: of the margin softmax.
+        weights: of the losses.
+        seed: of everything random.
+        resume: go on from the checkpoint in ``out``.
+        save_every, log_every: steps.
+    """
+
+    size: int = 128
+    out: Path | None = None
+    budget: int = 1_500_000
+    people: int = 256
+    coordinates: int = 450
+    start: str = "pca"
+    alternations: int = 20
+    learning_rate: float = 1e-3
+    code_rate: float = 10.0
+    scale: float = 32.0
+    margin: float = 0.2
+    weights: ScanLossWeights = field(default_factory=ScanLossWeights)
+    seed: int = 0
+    resume: bool = False
+    save_every: int = 500
+    log_every: int = 50
+
+    def __post_init__(self) -> None:
+        if self.start not in ("pca", "lift"):
+            raise ValueError(f"expected start 'pca' or 'lift', got {self.start!r}")
+        if self.size < 2 or self.people < 2:
+            raise ValueError(f"expected size and people of at least 2, got {self.size} and {self.people}")
+
+    @property
+    def steps(self) -> int:
+        """How many steps the budget makes."""
+        return max(1, round(self.budget / (self.people * DRAWN)))
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that decide the result: a checkpoint goes on only with the same ones."""
+        loose = {"out", "resume", "save_every", "log_every"}
+        return {name: value for name, value in asdict(self).items() if name not in loose}

@@ -126,8 +126,8 @@ class SyntheticFaces:
 
     def __call__(self, seed: int) -> Sample:
         rng = np.random.default_rng(seed)
-        model, count = self.model, len(self.model.identity_basis)
-        identity = np.clip(rng.standard_normal(count), -3, 3).astype(np.float32)
+        model = self.model
+        identity = model.space.project(np.clip(model.space.sample(1, rng)[0], -3, 3))
         expression = sample_expression(rng, model.expression_names)
         albedo = rng.standard_normal(len(model.albedo_names)).astype(np.float32)
         if "melanin" in model.albedo_names:  # dark skin is as frequent as its share of people, not of a bell curve
