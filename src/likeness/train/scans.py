@@ -12,6 +12,8 @@ one side (``ScanSettings.start`` chooses).
 from __future__ import annotations
 
 import io
+import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from likeness.errors import FileError, LikenessError
+from likeness.errors import FileError, LikenessError, StrPath
 from likeness.face_model import FaceModel
 from likeness.files import write_atomically
 from likeness.identity import Lift, SphereSpace
@@ -49,6 +51,18 @@ class ScanModel:
     encoder: ShapeEncoder
     figures: dict[str, float]
     kept: bool
+
+    def save(self, path: StrPath) -> None:
+        """Write the model to ``NAME.npz``, and beside it ``NAME.encoder.npz`` and ``NAME.json`` with the figures.
+
+        Raises:
+            FileError: they cannot be written.
+        """
+        target = Path(path)
+        self.model.save(target)
+        self.encoder.save(target.with_suffix(".encoder.npz"))
+        record = {**self.figures, "kept": self.kept}
+        write_atomically(target.with_suffix(".json"), (json.dumps(record, indent=1) + "\n").encode())
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +159,7 @@ class ScanTrainer:
         settings, writer = self.settings, self._writer()
         rates = [group["lr"] for group in self._groups()]
         while self.step < settings.steps:
-            fade = 0.5 * (1 + np.cos(np.pi * self.step / settings.steps))
+            fade = 0.5 * (1 + math.cos(math.pi * self.step / settings.steps))
             for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * fade
             terms = self.losses(*self._batch(self.step))
