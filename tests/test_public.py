@@ -12,7 +12,7 @@ import likeness
 
 PUBLIC = {
     "ARKIT_NAMES", "Camera", "Coefficients", "FaceModel", "FileError", "GaussianSpace", "LikenessError", "Mesh",
-    "MissingExtraError", "Reconstruction", "Reconstructor", "project",
+    "MissingExtraError", "Reconstruction", "Reconstructor", "SphereSpace", "project",
 }  # fmt: skip
 HEAVY = {"torch", "cv2", "warp", "trimesh", "onnxruntime", "scipy", "igl", "rich", "tyro", "matplotlib"}
 

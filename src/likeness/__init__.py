@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from likeness.camera import Camera, project
     from likeness.errors import FileError, LikenessError, MissingExtraError
     from likeness.face_model import ARKIT_NAMES, Coefficients, FaceModel
-    from likeness.identity import GaussianSpace
+    from likeness.identity import GaussianSpace, SphereSpace
     from likeness.mesh import Mesh
     from likeness.predict import Reconstructor
     from likeness.reconstruction import Reconstruction
@@ -34,6 +34,7 @@ _HOMES = {
     "MissingExtraError": "errors",
     "Reconstruction": "reconstruction",
     "Reconstructor": "predict",
+    "SphereSpace": "identity",
     "project": "camera",
 }
 
@@ -49,6 +50,7 @@ __all__ = [
     "MissingExtraError",
     "Reconstruction",
     "Reconstructor",
+    "SphereSpace",
     "project",
 ]
 

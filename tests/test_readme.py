@@ -1,0 +1,57 @@
+"""What README says is so: its Python runs, its commands, targets, links and extras exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from likeness import cli
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_python_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import cv2
+
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("photo.jpg", pytest.importorskip("skimage.data").astronaut()[..., ::-1])
+    code = "\n".join(blocks("python"))
+    assert "Reconstructor" in code
+    exec(compile(code, "README.md", "exec"), {})
+    assert (tmp_path / "out" / "photo.glb").is_file()
+    assert (tmp_path / "out" / "photo.png").is_file()
+
+
+def test_the_commands_are_the_programs_own(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("likeness ")]
+    assert lines
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    listed = capsys.readouterr().out
+    for line in lines:
+        assert line.split()[1] in listed, line
+
+
+def test_targets_and_links_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`?make (\w+)", README):
+        assert f"\n{target}:" in makefile, target
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_extras_are_the_packages_own() -> None:
+    package = (ROOT / "pyproject.toml").read_text()
+    for extra in set(re.findall(r"likeness3d\[(\w+)\]", README)):
+        assert f"\n{extra} = [" in package, extra
+
+
+def test_nothing_is_left_to_fill_in() -> None:
+    assert "@@" not in README
