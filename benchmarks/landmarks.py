@@ -5,6 +5,9 @@
 NME: mean distance of the 68 points over the square root of the area of the annotated points' box, in percent. A frame
 counts as missed when no found face lies on the annotated one (box overlap under 0.3); the mean is over found frames,
 and beside it stands the mean with every missed frame counted as 100 %. ``--true-crops`` leaves detection out.
+
+Groups: by how far the head is turned, and by thirds of the skin's melanin, both as the network sees them (the frames
+carry no such labels, so a group is only as right as the network is).
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from likeness import Reconstructor
+from likeness import Reconstruction, Reconstructor
 
 
 def frames(tar: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -50,7 +53,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 def measure(reconstruct: Reconstructor, tar: Path, true_crops: bool) -> tuple[dict[str, Any], list[Any]]:
     """The table's numbers, and (error, key, image, truth, landmarks) per found frame."""
-    rows, extra, missed = [], 0, []
+    rows, seen, extra, missed = [], [], 0, []
     for key, image, truth in frames(tar):
         box = np.concatenate([truth.min(0), truth.max(0)])
         found = reconstruct(image, landmarks=truth[None]) if true_crops else reconstruct(image)
@@ -59,9 +62,11 @@ def measure(reconstruct: Reconstructor, tar: Path, true_crops: bool) -> tuple[di
         if not fits:
             missed.append(key)
             continue
-        points = max(fits, key=lambda face: overlap(face.box, box)).landmarks
+        face = max(fits, key=lambda face: overlap(face.box, box))
         size = np.sqrt(np.prod(box[2:] - box[:2]))
-        rows.append((np.linalg.norm(points - truth, axis=1) / size * 100, key, image, truth, points))
+        error = np.linalg.norm(face.landmarks - truth, axis=1) / size * 100
+        rows.append((error, key, image, truth, face.landmarks))
+        seen.append((abs(yaw_degrees(face)), face.coefficients.albedo[face.model.albedo_names.index("melanin")]))
     errors = np.array([row[0] for row in rows])
     count = len(rows) + len(missed)
     result = {
@@ -77,8 +82,34 @@ def measure(reconstruct: Reconstructor, tar: Path, true_crops: bool) -> tuple[di
         "missed_percent": 100 * len(missed) / count,
         "false_faces_per_frame": extra / count,
         "missed_keys": missed,
+        **by_group(errors.mean(1), np.array(seen)),
     }
     return result, sorted(rows, key=lambda row: -row[0].mean())
+
+
+def yaw_degrees(face: Reconstruction) -> float:
+    """How far the head is turned to its left, degrees."""
+    forward = face.rotation @ [0.0, 0.0, 1.0]
+    return float(np.degrees(np.arctan2(forward[0], -forward[2])))
+
+
+def by_group(errors: np.ndarray, seen: np.ndarray) -> dict[str, Any]:
+    """NME in percent, and frames, by yaw in degrees and by thirds of melanin (light to dark)."""
+    yaw, melanin = seen.T
+    low, high = np.quantile(melanin, [1 / 3, 2 / 3])
+    groups = {
+        "yaw 0-15": yaw < 15,
+        "yaw 15-30": (yaw >= 15) & (yaw < 30),
+        "yaw 30-90": yaw >= 30,
+        "light third": melanin < low,
+        "middle third": (melanin >= low) & (melanin < high),
+        "dark third": melanin >= high,
+    }
+    return {
+        f"nme_percent, {name} ({int(chosen.sum())} frames)": float(errors[chosen].mean())
+        for name, chosen in groups.items()
+        if chosen.any()
+    }
 
 
 def draw_worst(rows: list[Any], folder: Path) -> None:
@@ -112,7 +143,7 @@ def main() -> None:
     reconstruct = Reconstructor(arguments.model, arguments.network)
     result, rows = measure(reconstruct, arguments.tar, arguments.true_crops)
     for key, value in result.items():
-        print(f"{key:28} {value:.3f}" if isinstance(value, float) else f"{key:28} {value}")
+        print(f"{key:42} {value:.3f}" if isinstance(value, float) else f"{key:42} {value}")
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
     if arguments.worst:

@@ -189,6 +189,30 @@ def show(rows: dict[str, Any]) -> None:
         print(f"{label:30}" + "".join(cells))
 
 
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Representation error against K, and how evenly the codes of held-out people fill the sphere."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4))
+    shape = result["shape"]
+    sizes = [int(name[7:-1]) for name in shape if name.startswith("Sphere")]
+    for label, pattern in (("PCA", "PCA({})"), ("lift of PCA(K - 1)", "lift of PCA({})"), ("Sphere", "Sphere({})")):
+        rows = [shape[pattern.format(size - 1 if "lift" in pattern else size)] for size in sizes]
+        left.plot(sizes, [row["neutral_mm"] for row in rows], marker="o", label=label)
+        right.plot(sizes, [row["uniformity"] for row in rows], marker="o", label=label)
+    right.plot(sizes, [shape[f"Sphere({size})"]["best_uniformity"] for size in sizes], "k:", label="best possible")
+    left.set(xlabel="K", ylabel="mm, held-out people", title="Representation error", ylim=(0, None))
+    right.set(xlabel="K", ylabel="log mean exp(-2 |u - v|²)", title="Uniformity of codes (lower is more even)")
+    for axes in (left, right):
+        axes.legend(frameon=False)
+        axes.set_xticks(sizes)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The sphere model against PCA on held-out people.")
     parser.add_argument("people", type=Path)
@@ -197,6 +221,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[40, 80, 128])
     parser.add_argument("--scan", type=Path, help="a registered scan in the template's topology, model axes, mm")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="a picture (.png) of the shape table")
     arguments = parser.parse_args()
     result = measure(arguments)
     print(f"{result['people']} held-out people, {result['meshes']} meshes")
@@ -204,6 +229,8 @@ def main() -> None:
     show(result["clustering"])
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.plot:
+        plot(result, arguments.plot)
 
 
 if __name__ == "__main__":
