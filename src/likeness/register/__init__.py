@@ -1,0 +1,51 @@
+"""Scans and models in other topologies -> ours. Needs the ``scans`` extra (SciPy, libigl).
+
+:func:`register_scan` takes a raw scan, :func:`transfer` a whole face model; below them are the steps that both are
+made of. Vertices are millimetres throughout, arrays float64, similarities named by direction.
+"""
+
+from __future__ import annotations
+
+from likeness.register.draping import DrapeSettings, drape
+from likeness.register.model_fit import FitSettings, ModelFit, fit_model
+from likeness.register.nonrigid import NonRigid, folded_triangles, register_nonrigid
+from likeness.register.placement import Placement, place_by_landmarks, read_landmarks
+from likeness.register.registration import FORMATS, Quality, Registration, register_scan
+from likeness.register.scan import UNITS, guess_units, read_scan, simplified
+from likeness.register.similarity import Similarity, robust_similarity, similarity_from_points
+from likeness.register.smooth import carry_smoothly, graph_laplacian, warp_through_points
+from likeness.register.surface import ClosestPoints, Surface, closest_points, vertex_normals_of
+from likeness.register.transfer import transfer
+
+__all__ = [
+    "FORMATS",
+    "UNITS",
+    "ClosestPoints",
+    "DrapeSettings",
+    "FitSettings",
+    "ModelFit",
+    "NonRigid",
+    "Placement",
+    "Quality",
+    "Registration",
+    "Similarity",
+    "Surface",
+    "carry_smoothly",
+    "closest_points",
+    "drape",
+    "fit_model",
+    "folded_triangles",
+    "graph_laplacian",
+    "guess_units",
+    "place_by_landmarks",
+    "read_landmarks",
+    "read_scan",
+    "register_nonrigid",
+    "register_scan",
+    "robust_similarity",
+    "similarity_from_points",
+    "simplified",
+    "transfer",
+    "vertex_normals_of",
+    "warp_through_points",
+]
