@@ -1,0 +1,182 @@
+"""SIR: shape identity-aware regularisation, in the parameter domain and in the geometry domain (design, section 3.4).
+
+It takes the place of ``|c|²``, which shrinks everybody to the mean: codes, and the millimetres that they mean, are
+asked to be alike for one person and different between people. Only the paper's abstract was at hand; the formulas are
+ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from likeness.face_model import FaceModel
+from likeness.identity import SphereSpace
+from likeness.train.identity_losses import margin_softmax, uniformity
+
+
+@dataclass(frozen=True)
+class SirWeights:
+    """What each term counts.
+
+    Args:
+        code: margin softmax of codes, nats.
+        direction: margin softmax of the directions of the geometry embedding, nats.
+        within, between: scatter of the embedding, in units of what two random faces differ by.
+        prior: of the people's centres.
+        relation: pairwise cosines follow a teacher's, in both domains.
+        scale, margin: of both softmaxes.
+        apart: τ: people's centres are pushed apart up to this share of the prior's expected squared distance.
+        momentum: how much of a running centre a batch replaces.
+    """
+
+    code: float = 1.0
+    direction: float = 0.5
+    within: float = 1.0
+    between: float = 1.0
+    prior: float = 0.1
+    relation: float = 0.0
+    scale: float = 32.0
+    margin: float = 0.2
+    apart: float = 0.5
+    momentum: float = 0.3
+
+
+class _People(NamedTuple):
+    """Those in a batch: numbers (P,), fresh centres (P, K) with gradients, and which of them each sample is, (n,)."""
+
+    number: Tensor
+    centers: Tensor
+    member: Tensor
+
+
+class SirLoss(nn.Module):
+    """All terms of identity-labelled codes, by the names of :class:`SirWeights`, unweighted.
+
+    Keeps a bank of running centres, one code per person: a batch holds too few people to tell how all are spread.
+    Gradients reach a centre through the batch's own samples. With ``torch.distributed`` the bank takes in the batches
+    of all processes and is the same on each.
+
+    Args:
+        model: gives identity space and geometry metric.
+        people: C, identities in the training set.
+        weights: see :class:`SirWeights`; margins, momentum and τ are read here, the factors by :meth:`total`.
+    """
+
+    factor: Tensor
+    bank: Tensor
+    seen: Tensor
+
+    def __init__(self, model: FaceModel, people: int, weights: SirWeights | None = None) -> None:
+        super().__init__()
+        self.weights = weights or SirWeights()
+        size = len(model.identity_basis)
+        self.on_sphere = isinstance(model.space, SphereSpace)
+        self.random_squared = 2 * model.metric.spread  # mm², expected squared distance of two random faces
+        self.classes = nn.Parameter(functional.normalize(torch.randn(people, size), dim=-1))
+        self.register_buffer("factor", torch.tensor(model.metric.factor, dtype=torch.float32))
+        self.register_buffer("bank", torch.zeros(people, size))
+        self.register_buffer("seen", torch.zeros(people, dtype=torch.bool))
+
+    def forward(self, codes: Tensor, labels: Tensor, teacher: Tensor | None = None) -> dict[str, Tensor]:
+        """Terms of a batch.
+
+        Args:
+            codes: (n, K) identity codes.
+            labels: (n,) int64 in [0, C), -1 where the person is not known: such codes do not count.
+            teacher: (n, D) embeddings of the same photos by a face-recognition network; None: no relation term.
+        """
+        known = labels >= 0
+        codes, labels = codes[known], labels[known]
+        if len(codes) == 0:
+            return dict.fromkeys(("code", "direction", "within", "between", "prior", "relation"), codes.sum())
+        settings, embedded = self.weights, codes @ self.factor
+        people = self._people(codes, labels)
+        terms = {
+            "code": margin_softmax(codes, self.classes, labels, settings.scale, settings.margin),
+            "direction": margin_softmax(
+                embedded, self.classes @ self.factor, labels, settings.scale, settings.margin
+            ),
+            "within": within_scatter(embedded, people.centers @ self.factor, people.member, self.random_squared),
+        }
+        centers = self._all_centers(people)
+        terms["between"] = between_scatter(centers @ self.factor, settings.apart * self.random_squared)
+        terms["prior"] = uniformity(centers) if self.on_sphere and len(centers) > 1 else gaussian_kl(centers)
+        relation = codes.sum() * 0
+        if teacher is not None:
+            told = teacher[known]
+            relation = 0.5 * (relation_distance(codes, told) + relation_distance(embedded, told))
+        terms["relation"] = relation
+        if self.training:
+            self._remember(codes.detach(), labels)
+        return terms
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """The weighted sum of :meth:`forward`'s terms."""
+        return torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum()
+
+    def _people(self, codes: Tensor, labels: Tensor) -> _People:
+        """Centres of the people in a batch: the running ones, moved as :meth:`_remember` will move them."""
+        number, member = labels.unique(return_inverse=True)
+        sums = codes.new_zeros(len(number), codes.shape[1]).index_add(0, member, codes)
+        mean = sums / torch.bincount(member, minlength=len(number))[:, None]
+        share = torch.where(self.seen[number], self.weights.momentum, 1.0)[:, None].to(codes.dtype)
+        return _People(number, share * mean + (1 - share) * self.bank[number].to(codes.dtype), member)
+
+    def _all_centers(self, people: _People) -> Tensor:
+        """The batch's centres with gradients, and the other people's that were seen before."""
+        others = self.seen.clone()
+        others[people.number] = False
+        return torch.cat([people.centers, self.bank[others].to(people.centers.dtype)])
+
+    @torch.no_grad()
+    def _remember(self, codes: Tensor, labels: Tensor) -> None:
+        sums = torch.zeros_like(self.bank).index_add(0, labels, codes.to(self.bank.dtype))
+        counts = torch.bincount(labels, minlength=len(self.bank)).to(self.bank.dtype)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(sums)
+            torch.distributed.all_reduce(counts)
+        here = counts > 0
+        mean = sums[here] / counts[here, None]
+        share = torch.where(self.seen[here], self.weights.momentum, 1.0)[:, None]
+        self.bank[here] = share * mean + (1 - share) * self.bank[here]
+        self.seen |= here
+
+
+def within_scatter(embedded: Tensor, centers: Tensor, member: Tensor, unit: float) -> Tensor:
+    """Mean squared distance of embeddings (n, K) in mm to their people's centres (P, K), over ``unit`` mm²."""
+    return (embedded - centers[member]).square().sum(1).mean() / unit
+
+
+def between_scatter(centers: Tensor, unit: float) -> Tensor:
+    """``mean_{p<q} max(0, 1 − |g_p − g_q|² / unit)²`` of centres (P, K) in mm: 0 when all are ``unit`` mm² apart, 1
+    when all are one; 0 for a single person."""
+    if len(centers) < 2:
+        return centers.sum() * 0
+    rows, columns = torch.triu_indices(len(centers), len(centers), 1, device=centers.device)
+    squared = (centers.square().sum(1)[:, None] + centers.square().sum(1) - 2 * centers @ centers.T)[rows, columns]
+    return (1 - squared.clamp_min(0) / unit).clamp_min(0).square().mean()
+
+
+def gaussian_kl(centers: Tensor) -> Tensor:
+    """KL divergence in nats per dimension of the diagonal Gaussian of centres (P, K) to N(0, I); the plain mean of
+    squares where one person tells no variance."""
+    mean = centers.mean(0)
+    if len(centers) < 2:
+        return 0.5 * mean.square().mean()
+    variance = centers.var(0, correction=0).clamp_min(1e-6)
+    return 0.5 * (variance + mean.square() - 1 - variance.log()).mean()
+
+
+def relation_distance(vectors: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of the pairwise cosines of vectors (n, K) and of a teacher's (n, D) (Park et al.,
+    Relational Knowledge Distillation, 2019, with cosines); 0 for one vector."""
+    if len(vectors) < 2:
+        return vectors.sum() * 0
+    rows, columns = torch.triu_indices(len(vectors), len(vectors), 1, device=vectors.device)
+    mine, theirs = (functional.normalize(v, dim=-1) for v in (vectors, teacher.to(vectors.dtype)))
+    return ((mine @ mine.T)[rows, columns] - (theirs @ theirs.T)[rows, columns]).square().mean()
