@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from likeness import cli, files
+from likeness import FaceModel, Mesh, cli, files
 
 
 @pytest.fixture(scope="module")
@@ -117,10 +117,78 @@ def test_wrong_arguments_exit_with_2(tmp_path: Path) -> None:
     assert run("nonsense") == 2
 
 
-def test_model_info(capsys: pytest.CaptureFixture[str]) -> None:
-    from likeness.assets import asset
-
-    assert run("model-info", asset("face_model.npz")) == 0
-    assert "52 blendshapes" in capsys.readouterr().out
-    assert run("model-info", __file__) == 2
+def test_models_info(small_model: FaceModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_model.save(tmp_path / "small.npz")
+    assert run("models", "info", tmp_path / "small.npz") == 0
+    out = capsys.readouterr().out
+    assert "52 blendshapes" in out
+    assert "68 iBUG points" in out
+    assert run("models", "info", __file__) == 2
     assert "test_cli.py" in capsys.readouterr().err
+
+
+def test_models_convert(small_model: FaceModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_model.save(tmp_path / "small.npz")
+    assert run("models", "convert", tmp_path / "small.npz", tmp_path / "again.npz") == 0
+    assert str(tmp_path / "again.npz") in capsys.readouterr().out
+    np.testing.assert_allclose(FaceModel.load(tmp_path / "again.npz").mean, small_model.mean, atol=1e-4)
+    assert run("models", "convert", tmp_path / "small.npz", tmp_path / "again.obj") == 2
+    assert ".npz" in capsys.readouterr().err
+    assert run("models", "convert", tmp_path / "none.npz", tmp_path / "again.npz") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert run("models", "convert", tmp_path / "small.npz", tmp_path / "again.npz", "--contours", "x.json") == 2
+    assert "has its own" in capsys.readouterr().err
+    assert run("models") == 2
+
+
+def test_register_names_bad_scans_and_does_the_good_one(
+    small_model: FaceModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("igl")
+    from register_scans import POSE, code_of, raw_scan
+
+    code = code_of(small_model, 3)
+    small_model.save(tmp_path / "model.npz")
+    good, cloud, text, flat = (tmp_path / f"{name}.ply" for name in ("good", "cloud", "text", "flat"))
+    raw_scan(small_model, code).save(good)
+    Mesh(np.eye(3), np.zeros((0, 3), int)).save(cloud)
+    text.write_text("I am no scan")
+    Mesh(np.zeros((3, 3)), np.array([[0, 1, 2]])).save(flat)
+    points, few = tmp_path / "points.txt", tmp_path / "few.txt"
+    np.savetxt(points, POSE.apply(small_model.landmark_points(code)[:51]))
+    np.savetxt(few, np.zeros((50, 3)))
+    scans = [cloud, text, flat, tmp_path / "none.ply", good, good]
+    out, model = ["-o", tmp_path / "out"], ["--model", tmp_path / "model.npz"]
+    assert run("register", *scans, *out, *model, "--landmarks", *[points] * 5, few) == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"good.{f}" for f in ("obj", "json", "png")}
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 5
+    for line, name in zip(lines, ("cloud.ply", "text.ply", "flat.ply", "none.ply", "few.txt"), strict=True):
+        assert name in line
+    assert "good: scan in m" in captured.out
+    assert "1 head of 6 scans" in captured.out
+    assert run("register", good, *out, *model, "--landmarks", points, "--formats", "json") == 0
+    assert run("register", good, *out, *model, "--landmarks", points, points) == 2
+    assert run("register") == 2
+
+
+def test_register_on_a_full_disk_leaves_nothing_half_written(
+    small_model: FaceModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("igl")
+    from register_scans import POSE, code_of, raw_scan
+
+    code = code_of(small_model, 3)
+    small_model.save(tmp_path / "model.npz")
+    raw_scan(small_model, code).save(tmp_path / "scan.ply")
+    np.savetxt(tmp_path / "points.txt", POSE.apply(small_model.landmark_points(code)[:51]))
+
+    def full(source: str, target: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "replace", full)
+    options = ["--model", tmp_path / "model.npz", "--landmarks", tmp_path / "points.txt", "-o", tmp_path / "out"]
+    assert run("register", tmp_path / "scan.ply", *options) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []

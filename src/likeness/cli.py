@@ -5,13 +5,18 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from likeness import LikenessError, __version__
+from likeness import LikenessError, MissingExtraError, __version__
+from likeness.evaluate.commands import Evaluate
+
+if TYPE_CHECKING:
+    from likeness.face_model import FaceModel
 
 Format = Literal["glb", "obj", "json", "png"]
+ScanFormat = Literal["obj", "ply", "json", "png"]
 
 
 @dataclass
@@ -39,10 +44,88 @@ class Reconstruct:
 
 
 @dataclass
+class Register:
+    """Raw scans in, heads of one topology out: NAME.obj, NAME.json and NAME.png for every scan."""
+
+    scans: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Triangle meshes (.obj, .ply, .stl, .glb) in any units and pose, with holes, hair and shoulders."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
+    """Folder for the results; made if missing."""
+    landmarks: tuple[Path, ...] = ()
+    """A text file per scan, in their order: 51 (or 68) iBUG points on the scan, one "x y z" per line. Without, they
+    are found by looking at the scan from all sides."""
+    units: Literal["m", "cm", "mm", "inch"] | None = None
+    """The scans' unit; without, it is guessed from the faces' size."""
+    formats: tuple[ScanFormat, ...] = ("obj", "json", "png")
+    """Which files to write."""
+    model: Path | None = None
+    """Another face model (.npz) than the embedded one."""
+    network: Path | None = None
+    """Another regressor (.onnx), for the landmarks, than the embedded one."""
+
+
+@dataclass
+class Convert:
+    """Any face model (BFM, FLAME, ICT, eos, FaceVerse, FaceScape) to likeness's own .npz."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """The model's file, or the folder of the ICT release."""
+    target: Annotated[Path, tyro.conf.Positional]
+    """The .npz to write."""
+    blendshapes: Path | None = None
+    """Expressions in a file of their own: eos's .bin, or Exp_Pca.bin for BFM 2009."""
+    landmarks: Path | None = None
+    """The 68 iBUG points: one of eos's mapping files, or a list of vertices."""
+    contours: Path | None = None
+    """eos's contours (.json), for mappings without the points of the jaw line."""
+
+
+@dataclass
 class Info:
-    """What a face model file holds."""
+    """What a face model of any format holds."""
 
     file: Annotated[Path, tyro.conf.Positional]
+
+
+@dataclass
+class Models:
+    """Face models: convert other people's, look into a file."""
+
+    action: tyro.conf.OmitSubcommandPrefixes[
+        Annotated[Convert, tyro.conf.subcommand("convert")] | Annotated[Info, tyro.conf.subcommand("info")]
+    ]
+
+
+@dataclass
+class Scans:
+    """Stage 1: a sphere face model, and an encoder for meshes, from registered meshes."""
+
+    data: Annotated[Path, tyro.conf.Positional]
+    """A folder of meshes with table.csv (file, identity, expression), an .npz of registered meshes, or a face model
+    to draw people from."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """The model (.npz) to write; NAME.encoder.npz and NAME.json (figures) go beside it."""
+    template: Path | None = None
+    """The face model (.npz) that gives topology, expressions and albedo; default: the embedded one."""
+    size: int = 128
+    """K, numbers per identity code."""
+    budget: int = 1_500_000
+    """Meshes to see."""
+    start: Literal["pca", "lift"] = "pca"
+    """Where the basis starts."""
+    seed: int = 0
+    """Of everything random."""
+    run: Path | None = None
+    """Folder for the checkpoint and the TensorBoard curves."""
+    resume: bool = False
+    """Go on from the checkpoint in --run."""
+
+
+@dataclass
+class Train:
+    """Learn face models and networks (needs the extra: train)."""
+
+    what: tyro.conf.OmitSubcommandPrefixes[Annotated[Scans, tyro.conf.subcommand("scans")]]
 
 
 @dataclass
@@ -60,11 +143,19 @@ def main(arguments: list[str] | None = None) -> None:
     if given in (["--version"], ["-V"]):
         print(f"likeness {__version__}")
         return
+    commands: dict[str, tuple[Any, Any]] = {
+        "reconstruct": (Reconstruct, reconstruct),
+        "register": (Register, register),
+        "train": (Train, train),
+        "evaluate": (Evaluate, evaluate),
+        "models": (Models, models),
+    }
     command: Any = tyro.extras.subcommand_cli_from_dict(
-        {"reconstruct": Reconstruct, "model-info": Info}, prog="likeness", args=given, description=__doc__
+        {name: kind for name, (kind, _) in commands.items()}, prog="likeness", args=given, description=__doc__
     )
+    run = next(run for kind, run in commands.values() if isinstance(command, kind))
     try:
-        code = reconstruct(command) if isinstance(command, Reconstruct) else model_info(command)
+        code = run(command)
     except (LikenessError, ValueError) as error:
         print(f"likeness: {error}", file=sys.stderr)
         code = 2
@@ -119,6 +210,44 @@ def _report(summary: Summary, settings: Reconstruct) -> int:
     return 2 if summary.failed or summary.without else 0
 
 
+def register(settings: Register) -> int:
+    """Run ``likeness register``; returns the exit code."""
+    scans, landmarks = settings.scans, settings.landmarks
+    if not scans:
+        raise ValueError("expected at least one scan")
+    if landmarks and len(landmarks) != len(scans):
+        raise ValueError(f"expected a landmark file for each of {len(scans)} scans, got {len(landmarks)}")
+    _check_writable(settings.out)
+    from likeness.assets import asset
+    from likeness.face_model import FaceModel
+    from likeness.predict import Reconstructor
+    from likeness.register import register_scan
+
+    model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
+    # A network belongs to a face model; the embedded one finds landmarks for any.
+    own = None if settings.network is None else settings.model
+    reconstructor = None if landmarks else Reconstructor(own, settings.network)
+    names, failed = _Names(), 0
+    for scan, points in zip(_progress(scans, "scans"), landmarks or (None,) * len(scans), strict=True):
+        try:
+            result = register_scan(scan, model, landmarks=points, units=settings.units, reconstructor=reconstructor)
+            name = names.of(scan, 0)
+            result.save(settings.out, settings.formats, name)
+        except MissingExtraError:
+            raise
+        except LikenessError as error:
+            failed += 1
+            print(f"likeness: {error}", file=sys.stderr)
+            continue
+        quality = result.quality
+        print(
+            f"{name}: scan in {result.units}, face within {quality.scan_to_mesh_median:.2f} mm (median) and "
+            f"{quality.scan_to_mesh_p95:.2f} mm (95 %), {quality.seconds:.1f} s"
+        )
+    print(f"{_counted(len(scans) - failed, 'head')} of {_counted(len(scans), 'scan')} -> {settings.out}")
+    return 2 if failed else 0
+
+
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
@@ -139,14 +268,14 @@ class _Names:
         return name
 
 
-def _progress(photos: tuple[Path, ...]) -> Any:
-    """A progress bar for many photos; rich is imported only then, it costs start-up time."""
+def _progress(photos: tuple[Path, ...], what: str = "photos") -> Any:
+    """A progress bar for many photos (or ``what``); rich is imported only then, it costs start-up time."""
     if len(photos) < 3 or not sys.stderr.isatty():
         return photos
     from rich.console import Console
     from rich.progress import track
 
-    return track(photos, description="photos", console=Console(stderr=True))
+    return track(photos, description=what, console=Console(stderr=True))
 
 
 def _check_writable(folder: Path) -> None:
@@ -167,24 +296,95 @@ def _check_writable(folder: Path) -> None:
     os.unlink(name)
 
 
-def model_info(settings: Info) -> int:
-    """Run ``likeness model-info``."""
+def train(settings: Train) -> int:
+    """Run ``likeness train``."""
+    from likeness.assets import asset
     from likeness.face_model import FaceModel
+    from likeness.train.meshes import read_meshes
+    from likeness.train.scans import train_scans
+    from likeness.train.settings import ScanSettings
 
-    model = FaceModel.load(settings.file)
+    command = settings.what
+    if command.resume and command.run is None:
+        raise ValueError("expected --run, the folder of the checkpoint to go on from, with --resume")
+    _check_writable(command.out.parent)
+    template = FaceModel.load(asset("face_model.npz") if command.template is None else command.template)
+    meshes = read_meshes(command.data, template, seed=command.seed)
+    scan_settings = ScanSettings(
+        size=command.size,
+        out=command.run,
+        budget=command.budget,
+        start=command.start,
+        seed=command.seed,
+        resume=command.resume,
+    )
+
+    def tell(step: int, steps: int, values: dict[str, float]) -> None:
+        print(f"{step}/{steps} " + " ".join(f"{name} {value:.4g}" for name, value in values.items()), flush=True)
+
+    made = train_scans(scan_settings, meshes, template, tell)
+    made.save(command.out)
+    if not made.kept:
+        sphere, pca = made.figures["sphere_mm"], made.figures["pca_less_one_mm"]
+        problem = f"held-out people are represented worse ({sphere:.4f} mm) than by PCA ({pca:.4f} mm)"
+        print(f"likeness: {command.out}: {problem}", file=sys.stderr)
+    return 0 if made.kept else 1
+
+
+def evaluate(settings: Evaluate) -> int:
+    """Run ``likeness evaluate``."""
+    command = settings.action
+    _check_writable(command.out)
+    from rich.console import Console
+
+    from likeness.evaluate.run import evaluate as run_evaluation
+    from likeness.evaluate.terminal import closing_lines, progress_steps, rich_tables
+
+    with progress_steps(Console(stderr=True)) as steps:
+        evaluation = run_evaluation(command, steps=steps)
+    # A file or a pipe gets whole lines: numbers must not be folded to a width that nobody looks at.
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(*rich_tables(evaluation.outcome), sep="\n")
+    for line in closing_lines(evaluation):
+        print(line)
+    return 0
+
+
+def models(settings: Models) -> int:
+    """Run ``likeness models convert`` or ``likeness models info``."""
+    from likeness.errors import FileError
+    from likeness.formats import load_model
+
+    action = settings.action
+    if isinstance(action, Info):
+        _describe(load_model(action.file))
+        return 0
+    if action.target.suffix != ".npz":
+        raise FileError(action.target, "expected a name that ends in .npz")
+    model = load_model(
+        action.source, blendshapes=action.blendshapes, landmarks=action.landmarks, contours=action.contours
+    )
+    model.save(action.target)
+    _describe(model)
+    print(f"{'written to':11} {action.target}")
+    return 0
+
+
+def _describe(model: FaceModel) -> None:
     topology = model.topology
+    names = ", ".join(model.expression_names[:6]) + (", ..." if len(model.expression_names) > 6 else "")
     rows = {
         "name": model.name,
         "identity": f"{len(model.identity_basis)} modes, {model.space.name} space",
-        "expression": f"{len(model.expression_basis)} blendshapes",
+        "expression": f"{len(model.expression_basis)} blendshapes" + f" ({names})" * bool(names),
         "albedo": f"{len(model.albedo_basis)} maps",
         "vertices": str(len(model.mean)),
         "triangles": f"{len(topology.triangles)} ({len(topology.quads)} quadrilaterals)",
-        "regions": ", ".join(f"{name} {int(mask.sum())}" for name, mask in topology.regions.items()),
+        "landmarks": "none" if topology.landmarks is None else "68 iBUG points",
+        "regions": ", ".join(f"{name} {int(mask.sum())}" for name, mask in topology.regions.items()) or "none",
     }
     for key, value in rows.items():
         print(f"{key:11} {value}")
-    return 0
 
 
 if __name__ == "__main__":

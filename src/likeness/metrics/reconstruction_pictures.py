@@ -119,11 +119,13 @@ def color_bar(limit: float, height: int) -> np.ndarray:
     left, right = width // 10, width // 10 + max(width // 5, 3)
     shades = error_colors(np.linspace(limit, 0.0, bottom - top), limit)
     picture[top:bottom, left:right] = np.rint(255 * shades)[:, None]
-    size = height / 900
-    for part in (0.0, 0.5, 1.0):
+    labels = {part: f"{part * limit:.3g}" + (" mm" if part == 1.0 else "") for part in (0.0, 0.5, 1.0)}
+    start, font = right + width // 10, cv2.FONT_HERSHEY_SIMPLEX
+    # At most so large that the longest label ends inside the picture.
+    longest = max(cv2.getTextSize(label, font, 1.0, 1)[0][0] for label in labels.values())
+    size = min(height / 900, (width - start - 2) / longest)
+    for part, label in labels.items():
         row = round(bottom - 1 - part * (bottom - 1 - top))
         picture[row, right : right + max(width // 16, 2)] = _INK
-        label = f"{part * limit:.3g}" + (" mm" if part == 1.0 else "")
-        place = (right + width // 10, row + round(9 * size))
-        cv2.putText(picture, label, place, cv2.FONT_HERSHEY_SIMPLEX, size, _INK, 1, cv2.LINE_AA)
+        cv2.putText(picture, label, (start, row + round(9 * size)), font, size, _INK, 1, cv2.LINE_AA)
     return picture

@@ -47,14 +47,14 @@ class LossWeights:
     """
 
     landmark: float = 0.5
-    points: float = 0.15
-    geometry: float = 0.15
-    code: float = 0.1
+    points: float = 0.3
+    geometry: float = 0.3
+    code: float = 0.3
     expression: float = 0.5
     rotation: float = 4.0
     distance: float = 2.0
-    albedo: float = 0.15
-    light: float = 0.5
+    albedo: float = 1.0
+    light: float = 1.0
     score: float = 0.7
     identity_prior: float = 0.05
     expression_prior: float = 0.3

@@ -1,0 +1,109 @@
+"""Results of a long run on disk, so that a killed run goes on where it was.
+
+An entry is named by what it was made from (a digest of contents and settings, never of file names or times) and
+begins with the digest of its own bytes: one that was cut short, changed or made by hand counts as not there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness.errors import FileError, StrPath
+from likeness.files import write_atomically
+
+FORMAT = "likeness evaluation 1"
+"""Part of every key: another version of the program computes anew."""
+
+_DIGEST_BYTES = 32
+
+
+class Cache:
+    """A folder of entries; each is a set of named arrays.
+
+    Args:
+        folder: is made if missing.
+
+    Attributes:
+        hits: entries that were used.
+        damaged: entries that were there and not usable.
+
+    Raises:
+        FileError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: StrPath) -> None:
+        self.folder = Path(folder)
+        self.hits = self.damaged = 0
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(self.folder, f"cannot be made ({error.strerror}); expected a writable folder") from error
+
+    def load(self, key: str) -> dict[str, np.ndarray] | None:
+        """The arrays stored under a key; None where there are none, or none that can be trusted."""
+        try:
+            data = self._path(key).read_bytes()
+        except OSError:
+            return None
+        arrays = _unpacked(data)
+        if arrays is None:
+            self.damaged += 1
+        else:
+            self.hits += 1
+        return arrays
+
+    def store(self, key: str, arrays: dict[str, np.ndarray]) -> None:
+        """Write arrays under a key; raises FileError where that is not possible."""
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        content = buffer.getvalue()
+        path = self._path(key)
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise FileError(path.parent, f"cannot be made ({error.strerror})") from error
+        write_atomically(path, hashlib.sha256(content).digest() + content)
+
+    def _path(self, key: str) -> Path:
+        # Two levels: a hundred thousand files in one folder are slow on some file systems.
+        return self.folder / key[:2] / f"{key}.bin"
+
+
+def digest(data: bytes) -> str:
+    """sha256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_digest(path: StrPath) -> str:
+    """sha256 of a file's content; raises FileError."""
+    try:
+        with open(path, "rb") as stream:
+            state = hashlib.sha256()
+            while block := stream.read(1 << 20):
+                state.update(block)
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror or error})") from error
+    return state.hexdigest()
+
+
+def key_of(*parts: Any) -> str:
+    """A key of everything that an entry depends on: strings, numbers, None, lists of them."""
+    return digest(json.dumps([FORMAT, *parts]).encode())
+
+
+def _unpacked(data: bytes) -> dict[str, np.ndarray] | None:
+    content = data[_DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != data[:_DIGEST_BYTES]:
+        return None
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

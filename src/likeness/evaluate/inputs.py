@@ -1,0 +1,221 @@
+"""What a path holds: photos, saved results, codes or meshes; and codes and meshes read into a collection."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from likeness.errors import FileError, LikenessError, StrPath
+from likeness.evaluate.cache import digest
+from likeness.evaluate.collection import Collection, grouped
+from likeness.evaluate.predictions import Steps
+from likeness.evaluate.results_files import is_result
+from likeness.evaluate.sources import PHOTO_SUFFIXES, identity_and_group, unique_names
+from likeness.face_model import FaceModel
+from likeness.mesh import Mesh
+from likeness.metrics.alignment import align
+from likeness.metrics.records import Excluded, Samples, listed
+
+KINDS = ("photos", "results", "codes", "meshes")
+MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb")
+PHOTO_FILES = (".tar", ".bin")
+LOOKED_AT = 50
+"""How many .json files are opened to see whether a folder holds results or annotated photos."""
+
+
+def kind_of(path: StrPath) -> str:
+    """One of ``KINDS``, by what the file or folder is.
+
+    A folder with results of ``likeness reconstruct`` counts as results, whatever lies beside them.
+
+    Raises:
+        FileError: missing, nothing that can be measured, or photos *and* meshes: say which with ``--kind``.
+    """
+    source = Path(path)
+    if source.is_file():
+        suffix = source.suffix.lower()
+        if suffix == ".npz":
+            return "codes"
+        if suffix in PHOTO_FILES:
+            return "photos"
+        raise FileError(path, f"expected a folder, or a file .npz, {', '.join(PHOTO_FILES)}; got {suffix or 'none'}")
+    if not source.is_dir():
+        raise FileError(path, "no such file or folder; expected photos, results, codes or meshes")
+    files = [file for file in source.rglob("*") if file.is_file()]
+    notes = [file for file in files if file.suffix == ".json"]
+    if any(is_result(file) for file in notes[:LOOKED_AT]):
+        return "results"
+    suffixes = {file.suffix.lower() for file in files}
+    photos, meshes = (bool(suffixes & set(known)) for known in (PHOTO_SUFFIXES, MESH_SUFFIXES))
+    if photos and meshes:
+        raise FileError(path, "holds photos and meshes; say what to measure: --kind photos or --kind meshes")
+    if not photos and not meshes:
+        wanted = "IDENTITY/NAME.jpg, IDENTITY/NAME.json or IDENTITY/NAME.obj (or .ply)"
+        raise FileError(path, f"expected {wanted}, found no such file")
+    return "photos" if photos else "meshes"
+
+
+def read_arrays(path: StrPath) -> dict[str, np.ndarray]:
+    """All arrays of an ``.npz`` without pickles; raises FileError."""
+    if not Path(path).is_file():
+        raise FileError(path, "no such file; expected arrays (.npz)")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise FileError(path, "expected an .npz with named arrays, got a single array")
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise FileError(path, f"cannot be read as .npz ({type(error).__name__}: {error})") from error
+
+
+def read_codes(path: StrPath, model: FaceModel | None = None) -> Collection:
+    """Codes of any method: ``.npz`` with ``codes`` (N, K), ``labels`` (N,), and if known ``groups``, ``names`` (N,).
+
+    Args:
+        path: the file.
+        model: whose codes these are; None: not known, they are compared as they are.
+
+    Raises:
+        FileError: missing, damaged, an array missing, lengths that differ, codes that are not finite, names that
+            occur twice, or codes of another size than the model's.
+    """
+    arrays = read_arrays(path)
+    missing = [key for key in ("codes", "labels") if key not in arrays]
+    if missing:
+        raise FileError(path, f"expected arrays codes and labels, got {sorted(arrays)}")
+    try:
+        samples = Samples(arrays["codes"], arrays["labels"], arrays.get("groups"))
+    except ValueError as error:
+        raise FileError(path, str(error)) from error
+    names = arrays.get("names")
+    if names is not None and (names.shape != (len(samples),) or len(np.unique(names)) != len(samples)):
+        raise FileError(path, f"expected {len(samples)} names, each once, got {names.shape}")
+    if model is not None and samples.codes.shape[1] != len(model.identity_basis):
+        size = len(model.identity_basis)
+        raise FileError(
+            path, f"expected codes of {size} numbers ({model.name!r}), got codes of {samples.codes.shape[1]}"
+        )
+    called = names
+    if called is None:  # IDENTITY/NAME as photos have it, and not to be mistaken for a person or a group
+        called = np.array([f"{label}/row{row}" for row, label in enumerate(samples.labels)])
+    return Collection(
+        kind="codes",
+        names=tuple(str(name) for name in called),
+        labels=samples.labels.astype(str),
+        groups=None if samples.groups is None else samples.groups.astype(str),
+        codes=samples.codes,
+        model=model,
+    )
+
+
+def read_meshes(
+    path: StrPath,
+    *,
+    vertices: StrPath | None = None,
+    scale: bool = False,
+    steps: Steps | None = None,
+) -> Collection:
+    """Meshes of any one topology, ``IDENTITY/[GROUP/]NAME.obj`` (or .ply, .stl, .glb), mm, neutral, in any pose.
+
+    The topology is that of most files; meshes of another are left out and listed, and so are damaged ones.
+
+    Args:
+        path: the folder.
+        vertices: text file of vertex numbers, the region to align and compare on; None: the whole surface.
+        scale: whether size is removed.
+        steps: told of every file.
+
+    Raises:
+        FileError: no meshes, none that can be used, no topology that most have, or a bad vertex file.
+    """
+    source = Path(path)
+    files = {
+        file.relative_to(source).as_posix(): file
+        for file in sorted(source.rglob("*"))
+        if file.suffix.lower() in MESH_SUFFIXES and file.is_file()
+    }
+    meshes, excluded = _loaded(files, steps)
+    if not meshes:
+        first = f"; the first: {excluded[0].item}: {excluded[0].reason}" if excluded else ""
+        raise FileError(path, f"expected meshes as IDENTITY/NAME.obj (or .ply), found none that can be used{first}")
+    same, other = _of_one_topology(path, meshes)
+    weights = None if vertices is None else _region(vertices, len(next(iter(same.values())).vertices))
+    try:
+        aligned = align(list(same.values()), weights, scale=scale)
+    except ValueError as error:
+        raise FileError(path, str(error)) from error
+    places = [identity_and_group(name) for name in same]
+    names = unique_names(same)
+    return Collection(
+        kind="meshes",
+        names=names,
+        labels=np.array([identity for identity, _ in places]),
+        groups=grouped([group for _, group in places], names),
+        excluded=(*excluded, *other),
+        aligned=aligned,
+        triangles=next(iter(same.values())).triangles,
+    )
+
+
+def read_vertex_numbers(path: StrPath) -> np.ndarray:
+    """(n,) vertex numbers from 0, of a text file with numbers separated by blanks, commas or lines.
+
+    Raises:
+        FileError: missing, or something else than whole numbers.
+    """
+    try:
+        words = Path(path).read_text().replace(",", " ").split()
+        numbers = np.array([int(word) for word in words])
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror or error}); expected vertex numbers") from error
+    except ValueError as error:
+        raise FileError(path, f"expected whole numbers of vertices: {error}") from error
+    if not len(numbers) or numbers.min() < 0:
+        raise FileError(path, "expected at least one vertex number, from 0")
+    return numbers
+
+
+def _loaded(files: dict[str, Path], steps: Steps | None) -> tuple[dict[str, Mesh], list[Excluded]]:
+    meshes, excluded = {}, []
+    for number, (name, file) in enumerate(files.items()):
+        if steps is not None:
+            steps("meshes", number + 1, len(files))
+        if not identity_and_group(name)[0]:
+            excluded.append(Excluded(name, "no identity: expected a folder per person"))
+            continue
+        try:
+            meshes[name] = Mesh.load(file)
+        except LikenessError as error:
+            excluded.append(Excluded(name, str(error).removeprefix(f"{file}: ")))
+    return meshes, excluded
+
+
+def _of_one_topology(path: StrPath, meshes: dict[str, Mesh]) -> tuple[dict[str, Mesh], list[Excluded]]:
+    """The meshes of the commonest topology, and records of the others."""
+    kinds = {
+        name: (len(mesh.vertices), digest(np.ascontiguousarray(mesh.triangles, np.int64).tobytes()))
+        for name, mesh in meshes.items()
+    }
+    ranked = Counter(kinds.values()).most_common(2)
+    if len(ranked) > 1 and ranked[0][1] == ranked[1][1]:
+        sizes = listed([f"{size[0]} vertices ({count} meshes)" for size, count in ranked])
+        raise FileError(path, f"expected meshes of one topology, got as many of another: {sizes}")
+    wanted = ranked[0][0]
+    other = [
+        Excluded(name, f"another topology: {kind[0]} vertices where {ranked[0][1]} of {len(meshes)} have {wanted[0]}")
+        for name, kind in kinds.items()
+        if kind != wanted
+    ]
+    return {name: mesh for name, mesh in meshes.items() if kinds[name] == wanted}, other
+
+
+def _region(path: StrPath, count: int) -> np.ndarray:
+    numbers = read_vertex_numbers(path)
+    if numbers.max() >= count:
+        raise FileError(path, f"expected vertex numbers below {count}, got {numbers.max()}")
+    weights = np.zeros(count)
+    weights[numbers] = 1.0
+    return weights

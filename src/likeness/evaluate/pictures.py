@@ -1,0 +1,142 @@
+"""Pictures of faces for reports: the photo around a face, the neutral grey shape, and pairs of both."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from likeness.camera import Camera, Crop, image_center
+from likeness.errors import LikenessError
+from likeness.evaluate.collection import Collection
+from likeness.rotation import FRONTAL, rotation_from_euler
+
+SIDE = 160
+"""Of a picture of a face, pixels."""
+
+SHOWN_MM, DISTANCE_MM = 200.0, 1200.0
+"""The size that any head is scaled to before it is drawn, and how far the camera is from it."""
+
+MARGIN = 1.15
+_INK = (60, 60, 60)
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A fixed view, so that heads of different sizes look different.
+
+    Args:
+        middle: (3,) what is looked at, in the vertices' unit.
+        reach: the height and width that is shown, in the same unit.
+    """
+
+    middle: np.ndarray
+    reach: float
+
+    @classmethod
+    def around(cls, vertices: np.ndarray, region: np.ndarray | None = None) -> Stage:
+        """Of a head (V, 3): all of it, or the vertices where ``region`` (V,) is true."""
+        shown = vertices if region is None or not region.any() else vertices[region]
+        low, high = shown.min(0), shown.max(0)
+        return cls((low + high) / 2, MARGIN * float((high - low)[:2].max()))
+
+    def draw(
+        self,
+        vertices: np.ndarray,
+        triangles: np.ndarray,
+        side: int = SIDE,
+        *,
+        yaw: float = 0.0,
+        albedo: np.ndarray | None = None,
+        light: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The head from the front, (side, side, 3) uint8 RGB on white; grey, or with an albedo (V, 3).
+
+        The vertices' z is taken to point out of the face and y up, as in model axes.
+        """
+        from likeness.render import render_image
+
+        scale = SHOWN_MM / max(self.reach, 1e-12)
+        placed = scale * (vertices - self.middle)
+        rotation = FRONTAL @ rotation_from_euler(yaw, 0.0, 0.0)
+        camera = Camera(side * DISTANCE_MM / SHOWN_MM, image_center((side, side)), (side, side))
+        translation = np.array([0.0, 0.0, DISTANCE_MM])
+        white = (1.0, 1.0, 1.0)
+        return render_image(placed, triangles, albedo, camera, rotation, translation, light, white)
+
+
+def photo_of(collection: Collection, number: int, side: int = SIDE) -> np.ndarray | None:
+    """The photo around face ``number``, (side, side, 3) uint8 RGB; None where there is no photo."""
+    if collection.items is None or collection.faces is None:
+        return None
+    try:
+        image = collection.items[number].image()
+    except LikenessError:  # deleted since it was measured; the report goes without it
+        return None
+    return around(image, collection.faces[number].landmarks, side)
+
+
+def around(
+    image: np.ndarray, landmarks: np.ndarray, side: int = SIDE, marks: Sequence[np.ndarray] = ()
+) -> np.ndarray:
+    """The square of a photo around 68 landmarks, with points (68, 2) drawn: the first green, the next red."""
+    from likeness.render import draw_points
+
+    low, high = landmarks.min(0), landmarks.max(0)
+    crop = Crop.from_box((low + high) / 2, 1.5 * max(float((high - low).max()), 1.0), side)
+    picture = crop.extract(image)
+    for points, color in zip(marks, ((0.1, 0.85, 0.35), (1.0, 0.2, 0.2)), strict=False):
+        picture = draw_points(picture, crop.to_crop(points), color, max(1.0, side / 160))
+    return picture
+
+
+def card(collection: Collection, number: int, stage: Stage | None, side: int = SIDE) -> np.ndarray | None:
+    """A face: its photo beside its neutral grey shape, of what there is; None where there is neither."""
+    parts = [photo_of(collection, number, side)]
+    if stage is not None:
+        parts.append(stage.draw(collection.vertices(number), collection.faces_triangles, side))
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known, axis=1) if known else None
+
+
+def stage_of(collection: Collection) -> Stage | None:
+    """The view that shows all of a collection's faces alike; None where only codes are known."""
+    if not collection.has_shapes or not len(collection.faces_triangles):
+        return None
+    mean = collection.aligned.reference if collection.aligned is not None else None
+    if mean is None and collection.model is not None:
+        mean = collection.model.mean
+    return None if mean is None else Stage.around(np.asarray(mean, np.float64), collection.region)
+
+
+def labelled(picture: np.ndarray, text: str, size: float = 0.4) -> np.ndarray:
+    """The picture with a line of text on its upper left corner, readable on light and dark."""
+    import cv2
+
+    out = np.ascontiguousarray(picture)
+    for thickness, ink in ((3, (255, 255, 255)), (1, _INK)):
+        place = (3, round(30 * size) + 1)
+        cv2.putText(out, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, ink, thickness, cv2.LINE_AA)
+    return out
+
+
+def png(picture: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 RGB as a PNG file."""
+    import cv2
+
+    return bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+
+
+def jpeg_uri(picture: np.ndarray) -> str:
+    """(H, W, 3) uint8 RGB as a data URI: a report with forty faces stays small."""
+    import cv2
+
+    data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+
+
+def png_uri(data: bytes) -> str:
+    """A PNG file as a data URI."""
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"

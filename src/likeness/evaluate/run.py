@@ -1,0 +1,283 @@
+"""One evaluation from settings to files: read, measure, write ``results.json``, ``panel.png`` and ``report.html``."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness import __version__
+from likeness.assets import asset
+from likeness.errors import FileError, MissingExtraError
+from likeness.evaluate.cache import Cache
+from likeness.evaluate.collection import Collection, from_predictions, without
+from likeness.evaluate.commands import (
+    Command,
+    Landmarks,
+    Reconstruction,
+    Settings,
+    ShapeSettings,
+    Space,
+    Verification,
+)
+from likeness.evaluate.inputs import kind_of, read_codes, read_meshes
+from likeness.evaluate.landmarks import (
+    landmark_outcome,
+    landmarks_of_arrays,
+    landmarks_of_predictions,
+    landmarks_of_results,
+)
+from likeness.evaluate.outcome import Outcome
+from likeness.evaluate.pair_examples import made_pairs
+from likeness.evaluate.pictures import png
+from likeness.evaluate.predictions import Predictor, Steps, open_predictor, predict
+from likeness.evaluate.recognisability import recognisability_outcome
+from likeness.evaluate.reconstruction import ScanProtocol, measure_scans, reconstruction_outcome
+from likeness.evaluate.report import report
+from likeness.evaluate.results_files import read_results
+from likeness.evaluate.scans import find_scans, shapes_of_codes, shapes_of_meshes
+from likeness.evaluate.sources import open_photos
+from likeness.evaluate.space import space_outcome
+from likeness.evaluate.verification import verification_outcome
+from likeness.face_model import FaceModel
+from likeness.files import write_atomically
+from likeness.metrics.pair_files import Pairs, read_lfw_pairs, read_names, read_pair_csv
+
+RESULTS, REPORT, PANEL, CACHE = "results.json", "report.html", "panel.png", "cache"
+OpenPredictor = Callable[[], Predictor]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was found and what was written.
+
+    Args:
+        outcome: numbers, tables and pictures.
+        results: the content of results.json.
+        files: what was written.
+        damaged: cache entries that could not be used and were computed anew.
+        cached: results that a former run had made.
+    """
+
+    outcome: Outcome
+    results: dict[str, Any]
+    files: tuple[Path, ...]
+    damaged: int = 0
+    cached: int = 0
+
+
+def evaluate(command: Command, *, predictor: Predictor | None = None, steps: Steps | None = None) -> Evaluation:
+    """Run one evaluation and write its files.
+
+    Args:
+        command: the settings, of :mod:`likeness.evaluate.commands`.
+        predictor: what reconstructs photos; None: a reconstructor with the settings' model and network.
+        steps: told of the progress.
+
+    Raises:
+        FileError: an input that cannot be used, or an output folder that cannot be written to.
+        ValueError: data that cannot be measured (one person, no second photo of anyone ...).
+        MissingExtraError: an optional dependency of this evaluation is not installed.
+    """
+    _check_extras(command)
+    cache = Cache(command.out / CACHE)
+    run = _Run(command, cache, predictor, steps)
+    outcome = run.outcome()
+    return _written(command, run, outcome)
+
+
+class _Run:
+    """One evaluation's settings, and what they open on demand."""
+
+    def __init__(self, command: Command, cache: Cache, predictor: Predictor | None, steps: Steps | None) -> None:
+        self.command, self.cache, self.steps = command, cache, steps
+        self._predictor = predictor
+        self.kind = kind_of(command.input) if command.kind == "auto" else command.kind
+        self.summary: dict[str, Any] = {"kind": self.kind}
+
+    def outcome(self) -> Outcome:
+        command = self.command
+        if isinstance(command, Landmarks):
+            return self._landmarks(command)
+        if isinstance(command, Reconstruction):
+            return self._reconstruction(command)
+        if isinstance(command, Verification):
+            return self._verification(command)
+        collection = without(self.collection(command.input), self.excluded_names())
+        if isinstance(command, Space):
+            model = self._face_model() if command.model is not None and self.kind == "meshes" else None
+            return space_outcome(collection, model, samples=command.samples, seed=command.seed)
+        gallery = None if command.gallery is None else self.collection(command.gallery, count=False)
+        steps = self.steps
+        return recognisability_outcome(
+            collection,
+            gallery,
+            bootstrap=command.bootstrap,
+            seed=command.seed,
+            progress=None if steps is None else lambda share: steps("pairs", int(1000 * share), 1000),
+        )
+
+    def collection(self, path: Path, count: bool = True) -> Collection:
+        """The faces of an input, whatever it is."""
+        command = self.command
+        kind = self.kind if path == command.input else kind_of(path) if command.kind == "auto" else command.kind
+        if kind == "codes":
+            model = None if command.model is None else FaceModel.load(command.model)
+            found = read_codes(path, model)
+        elif kind == "meshes":
+            shape = command if isinstance(command, ShapeSettings) else None
+            found = read_meshes(
+                path,
+                vertices=None if shape is None else shape.vertices,
+                scale=False if shape is None else shape.scale,
+                steps=self.steps,
+            )
+        elif kind == "results":
+            predictions, excluded = read_results(path, self._face_model(), self.steps)
+            found = from_predictions(predictions, self._face_model(), excluded, kind="results")
+        else:
+            photos = open_photos(path)
+            predictor = self.predictor
+            predictions = predict(photos.items, predictor, self.cache, self.steps)
+            found = from_predictions(predictions, predictor.model, photos.excluded, pairs=photos.pairs)
+        if count:
+            self.summary = found.summary()
+        return found
+
+    @property
+    def predictor(self) -> Predictor:
+        """Opened when first asked for: saved results and codes need no network."""
+        if self._predictor is None:
+            settings: Settings = self.command
+            self._predictor = open_predictor(
+                settings.model,
+                settings.network,
+                yunet_model=settings.yunet,
+                min_score=settings.min_score,
+                threads=settings.threads,
+                annotated_crops=settings.annotated_crops,
+            )
+        return self._predictor
+
+    def excluded_names(self) -> tuple[str, ...]:
+        """People and photos to leave out."""
+        return () if self.command.exclude is None else read_names(self.command.exclude)
+
+    def _face_model(self) -> FaceModel:
+        if self._predictor is not None:
+            return self._predictor.model
+        return FaceModel.load(asset("face_model.npz") if self.command.model is None else self.command.model)
+
+    def _verification(self, command: Verification) -> Outcome:
+        given = None if command.pairs is None else read_pairs(command.pairs)
+        collection = self.collection(command.input)
+        pairs = given or collection.pairs
+        if pairs is not None:
+            return verification_outcome(collection, pairs, exclude=self.excluded_names())
+        if not (collection.labels != "").all():
+            raise ValueError("expected pairs (--pairs), or an input that tells who is in the photos")
+        collection = without(collection, self.excluded_names())
+        made = made_pairs(collection, command.made_pairs, command.seed)
+        return verification_outcome(collection, made, made=True)
+
+    def _landmarks(self, command: Landmarks) -> Outcome:
+        if self.kind == "meshes":
+            raise FileError(command.input, "holds meshes, which have no photo that their landmarks could be seen in")
+        if self.kind == "codes":
+            data = landmarks_of_arrays(command.input)
+        elif self.kind == "results":
+            if command.truth is None:
+                raise ValueError("expected the photos with annotated landmarks (--truth) for saved results, got none")
+            results, excluded = read_results(command.input, self._face_model(), self.steps)
+            photos = open_photos(command.truth)
+            data = landmarks_of_results(results, photos.items, (*excluded, *photos.excluded))
+        else:
+            photos = open_photos(command.input)
+            predictions = predict(photos.items, self.predictor, self.cache, self.steps)
+            data = landmarks_of_predictions(predictions, photos.excluded)
+        self.summary |= {"used": len(data.names), "excluded": len(data.excluded)}
+        return landmark_outcome(data, command.normaliser)
+
+    def _reconstruction(self, command: Reconstruction) -> Outcome:
+        scans, unusable = find_scans(command.scans)
+        protocol = ScanProtocol(command.protocol, command.scan_unit, command.mesh_unit)
+        names = set(self.excluded_names())
+        if self.kind == "meshes":
+            shapes, excluded = shapes_of_meshes(command.input, command.mesh_landmarks)
+        else:
+            collection = self.collection(command.input)
+            if collection.model is None:
+                raise ValueError("expected a face model (--model) to measure the shapes of codes, got none")
+            shapes = shapes_of_codes(collection, command.fuse, covered=command.protocol == "genova")
+            excluded = list(collection.excluded)
+            protocol = replace(protocol, mesh_unit="mm")
+        kept = [shape for shape in shapes if not names & {shape.name, shape.identity}]
+        measured, failed = measure_scans(kept, scans, protocol, self.cache, self.steps)
+        self.summary |= {"used": len(measured), "excluded": len(excluded) + len(failed) + len(unusable)}
+        return reconstruction_outcome(measured, protocol, (*unusable, *excluded, *failed))
+
+
+def read_pairs(path: Path) -> Pairs:
+    """LFW's pairs.txt, or a CSV (by its suffix).
+
+    Raises:
+        FileError: missing, empty, or a line that does not fit.
+    """
+    return read_pair_csv(path) if path.suffix.lower() == ".csv" else read_lfw_pairs(path)
+
+
+def _check_extras(command: Command) -> None:
+    """Before hours of work, not after them."""
+    needed = {"space": ("sklearn", "clustering"), "reconstruction": ("igl", "measuring against scans")}
+    module, what = needed.get(command.name, ("", ""))
+    if module and importlib.util.find_spec(module) is None:
+        raise MissingExtraError(what, "scans")
+
+
+def _written(command: Command, run: _Run, outcome: Outcome) -> Evaluation:
+    settings = _settings(command)
+    results = {
+        "likeness": __version__,
+        "evaluation": command.name,
+        "settings": settings,
+        "input": run.summary,
+        **outcome.results,
+        "tables": [table.to_dict() for table in outcome.tables],
+        "excluded": [one.to_dict() for one in outcome.excluded],
+    }
+    files = [command.out / RESULTS, command.out / REPORT]
+    write_atomically(files[0], (json.dumps(_plain(results), indent=1, allow_nan=False) + "\n").encode())
+    shown = {**settings, **{key: value for key, value in run.summary.items() if value is not None}}
+    write_atomically(files[1], report(f"likeness evaluate {command.name}", shown, outcome))
+    if outcome.panel is not None:
+        files.append(command.out / PANEL)
+        write_atomically(files[2], png(outcome.panel))
+    return Evaluation(outcome, results, tuple(files), run.cache.damaged, run.cache.hits)
+
+
+def _settings(command: Command) -> dict[str, Any]:
+    """The settings that differ from their defaults or say what was measured, as text; files without their folders."""
+    found = {}
+    for key, value in vars(command).items():
+        if key == "out" or value is None or value is False:
+            continue
+        found[key] = value.name if isinstance(value, Path) else value
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as JSON knows them: infinite and unknown ones become null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,69 @@
+"""An evaluation for the terminal: tables and progress by rich. Nothing is printed here; the command line does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from likeness.evaluate.outcome import Outcome
+from likeness.evaluate.predictions import Steps
+from likeness.evaluate.run import Evaluation
+from likeness.evaluate.tables import Table
+
+LISTED = 5
+
+
+def rich_table(table: Table) -> RichTable:
+    """A table as rich shows it."""
+    shown = RichTable(title=table.title, title_justify="left")
+    for number, column in enumerate(table.columns):
+        # Names of people may hold brackets, which rich would take for markup.
+        shown.add_column(Text(column), justify="left" if number == 0 else "right", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    return shown
+
+
+def rich_tables(outcome: Outcome) -> list[RenderableType]:
+    """All tables of an outcome as rich shows them, each with its note under it."""
+    shown: list[RenderableType] = []
+    for table in outcome.tables:
+        shown += [rich_table(table), Text(table.note and f"{table.note}\n", style="dim")]
+    return shown
+
+
+def closing_lines(evaluation: Evaluation) -> list[str]:
+    """What was left out, what was taken from or missing in the cache, and what was written."""
+    outcome = evaluation.outcome
+    lines = [*outcome.notes]
+    if outcome.excluded:
+        lines.append(f"left out: {len(outcome.excluded)}, all of them in results.json")
+        lines += [f"  {one.item}: {one.reason}" for one in outcome.excluded[:LISTED]]
+    if evaluation.damaged:
+        lines.append(f"{evaluation.damaged} damaged cache entries were computed anew")
+    lines.append("-> " + ", ".join(str(path) for path in evaluation.files))
+    return lines
+
+
+@contextmanager
+def progress_steps(console: Console) -> Iterator[Steps | None]:
+    """Progress bars on a console, one a stage; nothing where the console is no terminal."""
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    tasks: dict[str, Any] = {}
+    with Progress(*columns, console=console, transient=True) as progress:
+
+        def step(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done, total=total)
+
+        yield step
