@@ -22,9 +22,9 @@ from likeness.metrics.reconstruction import (
     reconstruction_error,
     symmetric_distance,
 )
-from likeness.metrics.reconstruction_align import Similarity, Surface, icp, refine, similarity_from_landmarks
+from likeness.metrics.reconstruction_align import Surface, icp, refine, similarity_from_landmarks
 from likeness.metrics.reconstruction_landmarks import FaceLandmarks, read_landmarks
-from likeness.register import closest_points, similarity_from_points
+from likeness.register import Similarity, closest_points, similarity_from_points
 from likeness.rotation import rotation_from_euler
 
 REAL_SCAN = Path(__file__).parents[2] / "shared/data/scan"

@@ -32,7 +32,6 @@ ARKIT_NAMES: tuple[str, ...] = (
 """The 52 ARKit blendshapes in Apple's order and spelling; left is the subject's left."""
 
 
-
 @dataclass(frozen=True, eq=False)
 class Coefficients:
     """What a face is made of, by name, with any leading batch dimensions (the same in every field).

@@ -46,13 +46,13 @@ from likeness.mesh import Mesh
 from likeness.metrics.reconstruction_align import (
     Alignment,
     Closest,
-    Similarity,
     Surface,
     icp,
     refine,
     similarity_from_landmarks,
 )
 from likeness.metrics.reconstruction_landmarks import FaceLandmarks
+from likeness.register import Similarity
 
 PROTOCOLS: tuple[str, ...] = ("now", "now-metrical", "deng", "genova")
 """The names of the protocols."""

@@ -12,44 +12,11 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import MissingExtraError
-from likeness.register import similarity_from_points
+from likeness.register import Similarity, similarity_from_points
 from likeness.rotation import rotation_from_vector
 
 _ON_SURFACE = 1e-9
 """mm; nearer than this the direction to the surface is rounding, the triangle's normal is taken."""
-
-
-@dataclass(frozen=True, eq=False)
-class Similarity:
-    """``scale * rotation @ x + translation``.
-
-    Args:
-        scale: > 0.
-        rotation: (3, 3), never a reflection.
-        translation: (3,) mm.
-    """
-
-    scale: float
-    rotation: np.ndarray
-    translation: np.ndarray
-
-    @classmethod
-    def identity(cls) -> Similarity:
-        """The one that moves nothing."""
-        return cls(1.0, np.eye(3), np.zeros(3))
-
-    def apply(self, points: np.ndarray) -> np.ndarray:
-        """(N, 3) points -> (N, 3) moved points."""
-        return points @ (self.scale * self.rotation.T) + self.translation
-
-    def inverse(self) -> Similarity:
-        """The similarity that undoes this one."""
-        rotation = self.rotation.T
-        return Similarity(1.0 / self.scale, rotation, -(rotation @ self.translation) / self.scale)
-
-    def after(self, first: Similarity) -> Similarity:
-        """This one after ``first``, as one similarity."""
-        return Similarity(self.scale * first.scale, self.rotation @ first.rotation, self.apply(first.translation))
 
 
 @dataclass(frozen=True, eq=False)
