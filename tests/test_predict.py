@@ -35,11 +35,11 @@ def eyes_apart(landmarks: np.ndarray) -> float:
 
 def test_the_face_is_where_it_is(face: Reconstruction) -> None:
     right_eye, left_eye = face.landmarks[36:42].mean(0), face.landmarks[42:48].mean(0)
-    np.testing.assert_allclose(right_eye, [205, 113], atol=6)  # read off the picture
-    np.testing.assert_allclose(left_eye, [245, 114], atol=6)
+    np.testing.assert_allclose(right_eye, [202.5, 102], atol=4)  # read off the picture
+    np.testing.assert_allclose(left_eye, [247, 103.5], atol=4)
     x0, y0, x1, y1 = face.box
-    assert x0 < 205 < 245 < x1
-    assert y0 < 113 < 150 < y1
+    assert x0 < 202 < 247 < x1
+    assert y0 < 102 < 155 < y1
     assert face.score > 0.5
 
 

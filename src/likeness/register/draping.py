@@ -97,16 +97,17 @@ def unfolded(rest: Array, before: Array, after: Array, triangles: Array) -> Arra
         rest: (V, 3) a shape without folds, which folds are told by.
         before, after: (V, 3) the shape before and after the deformation.
     """
-    best, fewest = after, len(folded_triangles(rest, after, triangles))
+    folded = folded_triangles(rest, after, triangles)
+    best, fewest = after, len(folded)
     for rings, flat in UNFOLDING:
-        folded = folded_triangles(rest, after, triangles)
-        if len(folded) < fewest:
-            best, fewest = after, len(folded)
         if not fewest:
             break
         free = np.zeros(len(after), bool)
         free[triangles[folded]] = True
         after = carry_smoothly(~grown(free, triangles, rings), after, triangles, None if flat else before)
+        folded = folded_triangles(rest, after, triangles)
+        if len(folded) < fewest:
+            best, fewest = after, len(folded)
     return best
 
 

@@ -12,12 +12,14 @@ import argparse
 import io
 import logging
 import warnings
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from likeness.errors import MissingExtraError, StrPath
 from likeness.files import write_atomically
@@ -34,11 +36,21 @@ class _Exported(nn.Module):
 
     def __init__(self, network: Regressor) -> None:
         super().__init__()
-        self.network = network
+        self.network = deepcopy(network).eval()
+        _fold_linear_normalisation(self.network.backbone)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         prediction = self.network(image)
         return (*prediction[:-1], torch.sigmoid(prediction.score))
+
+
+def _fold_linear_normalisation(layers: nn.Sequential) -> None:
+    """Normalisations after linear layers become part of them; the exporter does this for convolutions only."""
+    for number in range(len(layers) - 1):
+        linear, normalisation = layers[number], layers[number + 1]
+        if isinstance(linear, nn.Linear) and isinstance(normalisation, nn.BatchNorm1d):
+            layers[number] = fuse_linear_bn_eval(linear, normalisation)
+            layers[number + 1] = nn.Identity()
 
 
 def onnx_bytes(network: Regressor, name: str, face_model: str, half: bool = True) -> bytes:
