@@ -6,7 +6,7 @@
 #
 # DATA holds ict-face-model.npz and photos/{video-train,video-val,photo-train}.tar (see benchmarks/README.md for the
 # layout and where to get such data). WORK (default: work) takes what is made on the way and can be deleted.
-# BUDGET (samples seen, default 800000) and SYNTHETIC (faces, default 20000) set the size; THREADS the CPU threads.
+# BUDGET (samples seen, default 450000) and SYNTHETIC (faces, default 20000) set the size; THREADS the CPU threads.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: runs/build_default.sh DATA [WORK]}
@@ -24,6 +24,6 @@ mkdir -p "$work"
   --size 128 --run "$work/sphere" --resume
 "$python" -m likeness.train.synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "${SYNTHETIC:-20000}"
 "$python" -m likeness.train.regressor --model "$work/sphere.npz" --data "$data" --synthetic "$work/synthetic" \
-  --out "$work/regressor" --budget "${BUDGET:-800000}" --threads "${THREADS:-2}" --resume
+  --out "$work/regressor" --budget "${BUDGET:-450000}" --threads "${THREADS:-2}" --resume
 "$python" -m likeness.train.export --run "$work/regressor" --out "$work/regressor.onnx"
 "$python" runs/ship.py "$work" "$data" "$assets"

@@ -36,7 +36,12 @@ NEAR = 6.0
 TOLERATED = 0.1
 """mm by which skin may be deeper in an eyeball or the tongue than in the model's own shape."""
 
-UNFOLDING = ((1, False), (2, False), *((rings, True) for widest in range(1, 8) for rings in (1, widest, 0)))
+UNFOLDING = (
+    (1, False),
+    (2, False),
+    *((rings, True) for widest in range(1, 8) for rings in (1, widest, 0)),
+    *((rings, False) for rings in (3, 4, 6)),
+)
 """Attempts to undo folds: rings of triangles around them, and whether what is inside is laid flat."""
 
 
@@ -99,15 +104,18 @@ def unfolded(rest: Array, before: Array, after: Array, triangles: Array) -> Arra
     """
     folded = folded_triangles(rest, after, triangles)
     best, fewest = after, len(folded)
-    for rings, flat in UNFOLDING:
-        if not fewest:
-            break
-        free = np.zeros(len(after), bool)
-        free[triangles[folded]] = True
-        after = carry_smoothly(~grown(free, triangles, rings), after, triangles, None if flat else before)
-        folded = folded_triangles(rest, after, triangles)
-        if len(folded) < fewest:
-            best, fewest = after, len(folded)
+    for from_best in (False, True):  # each attempt on top of the last one, then each on the best so far
+        for rings, flat in UNFOLDING:
+            if not fewest:
+                return best
+            if from_best:
+                after, folded = best, folded_triangles(rest, best, triangles)
+            free = np.zeros(len(after), bool)
+            free[triangles[folded]] = True
+            after = carry_smoothly(~grown(free, triangles, rings), after, triangles, None if flat else before)
+            folded = folded_triangles(rest, after, triangles)
+            if len(folded) < fewest:
+                best, fewest = after, len(folded)
     return best
 
 
