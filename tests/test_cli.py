@@ -192,3 +192,22 @@ def test_register_on_a_full_disk_leaves_nothing_half_written(
     assert run("register", tmp_path / "scan.ply", *options) == 2
     assert "No space left" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_train_scans_writes_model_encoder_and_figures(
+    small_model: FaceModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("scipy")
+    template = tmp_path / "small.npz"
+    small_model.save(template)
+    out = tmp_path / "made" / "sphere.npz"
+    arguments = ("train", "scans", template, "-o", out, "--template", template, "--size", 8, "--budget", 4000)
+    assert run(*arguments, "--run", tmp_path / "run", "--resume") in (0, 1)
+    assert FaceModel.load(out).identity_space == "sphere"
+    assert {path.name for path in out.parent.iterdir()} == {"sphere.npz", "sphere.encoder.npz", "sphere.json"}
+    assert "sphere_mm" in capsys.readouterr().out
+    assert run("train", "scans", tmp_path / "nothing", "-o", out, "--template", template) == 2
+    assert "nothing" in capsys.readouterr().err
+    assert run("train", "scans", template, "-o", out, "--resume") == 2
+    assert "--run" in capsys.readouterr().err

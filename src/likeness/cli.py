@@ -97,9 +97,11 @@ class Models:
 
 
 @dataclass
-class Scans:
-    """Stage 1: a sphere face model, and an encoder for meshes, from registered meshes."""
+class Train:
+    """Learn a model (needs the extra: train). scans: a sphere face model, and an encoder, from registered meshes."""
 
+    what: Annotated[Literal["scans"], tyro.conf.Positional]
+    """What to learn from."""
     data: Annotated[Path, tyro.conf.Positional]
     """A folder of meshes with table.csv (file, identity, expression), an .npz of registered meshes, or a face model
     to draw people from."""
@@ -119,13 +121,6 @@ class Scans:
     """Folder for the checkpoint and the TensorBoard curves."""
     resume: bool = False
     """Go on from the checkpoint in --run."""
-
-
-@dataclass
-class Train:
-    """Learn face models and networks (needs the extra: train)."""
-
-    what: tyro.conf.OmitSubcommandPrefixes[Annotated[Scans, tyro.conf.subcommand("scans")]]
 
 
 @dataclass
@@ -304,30 +299,29 @@ def train(settings: Train) -> int:
     from likeness.train.scans import train_scans
     from likeness.train.settings import ScanSettings
 
-    command = settings.what
-    if command.resume and command.run is None:
+    if settings.resume and settings.run is None:
         raise ValueError("expected --run, the folder of the checkpoint to go on from, with --resume")
-    _check_writable(command.out.parent)
-    template = FaceModel.load(asset("face_model.npz") if command.template is None else command.template)
-    meshes = read_meshes(command.data, template, seed=command.seed)
+    _check_writable(settings.out.parent)
+    template = FaceModel.load(asset("face_model.npz") if settings.template is None else settings.template)
+    meshes = read_meshes(settings.data, template, seed=settings.seed)
     scan_settings = ScanSettings(
-        size=command.size,
-        out=command.run,
-        budget=command.budget,
-        start=command.start,
-        seed=command.seed,
-        resume=command.resume,
+        size=settings.size,
+        out=settings.run,
+        budget=settings.budget,
+        start=settings.start,
+        seed=settings.seed,
+        resume=settings.resume,
     )
 
     def tell(step: int, steps: int, values: dict[str, float]) -> None:
         print(f"{step}/{steps} " + " ".join(f"{name} {value:.4g}" for name, value in values.items()), flush=True)
 
     made = train_scans(scan_settings, meshes, template, tell)
-    made.save(command.out)
+    made.save(settings.out)
     if not made.kept:
         sphere, pca = made.figures["sphere_mm"], made.figures["pca_less_one_mm"]
         problem = f"held-out people are represented worse ({sphere:.4f} mm) than by PCA ({pca:.4f} mm)"
-        print(f"likeness: {command.out}: {problem}", file=sys.stderr)
+        print(f"likeness: {settings.out}: {problem}", file=sys.stderr)
     return 0 if made.kept else 1
 
 
