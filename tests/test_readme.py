@@ -33,7 +33,7 @@ def test_the_commands_are_the_programs_own(capsys: pytest.CaptureFixture[str]) -
     lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("likeness ")]
     assert lines
     for line in lines:
-        words = line.split()[1:]
+        words = line.split("#")[0].split()[1:]
         commands = [word for word in words[:2] if word.isalpha()]
         with pytest.raises(SystemExit) as stop:
             cli.main([*commands, "--help"])
