@@ -146,7 +146,11 @@ def main(arguments: list[str] | None = None) -> None:
         "models": (Models, models),
     }
     command: Any = tyro.extras.subcommand_cli_from_dict(
-        {name: kind for name, (kind, _) in commands.items()}, prog="likeness", args=given, description=__doc__
+        {name: kind for name, (kind, _) in commands.items()},
+        prog="likeness",
+        args=given,
+        description="Photographs in, rigged 3D heads out; and the face models and measurements behind them.",
+        config=(tyro.conf.OmitArgPrefixes,),
     )
     run = next(run for kind, run in commands.values() if isinstance(command, kind))
     try:

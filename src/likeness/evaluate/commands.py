@@ -25,7 +25,7 @@ class Settings:
     identity, clip, landmarks), a folder of saved results (IDENTITY/NAME.json), arrays (.npz with codes, labels and if
     known groups, names), or a folder of meshes (IDENTITY/NAME.obj or .ply, of one topology)."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("evaluation")
-    """Folder for results.json, report.html, panel.png and the cache that lets a killed run go on."""
+    """Folder for results.json, report.html, panel.png (of shapes) and the cache that lets a killed run go on."""
     kind: Kind = "auto"
     """What the input is, where a folder holds several kinds."""
     model: Path | None = None

@@ -48,7 +48,8 @@ def read_eos(path: StrPath, blendshapes: StrPath | None = None) -> Parts:
     cursor = Cursor(path, read_bytes(path), "an eos model (cereal binary)")
     version = cursor.number("<u4", "the version")
     if version not in _VERSIONS:
-        raise FileError(path, f"expected an eos model of version 1 to 4 (cereal binary), got {version}")
+        hint = "a file of blendshapes goes beside its model (blendshapes=)"
+        raise FileError(path, f"expected an eos model of version 1 to 4 (cereal binary), got {version}; {hint}")
     shape, color = _pca(cursor), _pca(cursor)
     names: tuple[str, ...] = ()
     expression = None
