@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from likeness.errors import FileError, StrPath
@@ -29,6 +30,25 @@ def write_atomically(path: StrPath, data: bytes) -> None:
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def output_paths(folder: StrPath, name: str, formats: Iterable[str], known: tuple[str, ...]) -> dict[str, Path]:
+    """Where results go: format -> ``FOLDER/NAME.FORMAT``; the folder is made if missing.
+
+    Raises:
+        ValueError: a format that is not among ``known``.
+        FileError: the folder cannot be made.
+    """
+    formats = tuple(formats)
+    unknown = set(formats) - set(known)
+    if unknown:
+        raise ValueError(f"expected formats of {known}, got {sorted(unknown)}")
+    out = Path(folder)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(out, f"cannot be made ({error.strerror}); expected a writable folder") from error
+    return {format: out / f"{name}.{format}" for format in formats}
 
 
 def _umask() -> int:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from likeness.camera import Camera
-from likeness.errors import FileError, StrPath
+from likeness.errors import StrPath
 from likeness.face_model import Coefficients, FaceModel
-from likeness.files import write_atomically
+from likeness.files import output_paths, write_atomically
 from likeness.mesh import Mesh
 
 FORMATS = ("glb", "obj", "json", "png")
@@ -96,16 +96,7 @@ class Reconstruction:
             ValueError: an unknown format.
             FileError: the folder cannot be made or written to.
         """
-        formats = tuple(formats)
-        unknown = set(formats) - set(FORMATS)
-        if unknown:
-            raise ValueError(f"expected formats of {FORMATS}, got {sorted(unknown)}")
-        out = Path(folder)
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FileError(out, f"cannot be made ({error.strerror}); expected a writable folder") from error
-        paths = {format: out / f"{name or self.name}.{format}" for format in formats}
+        paths = output_paths(folder, name or self.name, formats, FORMATS)
         for format, path in paths.items():
             getattr(self, f"_save_{format}")(path)
         return paths

@@ -12,6 +12,7 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.face_model import FaceModel
+from likeness.files import output_paths
 from likeness.mesh import Mesh
 from likeness.predict import Reconstructor
 from likeness.register.draping import DrapeSettings, drape
@@ -161,11 +162,9 @@ class Registration:
         """
         from likeness.register.report import save_registration
 
-        formats = tuple(formats)
-        unknown = set(formats) - set(FORMATS)
-        if unknown:
-            raise ValueError(f"expected formats of {FORMATS}, got {sorted(unknown)}")
-        return save_registration(self, Path(folder), formats, name or self.name)
+        paths = output_paths(folder, name or self.name, formats, FORMATS)
+        save_registration(self, paths)
+        return paths
 
 
 def register_scan(

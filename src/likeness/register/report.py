@@ -10,7 +10,6 @@ import numpy as np
 
 from likeness.camera import Camera, image_center
 from likeness.color import linear_from_srgb
-from likeness.errors import FileError
 from likeness.files import write_atomically
 from likeness.lighting import ambient_light, distant_light
 from likeness.render import render_image
@@ -42,15 +41,8 @@ UNKNOWN = (0.62, 0.62, 0.62)
 """sRGB of what is outside the face or has no scan under it."""
 
 
-def save_registration(
-    registration: Registration, folder: Path, formats: tuple[str, ...], name: str
-) -> dict[str, Path]:
-    """Write the files of ``Registration.save``."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(folder, f"cannot be made ({error.strerror}); expected a writable folder") from error
-    paths = {format: folder / f"{name}.{format}" for format in formats}
+def save_registration(registration: Registration, paths: dict[str, Path]) -> None:
+    """Write the files of ``Registration.save``: format -> path."""
     for format, path in paths.items():
         if format == "json":
             write_atomically(path, (json.dumps(registration.to_dict(), indent=1) + "\n").encode())
@@ -58,7 +50,6 @@ def save_registration(
             write_atomically(path, _png(registration_picture(registration)))
         else:
             registration.mesh.save(path)
-    return paths
 
 
 def registration_picture(registration: Registration, side: int = PANEL) -> Array:
