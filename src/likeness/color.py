@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+_KNEE = 0.0031308
+
+
+def srgb_curve(linear: Any) -> Any:
+    """The curve without clipping, NumPy or torch alike: straight below 0 too, a power above 1 too.
+
+    Training needs it so: a clipped colour has no gradient that leads back into the picture's range.
+    """
+    dark = linear <= _KNEE
+    # The power is kept off the dark end, where its gradient is infinite and times 0 would not be 0.
+    return dark * (12.92 * linear) + ~dark * (1.055 * linear.clip(min=_KNEE) ** (1 / 2.4) - 0.055)
 
 
 def srgb_from_linear(linear: np.ndarray) -> np.ndarray:
     """Linear RGB (...) -> sRGB in [0, 1]; values outside [0, 1] are clipped first."""
-    linear = np.clip(linear, 0.0, 1.0)
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.asarray(srgb_curve(np.clip(linear, 0.0, 1.0)))
 
 
 def linear_from_srgb(srgb: np.ndarray) -> np.ndarray:
