@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from likeness.camera import Crop
 from likeness.evaluate.cache import Cache
 from likeness.evaluate.collection import Collection, from_predictions
 from likeness.evaluate.pair_examples import made_pairs
@@ -32,60 +30,14 @@ from likeness.evaluate.recognisability import measure_recognisability, recognisa
 from likeness.evaluate.report import report
 from likeness.evaluate.sources import PhotoItem, PhotoSet, open_photos
 from likeness.evaluate.tables import Table, estimate, number, percent
+from likeness.evaluate.teacher import Teacher
 from likeness.evaluate.terminal import rich_table
 from likeness.evaluate.verification import measure_verification, rows_by_name
 from likeness.metrics.recognisability import recognisability_of_codes
 from likeness.metrics.records import Samples
 from likeness.metrics.verification import verify
 
-FIVE_POINTS = np.array([(30.29, 51.70), (65.53, 51.50), (48.03, 71.74), (33.55, 92.37), (62.73, 92.20)])
-"""Where the teacher expects the image's left and right eye, nose tip, left and right corner of the mouth."""
-
-WIDTH, HEIGHT = 96, 112
 PAIRS = 3000
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A face-recognition network in ONNX."""
-
-    session: Any
-
-    @classmethod
-    def load(cls, path: Path, threads: int) -> Teacher:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        return cls(onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
-
-    def __call__(self, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """(128,) embedding of the face with these 68 landmarks (photo pixels)."""
-        pixels = (aligned(image, five_of(landmarks)).astype(np.float32) - 127.5) / 128
-        return np.asarray(self.session.run(None, {"image": pixels.transpose(2, 0, 1)[None]})[0][0])
-
-
-def five_of(landmarks: np.ndarray) -> np.ndarray:
-    """(5, 2) of (68, 2)."""
-    eyes = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
-    return np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])
-
-
-def aligned(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(112, 96, 3) the image under the similarity that takes points (5, 2) nearest to ``FIVE_POINTS``."""
-    target = FIVE_POINTS.mean(0)
-    source = points.mean(0)
-    # As complex numbers a similarity is one factor: the least-squares one of the centred points.
-    a, b = ((p - p.mean(0)) @ [1, 1j] for p in (points, FIVE_POINTS))
-    factor = (a.conj() @ b) / (a.conj() @ a).real
-    middle = np.array([WIDTH - 1, HEIGHT - 1]) / 2
-    # `Crop` averages where it makes smaller; a bare warp of a large portrait would alias.
-    offset = (middle - target) @ [1, 1j] / factor
-    center = source + [offset.real, offset.imag]
-    side = HEIGHT / abs(factor)
-    crop = Crop.from_box(center, side, HEIGHT, float(-np.angle(factor)))
-    edge = (HEIGHT - WIDTH) // 2
-    return crop.extract(image)[:, edge : edge + WIDTH]
 
 
 def portraits(folder: Path) -> PhotoSet:
@@ -103,7 +55,8 @@ def embeddings(collection: Collection, teacher: Teacher) -> np.ndarray:
     """(N, 128) of a collection's photos."""
     codes = []
     for item, face in zip(collection.items or (), collection.faces or (), strict=True):
-        codes.append(teacher(item.image(), face.landmarks if item.landmarks is None else item.landmarks))
+        landmarks = face.landmarks if item.landmarks is None else item.landmarks
+        codes.append(teacher(teacher.aligned(item.image(), landmarks)[None])[0])
     return np.stack(codes)
 
 
