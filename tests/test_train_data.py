@@ -35,19 +35,13 @@ from likeness.train.augment import (  # noqa: E402
     photometric,
     procedural_background,
 )
-from likeness.train.data import (  # noqa: E402
-    Mix,
-    PseudoLabels,
-    SampleMaker,
-    Sources,
-    TrainBatches,
-    crop_pose,
-    turned_light,
-)
+from likeness.train.batches import Mix, TrainBatches  # noqa: E402
+from likeness.train.data import PseudoLabels, SampleMaker, Sources, crop_pose, turned_light  # noqa: E402
 from likeness.train.nets import CROP_SIZE  # noqa: E402
 from likeness.train.sources import SyntheticFaces, read_frames, read_photos  # noqa: E402
 
 PLAIN = AugmentSettings(photometric=0.0, occlusion=0.0)
+NOTHING = Mix(frames=0, people=0, each=0, synthetic=0, photos=0, morphs=0, negatives=0)
 
 
 def drawn_landmarks(center: tuple[float, float], scale: float) -> np.ndarray:
@@ -208,7 +202,7 @@ def test_augmentation_keeps_the_shape_and_follows_its_generator(change: Callable
 
 
 def test_a_batch_depends_on_seed_step_and_rank_only(sources: Sources) -> None:
-    mix = Mix(frames=3, synthetic=2, photos=0, negatives=2)
+    mix = replace(NOTHING, frames=3, synthetic=2, negatives=2)
 
     def batch(seed: int, step: int, rank: int = 0) -> torch.Tensor:
         data = TrainBatches(SampleMaker(sources, AugmentSettings()), mix, seed, rank, 2)
@@ -228,7 +222,7 @@ def test_every_frame_is_seen_once_per_pass_shared_by_the_ranks(
     maker = SampleMaker(sources, PLAIN)
     original = maker.frame
     monkeypatch.setattr(maker, "frame", lambda number, rng: seen.append(number) or original(number, rng))
-    mix = Mix(frames=2, synthetic=0, photos=0, negatives=0)
+    mix = replace(NOTHING, frames=2)
     for step in range(2):
         for rank in range(2):
             TrainBatches(maker, mix, 0, rank, 2)[step]
@@ -238,7 +232,8 @@ def test_every_frame_is_seen_once_per_pass_shared_by_the_ranks(
 def test_samples_carry_what_they_have(sources: Sources) -> None:
     pseudo = PseudoLabels(np.array([1, 4]), np.stack([drawn_landmarks((45, 50), 0.3)] * 2))
     maker = SampleMaker(sources, AugmentSettings(), pseudo)
-    images, targets = TrainBatches(maker, Mix(frames=3, synthetic=2, photos=2, negatives=2), 0)[0]
+    mix = replace(NOTHING, frames=3, synthetic=2, photos=2, negatives=2)
+    images, targets = TrainBatches(maker, mix, 0)[0]
     assert images.shape == (9, CROP_SIZE, CROP_SIZE, 3)
     np.testing.assert_allclose(targets.landmark_gate, [1, 1, 1, 1, 1, 0.3, 0.3, 0, 0])
     np.testing.assert_allclose(targets.shape_gate, [0, 0, 0, 1, 1, 0, 0, 0, 0])
@@ -251,7 +246,7 @@ def test_samples_carry_what_they_have(sources: Sources) -> None:
 
 def test_synthetic_labels_explain_their_landmarks(sources: Sources) -> None:
     model = sources.model
-    _, targets = TrainBatches(SampleMaker(sources, PLAIN), Mix(frames=0, synthetic=20, photos=0, negatives=0), 0)[0]
+    _, targets = TrainBatches(SampleMaker(sources, PLAIN), replace(NOTHING, synthetic=20), 0)[0]
     camera = Camera.from_crop_size(CROP_SIZE)
     for row in range(20):
         points = model.landmark_points(targets.identity[row].numpy(), targets.expression[row].numpy())
@@ -262,15 +257,16 @@ def test_synthetic_labels_explain_their_landmarks(sources: Sources) -> None:
 
 
 def test_missing_sources_give_their_share_away(sources: Sources) -> None:
-    full = Mix(frames=40, synthetic=36, photos=12, negatives=8)
-    for missing in (set(), {"photos"}, {"photos", "synthetic"}, {"frames"}):
-        mix = full.without(missing)
-        assert mix.total == full.total
-        assert mix.negatives == full.negatives
-        assert all(getattr(mix, name) == 0 for name in missing)
+    full = replace(NOTHING, frames=40, synthetic=36, photos=12, people=2, each=3, negatives=8)
+    for missing in (set(), {"photos"}, {"photos", "synthetic"}, {"frames"}, {"people"}):
+        counts = full.without(missing)
+        assert sum(counts.values()) == full.total == 102
+        assert counts["negatives"] == full.negatives
+        assert all(counts[name] == 0 for name in missing)
     with pytest.raises(ValueError, match="neither"):
         full.without({"frames", "synthetic"})
-    only = TrainBatches(SampleMaker(replace(sources, frames=None, photos=None), PLAIN), Mix(2, 2, 1, 1), 0)
+    mix = replace(NOTHING, frames=2, synthetic=2, photos=1, negatives=1)
+    only = TrainBatches(SampleMaker(replace(sources, frames=None, photos=None), PLAIN), mix, 0)
     assert only[0][0].shape[0] == 6
 
 

@@ -50,6 +50,8 @@ def truth_of(model: FaceModel, prediction: Prediction, shape: float = 1.0, landm
         light=prediction.light,
         rotation=prediction.rotation,
         translation=prediction.translation,
+        told=torch.zeros((N, 0), dtype=torch.float64),
+        told_gate=zeros,
         person=torch.full((N,), -1),
     )
 

@@ -11,6 +11,7 @@ import tyro
 
 from likeness import LikenessError, MissingExtraError, __version__
 from likeness.evaluate.commands import Evaluate
+from likeness.training import Photos, Train, train_on_photos, train_on_scans
 
 if TYPE_CHECKING:
     from likeness.face_model import FaceModel
@@ -94,33 +95,6 @@ class Models:
     action: tyro.conf.OmitSubcommandPrefixes[
         Annotated[Convert, tyro.conf.subcommand("convert")] | Annotated[Info, tyro.conf.subcommand("info")]
     ]
-
-
-@dataclass
-class Train:
-    """Learn a model (needs the extra: train). scans: a sphere face model, and an encoder, from registered meshes."""
-
-    what: Annotated[Literal["scans"], tyro.conf.Positional]
-    """What to learn from."""
-    data: Annotated[Path, tyro.conf.Positional]
-    """A folder of meshes with table.csv (file, identity, expression), an .npz of registered meshes, or a face model
-    to draw people from."""
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """The model (.npz) to write; NAME.encoder.npz and NAME.json (figures) go beside it."""
-    template: Path | None = None
-    """The face model (.npz) that gives topology, expressions and albedo; default: the embedded one."""
-    size: int = 128
-    """K, numbers per identity code."""
-    budget: int = 1_500_000
-    """Meshes to see."""
-    start: Literal["pca", "lift"] = "pca"
-    """Where the basis starts."""
-    seed: int = 0
-    """Of everything random."""
-    run: Path | None = None
-    """Folder for the checkpoint and the TensorBoard curves."""
-    resume: bool = False
-    """Go on from the checkpoint in --run."""
 
 
 @dataclass
@@ -296,37 +270,21 @@ def _check_writable(folder: Path) -> None:
 
 
 def train(settings: Train) -> int:
-    """Run ``likeness train``."""
-    from likeness.assets import asset
-    from likeness.face_model import FaceModel
-    from likeness.train.meshes import read_meshes
-    from likeness.train.scans import train_scans
-    from likeness.train.settings import ScanSettings
+    """Run ``likeness train scans`` or ``likeness train photos``."""
 
-    if settings.resume and settings.run is None:
-        raise ValueError("expected --run, the folder of the checkpoint to go on from, with --resume")
-    _check_writable(settings.out.parent)
-    template = FaceModel.load(asset("face_model.npz") if settings.template is None else settings.template)
-    meshes = read_meshes(settings.data, template, seed=settings.seed)
-    scan_settings = ScanSettings(
-        size=settings.size,
-        out=settings.run,
-        budget=settings.budget,
-        start=settings.start,
-        seed=settings.seed,
-        resume=settings.resume,
-    )
+    def tell(line: str) -> None:
+        print(line, flush=True)
 
-    def tell(step: int, steps: int, values: dict[str, float]) -> None:
-        print(f"{step}/{steps} " + " ".join(f"{name} {value:.4g}" for name, value in values.items()), flush=True)
-
-    made = train_scans(scan_settings, meshes, template, tell)
-    made.save(settings.out)
-    if not made.kept:
-        sphere, pca = made.figures["sphere_mm"], made.figures["pca_less_one_mm"]
-        problem = f"held-out people are represented worse ({sphere:.4f} mm) than by PCA ({pca:.4f} mm)"
-        print(f"likeness: {settings.out}: {problem}", file=sys.stderr)
-    return 0 if made.kept else 1
+    action = settings.action
+    if isinstance(action, Photos):
+        _check_writable(action.out)
+        train_on_photos(action, tell)
+        return 0
+    _check_writable(action.out.parent)
+    problem = train_on_scans(action, tell)
+    if problem:
+        print(f"likeness: {problem}", file=sys.stderr)
+    return 1 if problem else 0
 
 
 def evaluate(settings: Evaluate) -> int:

@@ -16,17 +16,17 @@ CHECKPOINT = "checkpoint.pt"
 
 
 class MovingAverage:
-    """Exponential moving average of a network's weights; running statistics of normalisations are averaged too."""
+    """Exponential moving average of a module's weights; running statistics of normalisations are averaged too."""
 
-    def __init__(self, network: Regressor, decay: float) -> None:
-        self.network: Regressor = deepcopy(network).eval().requires_grad_(False)
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module = deepcopy(module).eval().requires_grad_(False)
         self.decay = decay
 
     @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
+    def update(self, module: nn.Module, step: int) -> None:
         """Take in the weights after a step; the first steps count more, or the start would linger."""
         decay = min(self.decay, (1.0 + step) / (10.0 + step))
-        for kept, new in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
+        for kept, new in zip(self.module.state_dict().values(), module.state_dict().values(), strict=True):
             if kept.is_floating_point():
                 kept.lerp_(new.to(kept.dtype), 1.0 - decay)
             else:

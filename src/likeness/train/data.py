@@ -1,20 +1,13 @@
-"""Mixed samples for the regressor: what a batch holds, and how each sample is made.
-
-A batch is a pure function of (seed, step, rank), so a resumed run sees what an uninterrupted one would have seen,
-whatever the number of loader processes.
-"""
+"""How each sample is made from what the sources hold; :mod:`likeness.train.batches` joins them to batches."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from likeness.camera import Camera, Crop, image_center, project
 from likeness.face_model import FaceModel
@@ -29,43 +22,14 @@ from likeness.train.augment import (
     jittered_crop,
     procedural_background,
 )
-from likeness.train.losses import Targets
 from likeness.train.nets import CROP_SIZE
 from likeness.train.sources import Frames, Photos, SyntheticFaces
 
-PSEUDO_GATE = 0.3
-"""Weight of the landmark loss where the network labelled the photo itself."""
+if TYPE_CHECKING:
+    from likeness.train.morphs import Morphs
 
-
-@dataclass(frozen=True)
-class Mix:
-    """How many samples of a batch come from where; a source that is not there gives its share to the others."""
-
-    frames: int = 40
-    synthetic: int = 36
-    photos: int = 12
-    negatives: int = 8
-
-    @property
-    def total(self) -> int:
-        """Samples per batch."""
-        return sum(getattr(self, f.name) for f in fields(self))
-
-    def without(self, missing: set[str]) -> Mix:
-        """The mixture when some of ``frames``, ``synthetic`` and ``photos`` are missing: their share goes to frames
-        and synthetic faces in proportion."""
-        counts = {f.name: getattr(self, f.name) for f in fields(self)}
-        freed = sum(counts.pop(name) for name in missing)
-        takers = [name for name in ("frames", "synthetic") if name in counts and counts[name] > 0]
-        if not takers:
-            raise ValueError("expected frames with landmarks or synthetic faces to train on, got neither")
-        total = sum(counts[name] for name in takers)
-        for name in takers[1:]:
-            extra = round(freed * counts[name] / total)
-            counts[name] += extra
-            freed -= extra
-        counts[takers[0]] += freed
-        return Mix(**{**dict.fromkeys(missing, 0), **counts})
+PSEUDO_GATE, MORPH_GATE = 0.3, 0.5
+"""Weights of the landmark loss where the network labelled the photo itself, and for morphs, half of which it did."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +47,35 @@ class PseudoLabels:
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """Everything there is to train on; None where there is nothing."""
+    """Everything there is to train on; None where there is nothing.
+
+    Args:
+        model: the face model.
+        frames: pictures with landmarks.
+        synthetic: rendered faces with all labels.
+        photos: pictures without landmarks.
+        morphs: mixed faces with landmarks and a teacher's embeddings.
+    """
 
     model: FaceModel
     frames: Frames | None = None
     synthetic: SyntheticFaces | None = None
     photos: Photos | None = None
+    morphs: Morphs | None = None
+
+    @property
+    def people(self) -> int:
+        """C, how many identities frames and photos have: first those of the frames, then those of the photos."""
+        return sum(one.people for one in (self.frames, self.photos) if one is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a teacher sees in pictures: embeddings (N, D) of all frames and of all photos; rows of NaN where it was
+    not asked."""
+
+    frames: np.ndarray | None = None
+    photos: np.ndarray | None = None
 
 
 @dataclass
@@ -101,11 +88,7 @@ class Sample:
     landmark_gate: float = 1.0
     labels: dict[str, np.ndarray] = field(default_factory=dict)
     person: int = -1
-
-
-@lru_cache(maxsize=16)
-def _permutation(seed: int, epoch: int, source: int, count: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch, source]).permutation(count)
+    told: np.ndarray | None = None
 
 
 def crop_pose(
@@ -149,11 +132,22 @@ def turned_light(light: np.ndarray, angle: float) -> np.ndarray:
     return out
 
 
+def _row(rows: np.ndarray | None, number: int) -> np.ndarray | None:
+    """A row that is known."""
+    return None if rows is None or not np.isfinite(rows[number, 0]) else np.asarray(rows[number], np.float32)
+
+
 class SampleMaker:
     """Makes samples from sources; every method draws from the generator it is given and from nothing else."""
 
-    def __init__(self, sources: Sources, settings: AugmentSettings, pseudo: PseudoLabels | None = None) -> None:
-        self.sources, self.settings, self.pseudo = sources, settings, pseudo
+    def __init__(
+        self,
+        sources: Sources,
+        settings: AugmentSettings,
+        pseudo: PseudoLabels | None = None,
+        told: Told | None = None,
+    ) -> None:
+        self.sources, self.settings, self.pseudo, self.told = sources, settings, pseudo, told or Told()
 
     def frame(self, number: int, rng: np.random.Generator) -> Sample:
         """A video frame with landmarks, mirrored half of the time."""
@@ -161,6 +155,16 @@ class SampleMaker:
         assert frames is not None
         sample = self._landmarked(frames.images[number], frames.landmarks[number], rng)
         sample.person = int(frames.person[number])
+        sample.told = _row(self.told.frames, number)
+        return sample
+
+    def morph(self, number: int, rng: np.random.Generator) -> Sample:
+        """A face between two people: nobody's, but a teacher has seen it."""
+        morphs = self.sources.morphs
+        assert morphs is not None
+        sample = self._landmarked(morphs.image[number], morphs.landmarks[number].astype(float), rng)
+        sample.landmark_gate = MORPH_GATE
+        sample.told = _row(morphs.told, number)
         return sample
 
     def photo(self, number: int, rng: np.random.Generator) -> Sample:
@@ -174,6 +178,7 @@ class SampleMaker:
         first = self.sources.frames.people if self.sources.frames is not None else 0
         person = int(photos.person[index])
         sample.person = first + person if person >= 0 else -1
+        sample.told = _row(self.told.photos, index)
         return sample
 
     def _landmarked(self, image: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> Sample:
@@ -256,81 +261,3 @@ class SampleMaker:
             other = frames.images[int(rng.integers(len(frames.images)))]
             piece = cv2.resize(other, (CROP_SIZE, CROP_SIZE))
         return augment(pixels, self.settings, rng, piece)
-
-
-class TrainBatches(Dataset):
-    """Batches by step: ``batches[step]`` is (images (n, 112, 112, 3) uint8, :class:`Targets`).
-
-    Args:
-        maker: makes the samples.
-        mix: samples per batch and process.
-        seed: with step and rank, all that a batch depends on.
-        rank, world: this process among those that train together; they share out each source.
-    """
-
-    def __init__(self, maker: SampleMaker, mix: Mix, seed: int, rank: int = 0, world: int = 1) -> None:
-        sources = maker.sources
-        missing = {name for name in ("frames", "synthetic") if getattr(sources, name) is None}
-        if sources.photos is None or maker.pseudo is None or len(maker.pseudo.index) == 0:
-            missing.add("photos")
-        self.maker, self.mix, self.seed, self.rank, self.world = maker, mix.without(missing), seed, rank, world
-
-    def __getitem__(self, step: int) -> tuple[Tensor, Targets]:
-        samples = []
-        turn = step * self.world + self.rank
-        for source, kind in enumerate(fields(self.mix)):
-            count = getattr(self.mix, kind.name)
-            for slot in range(count):
-                rng = np.random.default_rng([self.seed, step, self.rank, source, slot])
-                samples.append(self._sample(kind.name, source, turn * count + slot, rng))
-        return collate(samples, self.maker.sources.model)
-
-    def _sample(self, kind: str, source: int, position: int, rng: np.random.Generator) -> Sample:
-        """The sample at a position in the endless sequence of shuffled passes over a source."""
-        if kind == "negatives":
-            return self.maker.negative(rng)
-        length = self._length(kind)
-        number = int(_permutation(self.seed, position // length, source, length)[position % length])
-        make = {"frames": self.maker.frame, "synthetic": self.maker.synthetic, "photos": self.maker.photo}
-        return make[kind](number, rng)
-
-    def _length(self, kind: str) -> int:
-        sources, pseudo = self.maker.sources, self.maker.pseudo
-        if kind == "photos":
-            return 0 if pseudo is None else len(pseudo.index)
-        if kind == "frames":
-            return 0 if sources.frames is None else len(sources.frames.images)
-        return 0 if sources.synthetic is None else len(sources.synthetic)
-
-
-def collate(samples: list[Sample], model: FaceModel) -> tuple[Tensor, Targets]:
-    """Samples -> images (n, 112, 112, 3) uint8 and targets; what a sample lacks is 0 and its gate is closed."""
-    n = len(samples)
-    shapes = {
-        "landmarks": (68, 2),
-        "landmark_gate": (),
-        "score": (),
-        "score_gate": (),
-        "shape_gate": (),
-        "identity": (len(model.identity_basis),),
-        "expression": (len(model.expression_basis),),
-        "albedo": (len(model.albedo_basis),),
-        "light": (9, 3),
-        "rotation": (3, 3),
-        "translation": (3,),
-    }
-    arrays = {name: np.zeros((n, *shape), np.float32) for name, shape in shapes.items()}
-    arrays["score_gate"][:] = 1.0
-    person = np.full(n, -1, np.int64)
-    for row, sample in enumerate(samples):
-        arrays["score"][row] = sample.score
-        person[row] = sample.person
-        if sample.landmarks is not None:
-            arrays["landmarks"][row] = sample.landmarks
-            arrays["landmark_gate"][row] = sample.landmark_gate
-        for name, value in sample.labels.items():
-            arrays[name][row] = value
-        arrays["shape_gate"][row] = 1.0 if sample.labels else 0.0
-    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    return images, Targets(**tensors, person=torch.from_numpy(person))

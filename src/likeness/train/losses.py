@@ -46,9 +46,9 @@ class LossWeights:
         albedo_prior: mean squared albedo weight, where only landmarks are known.
     """
 
-    landmark: float = 0.5
-    points: float = 0.3
-    geometry: float = 0.3
+    landmark: float = 0.7
+    points: float = 0.5
+    geometry: float = 0.5
     code: float = 0.3
     expression: float = 0.5
     rotation: float = 4.0
@@ -71,6 +71,8 @@ class Targets(NamedTuple):
         score_gate: (n,) 0 where neither is quite true.
         shape_gate: (n,) 1 where the fields below are known.
         identity, expression, albedo, light, rotation, translation: as in :class:`likeness.train.nets.Prediction`.
+        told: (n, D) a teacher's embedding of the picture; D is 0 where there is no teacher.
+        told_gate: (n,) 1 where the teacher was asked.
         person: (n,) int64 identity label within the training set, -1 unknown.
     """
 
@@ -85,11 +87,25 @@ class Targets(NamedTuple):
     light: Tensor
     rotation: Tensor
     translation: Tensor
+    told: Tensor
+    told_gate: Tensor
     person: Tensor
 
     def to(self, device: torch.device) -> Targets:
         """The same on a device."""
         return Targets(*(value.to(device, non_blocking=True) for value in self))
+
+
+class Bases(NamedTuple):
+    """An identity basis that is learned: what takes the place of the model's own.
+
+    Attributes:
+        points: (K, N, 3) at the landmark candidates, mm per unit of code.
+        factor: (K, K) L of the geometry metric, mm per unit of code.
+    """
+
+    points: Tensor
+    factor: Tensor
 
 
 class LandmarkHead(nn.Module):
@@ -106,9 +122,10 @@ class LandmarkHead(nn.Module):
         self.map = model.landmark_map
         self.camera = Camera.from_crop_size(CROP_SIZE)
 
-    def points(self, identity: Tensor, expression: Tensor | None = None) -> Tensor:
-        """Codes (n, K) and weights (n, 52) -> candidates (n, N, 3), mm, model axes."""
-        flat = identity @ self.identity.flatten(1)
+    def points(self, identity: Tensor, expression: Tensor | None = None, basis: Tensor | None = None) -> Tensor:
+        """Codes (n, K) and weights (n, 52) -> candidates (n, N, 3), mm, model axes; ``basis`` (K, N, 3) takes the
+        place of the model's."""
+        flat = identity @ (self.identity if basis is None else basis).flatten(1)
         if expression is not None:
             flat = flat + expression @ self.expression.flatten(1)
         return flat.unflatten(1, (-1, 3)) + self.mean
@@ -121,9 +138,9 @@ class LandmarkHead(nn.Module):
         projected: Tensor = self.map.select(project(self.camera, seen), rotation)
         return projected
 
-    def forward(self, prediction: Prediction) -> Tensor:
+    def forward(self, prediction: Prediction, basis: Tensor | None = None) -> Tensor:
         """The 68 points (n, 68, 2) of a prediction, crop pixels."""
-        points = self.points(prediction.identity, prediction.expression)
+        points = self.points(prediction.identity, prediction.expression, basis)
         return self.landmarks(points, prediction.rotation, prediction.translation)
 
 
@@ -143,16 +160,23 @@ class RegressorLoss(nn.Module):
         point_weights[:17] = CONTOUR_WEIGHT
         self.register_buffer("point_weights", point_weights / point_weights.sum())
 
-    def forward(self, prediction: Prediction, targets: Targets) -> tuple[Tensor, dict[str, Tensor]]:
-        """Prediction and labels of n samples -> the loss and its terms by the names of :class:`LossWeights`."""
-        points = self.head.points(prediction.identity, prediction.expression)
+    def forward(
+        self, prediction: Prediction, targets: Targets, bases: Bases | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Prediction and labels of n samples -> the loss and its terms by the names of :class:`LossWeights`.
+
+        Labels are codes of the model's own basis, also where a learned one (``bases``) stands in for it.
+        """
+        basis = None if bases is None else bases.points
+        points = self.head.points(prediction.identity, prediction.expression, basis)
         landmarks = self.head.landmarks(points, prediction.rotation, prediction.translation)
         shape = targets.shape_gate
         weak = (targets.landmark_gate > 0).float() * (1.0 - shape)
+        factor = self.metric if bases is None else bases.factor
         terms = {
             "landmark": gated_mean(self._landmark_error(landmarks, targets.landmarks), targets.landmark_gate),
-            "points": gated_mean(self._point_error(prediction, points, targets), shape),
-            "geometry": gated_mean(smooth_norm((prediction.identity - targets.identity) @ self.metric, 0.1), shape),
+            "points": gated_mean(self._point_error(prediction, points, targets, basis), shape),
+            "geometry": gated_mean(smooth_norm((prediction.identity - targets.identity) @ factor, 0.1), shape),
             "code": gated_mean((prediction.identity - targets.identity).square().mean(1), shape),
             "expression": gated_mean((prediction.expression - targets.expression).square().sum(1), shape),
             "rotation": gated_mean((prediction.rotation - targets.rotation).square().sum((1, 2)), shape),
@@ -181,10 +205,10 @@ class RegressorLoss(nn.Module):
             return (identity @ self.metric).square().sum(1) / self.spread
         return identity.square().mean(1)
 
-    def _point_error(self, prediction: Prediction, points: Tensor, targets: Targets) -> Tensor:
+    def _point_error(self, prediction: Prediction, points: Tensor, targets: Targets, basis: Tensor | None) -> Tensor:
         """Mean distance (n,) of the landmark candidates, mm: of the neutral faces plus of the posed ones, halved."""
         truth = self.head.points(targets.identity, targets.expression)
-        neutral = self.head.points(prediction.identity) - self.head.points(targets.identity)
+        neutral = self.head.points(prediction.identity, basis=basis) - self.head.points(targets.identity)
         return 0.5 * (smooth_norm(points - truth, 0.1).mean(1) + smooth_norm(neutral, 0.1).mean(1))
 
 

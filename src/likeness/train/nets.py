@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from likeness.face_model import FaceModel
 from likeness.identity import SPACES, GaussianSpace
@@ -23,6 +24,9 @@ DISTANCE_MM = 940.0
 
 SHIFT_MM = 60.0
 """How far a translation output of 1 moves the head across the image, mm."""
+
+START_LENGTH = 0.35
+"""Length of the untrained code before it is projected, over the radius: the shorter, the sooner it turns."""
 
 EXPRESSION_BIAS = -2.5
 """Logit of an untrained expression weight: 0.08, muscles are mostly at rest."""
@@ -65,6 +69,9 @@ class NetSettings:
         blocks: residual blocks of each stage; every stage halves the resolution.
         neck: channels that are flattened.
         hidden: width of the layer before the heads.
+        told: D, numbers of a teacher's embedding that a head for the training alone guesses; 0: none.
+        shrink: crops are averaged over squares of so many pixels first: 2 makes everything four times as fast, and
+            blind to details; for experiments.
     """
 
     identity: int
@@ -73,13 +80,15 @@ class NetSettings:
     center: tuple[float, float, float] = (0.0, 0.0, 0.0)
     start: tuple[float, ...] = ()
     identity_space: str = GaussianSpace.name
-    widths: tuple[int, ...] = (24, 32, 64, 128)
+    widths: tuple[int, ...] = (32, 48, 96, 192)
     blocks: tuple[int, ...] = (2, 2, 2)
     neck: int = 64
-    hidden: int = 256
+    hidden: int = 320
+    told: int = 0
+    shrink: int = 1
 
     @classmethod
-    def for_model(cls, model: FaceModel) -> NetSettings:
+    def for_model(cls, model: FaceModel, *, told: int = 0, shrink: int = 1) -> NetSettings:
         """The settings that fit a face model."""
         size = len(model.identity_basis)
         start = np.zeros(size, np.float32)
@@ -94,6 +103,8 @@ class NetSettings:
             (x, y, z),
             tuple(start.round(5).tolist()),
             model.identity_space,
+            told=told,
+            shrink=shrink,
         )
 
 
@@ -133,7 +144,7 @@ def backbone(settings: NetSettings) -> nn.Sequential:
         for number in range(count):
             layers.append(BasicBlock(channels, width, 2 if number == 0 else 1))
             channels = width
-    side = math.ceil(CROP_SIZE / 2 ** len(settings.widths))
+    side = math.ceil(CROP_SIZE / settings.shrink / 2 ** len(settings.widths))
     layers += [
         nn.Conv2d(channels, settings.neck, 1, bias=False),
         nn.BatchNorm2d(settings.neck),
@@ -177,9 +188,11 @@ class Regressor(nn.Module):
             assert isinstance(head, nn.Linear)
             nn.init.normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
+        # What a teacher sees is learned from the features, not from the codes, which have shapes to agree with too.
+        self.guess = nn.Linear(settings.hidden, settings.told) if settings.told else None
         with torch.no_grad():
             if settings.start:
-                self._bias("identity").copy_(torch.tensor(settings.start))
+                self._bias("identity").copy_(START_LENGTH * torch.tensor(settings.start))
             self._bias("expression").fill_(EXPRESSION_BIAS)
             self._bias("rotation").copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
             self._bias("light")[:3] = 1.0
@@ -192,10 +205,25 @@ class Regressor(nn.Module):
         assert isinstance(head, nn.Linear)
         return head.bias
 
-    def forward(self, image: Tensor) -> Prediction:
-        pixels = image.permute(0, 3, 1, 2).float()
-        features = self.backbone((pixels - 127.5) / 64.0)
-        out = {name: head(features).float() for name, head in self.heads.items()}
+    def forward(self, image: Tensor, guess: bool = False) -> Prediction | tuple[Prediction, Tensor]:
+        """The prediction; with ``guess`` also what a teacher would say, (n, D)."""
+        features = self.features(image)
+        # Half floats have two digits: enough for convolutions, not for where a head is.
+        with torch.autocast(image.device.type, enabled=False):
+            prediction = self._answer(features)
+            return (prediction, self.guess(features)) if guess and self.guess is not None else prediction
+
+    def features(self, image: Tensor) -> Tensor:
+        """Crops (n, 112, 112, 3) uint8 -> (n, hidden) float32."""
+        pixels = (image.permute(0, 3, 1, 2).float() - 127.5) / 64.0
+        if self.settings.shrink > 1:
+            pixels = functional.avg_pool2d(pixels, self.settings.shrink)
+        features: Tensor = self.backbone(pixels)
+        return features.float()
+
+    def _answer(self, features: Tensor) -> Prediction:
+        """Features (n, hidden) float32 -> what they mean."""
+        out = {name: head(features) for name, head in self.heads.items()}
         shift = self.start + SHIFT_MM * out["translation"][:, :2]
         # The exponent is bounded to distances from 1/20 to 20 times the usual one: no overflow early in training.
         distance = DISTANCE_MM * torch.exp(out["translation"][:, 2:].clamp(-3.0, 3.0))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from likeness.evaluate.cache import file_digest
 from likeness.train.augment import AugmentSettings
-from likeness.train.data import Mix
+from likeness.train.basis import BasisSettings
+from likeness.train.batches import Mix
 from likeness.train.losses import LossWeights
+from likeness.train.objective import ObjectiveSettings
+from likeness.train.sir import SirWeights
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,13 @@ class Schedule:
         pseudo_at: shares of the budget at which the averaged network labels the photos anew.
     """
 
-    budget: int = 400_000
+    budget: int = 1_500_000
     learning_rate: float = 2e-3
     warmup: float = 0.02
     weight_decay: float = 0.02
     clip: float = 5.0
     ema: float = 0.998
-    pseudo_at: tuple[float, ...] = (0.2, 0.4, 0.65)
+    pseudo_at: tuple[float, ...] = (0.06, 0.2, 0.4, 0.65)
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step."""
@@ -43,16 +47,58 @@ class Schedule:
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done))))
 
 
+PHOTOMETRIC = 3.0
+"""Weight of the colours: a quarter of the gradient that the landmarks have on the features, about."""
+
+RECIPES = ("tikhonov", "margin", "sir", "sfm")
+"""What :func:`recipe` knows."""
+
+
+TAUGHT = {"relation": 20.0, "told": 4.0}
+"""Weights of the terms that a teacher adds to SIR."""
+
+
+def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
+    """The settings of one of the methods that the papers compare.
+
+    ``tikhonov``: reconstruction, with codes held near the mean face. ``margin``: margin softmax on codes besides.
+    ``sir``: shape identity-aware regularisation in the place of the Tikhonov prior, the basis fixed. ``sfm``: the
+    same with the basis learned along (Sphere Face Model, stage 2).
+
+    Args:
+        name: one of :data:`RECIPES`.
+        taught: there is a teacher, whose opinion of who resembles whom the last two follow too.
+
+    Raises:
+        ValueError: there is no such recipe.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"expected a recipe of {', '.join(RECIPES)}, got {name!r}")
+    if name == "tikhonov":
+        return ObjectiveSettings(photometric=PHOTOMETRIC)
+    if name == "margin":
+        only = SirWeights(direction=0.0, within=0.0, between=0.0, prior=0.0, relation=0.0, told=0.0)
+        return ObjectiveSettings(sir=only, photometric=PHOTOMETRIC)
+    free = replace(LossWeights(), identity_prior=0.0)
+    sir = replace(SirWeights(), **TAUGHT) if taught else SirWeights()
+    return ObjectiveSettings(free, sir, PHOTOMETRIC, BasisSettings() if name == "sfm" else None)
+
+
 @dataclass(frozen=True)
-class RegressorSettings:
-    """What :func:`train_regressor` is told.
+class PhotoSettings:
+    """What :func:`likeness.train.photos.train_photos` is told.
 
     Args:
         out: folder for ``checkpoint.pt`` and the TensorBoard files.
-        schedule, mix, augment, weights: see their classes; ``mix`` is per device.
+        schedule, mix, augment, objective: see their classes; ``mix`` is per device.
+        teacher: a face-recognition network (.onnx), for the terms ``relation`` and ``told`` of SIR; None: none.
+        labeller: the checkpoint of an earlier network for the same face model, which labels photos before the first
+            step; None: they join when the network itself can label them.
+        shrink: see :class:`likeness.train.nets.NetSettings`.
         seed: of everything random.
         resume: go on from ``out/checkpoint.pt`` if it is there; nothing that decides the result may differ.
-        accelerator, devices, precision: Lightning Fabric's.
+        accelerator, devices, nodes, precision: Lightning Fabric's.
+        accumulate: batches per step of the optimiser, whose gradients are averaged.
         threads: CPU threads of torch; 0 leaves torch's choice.
         workers: loader processes; 0 makes the batches in the training process.
         save_seconds: time between checkpoints.
@@ -63,22 +109,29 @@ class RegressorSettings:
     schedule: Schedule = field(default_factory=Schedule)
     mix: Mix = field(default_factory=Mix)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
-    weights: LossWeights = field(default_factory=LossWeights)
+    objective: ObjectiveSettings = field(default_factory=lambda: recipe("sir"))
+    teacher: Path | None = None
+    labeller: Path | None = None
+    shrink: int = 1
     seed: int = 0
     resume: bool = False
     accelerator: str = "auto"
     devices: int = 1
+    nodes: int = 1
     precision: str = "32-true"
+    accumulate: int = 1
     threads: int = 0
     workers: int = 0
     save_seconds: float = 180.0
     log_every: int = 20
-    validate_every: int = 250
+    validate_every: int = 500
 
     def decisive(self, steps: int) -> dict[str, Any]:
         """The settings that decide the result, plain: a checkpoint goes on only with the same ones."""
-        names = ("schedule", "mix", "augment", "weights")
-        return {"seed": self.seed, "steps": steps, **{name: asdict(getattr(self, name)) for name in names}}
+        groups = {name: asdict(getattr(self, name)) for name in ("schedule", "mix", "augment", "objective")}
+        files = {name: getattr(self, name) and file_digest(getattr(self, name)) for name in ("teacher", "labeller")}
+        single = {"seed": self.seed, "steps": steps, "shrink": self.shrink, "accumulate": self.accumulate}
+        return {**single, **files, **groups}
 
 
 @dataclass(frozen=True)
@@ -90,7 +143,7 @@ class Progress:
         seen: samples so far.
         rate: samples per second since the run (or the resumed run) began, validation and all.
         losses: unweighted terms by name and their weighted sum ``total``, of the last batch.
-        validation: the last figures of :func:`likeness.train.validation.validate`, empty before the first.
+        validation: the last figures of :class:`likeness.train.validation.HeldOut`, empty before the first.
         note: something that happened: ``checkpoint``, ``5012 photos labelled``; else empty.
     """
 

@@ -28,18 +28,20 @@ class SirWeights:
         direction: margin softmax of the directions of the geometry embedding, nats.
         within, between: scatter of the embedding, in units of what two random faces differ by.
         prior: of the people's centres.
-        relation: pairwise cosines follow a teacher's, in both domains.
+        relation: squared difference of pairwise cosines from a teacher's, in both domains.
+        told: 1 - cosine of the teacher's embedding and the network's guess of it.
         scale, margin: of both softmaxes.
         apart: τ: people's centres are pushed apart up to this share of the prior's expected squared distance.
         momentum: how much of a running centre a batch replaces.
     """
 
-    code: float = 1.0
-    direction: float = 0.5
+    code: float = 0.1
+    direction: float = 0.1
     within: float = 1.0
     between: float = 1.0
     prior: float = 0.1
     relation: float = 0.0
+    told: float = 0.0
     scale: float = 32.0
     margin: float = 0.2
     apart: float = 0.5
@@ -82,35 +84,49 @@ class SirLoss(nn.Module):
         self.register_buffer("bank", torch.zeros(people, size))
         self.register_buffer("seen", torch.zeros(people, dtype=torch.bool))
 
-    def forward(self, codes: Tensor, labels: Tensor, teacher: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(
+        self,
+        codes: Tensor,
+        labels: Tensor,
+        told: Tensor | None = None,
+        factor: Tensor | None = None,
+        guess: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Terms of a batch.
 
         Args:
             codes: (n, K) identity codes.
-            labels: (n,) int64 in [0, C), -1 where the person is not known: such codes do not count.
-            teacher: (n, D) embeddings of the same photos by a face-recognition network; None: no relation term.
+            labels: (n,) int64 in [0, C), -1 where the person is not known: such codes count for the teacher's terms.
+            told: (n, D) embeddings of the same photos by a face-recognition network, rows of zeros where it was not
+                asked; None: no relation term.
+            factor: (K, K) L of the geometry metric where the basis is learned; None: that of the model.
+            guess: (n, D) the network's guess of ``told``; None: no term for it.
         """
-        known = labels >= 0
-        codes, labels = codes[known], labels[known]
+        factor = self.factor if factor is None else factor
+        terms = self._of_people(codes[labels >= 0], labels[labels >= 0], factor)
+        terms["relation"] = terms["told"] = codes.sum() * 0
+        if told is not None:
+            asked = told.abs().sum(1) > 0
+            codes, told = codes[asked], told[asked]
+            terms["relation"] = 0.5 * (relation_distance(codes, told) + relation_distance(codes @ factor, told))
+            if guess is not None and len(told):
+                terms["told"] = 1 - functional.cosine_similarity(guess[asked], told).mean()
+        return terms
+
+    def _of_people(self, codes: Tensor, labels: Tensor, factor: Tensor) -> dict[str, Tensor]:
+        """The terms of codes (n, K) whose person is known."""
         if len(codes) == 0:
-            return dict.fromkeys(("code", "direction", "within", "between", "prior", "relation"), codes.sum())
-        settings, embedded = self.weights, codes @ self.factor
+            return dict.fromkeys(("code", "direction", "within", "between", "prior"), codes.sum())
+        settings, embedded = self.weights, codes @ factor
         people = self._people(codes, labels)
         terms = {
             "code": margin_softmax(codes, self.classes, labels, settings.scale, settings.margin),
-            "direction": margin_softmax(
-                embedded, self.classes @ self.factor, labels, settings.scale, settings.margin
-            ),
-            "within": within_scatter(embedded, people.centers @ self.factor, people.member, self.random_squared),
+            "direction": margin_softmax(embedded, self.classes @ factor, labels, settings.scale, settings.margin),
+            "within": within_scatter(embedded, people.centers @ factor, people.member, self.random_squared),
         }
         centers = self._all_centers(people)
-        terms["between"] = between_scatter(centers @ self.factor, settings.apart * self.random_squared)
+        terms["between"] = between_scatter(centers @ factor, settings.apart * self.random_squared)
         terms["prior"] = uniformity(centers) if self.on_sphere and len(centers) > 1 else gaussian_kl(centers)
-        relation = codes.sum() * 0
-        if teacher is not None:
-            told = teacher[known]
-            relation = 0.5 * (relation_distance(codes, told) + relation_distance(embedded, told))
-        terms["relation"] = relation
         if self.training:
             self._remember(codes.detach(), labels)
         return terms

@@ -142,13 +142,14 @@ class SyntheticFaces:
         focal = self.size * distance / (FACE_MM * np.exp(rng.normal(0, 0.06)))
         shift = np.array([*rng.normal(0, 6, 2), distance])
         translation = shift - rotation @ MIDDLE
-        rgba = self._render(vertices, model.albedo(albedo), light, rotation, translation, focal, rng)
+        rgba, exposure = self._render(vertices, model.albedo(albedo), light, rotation, translation, focal, rng)
         return Sample(
             rgba,
             identity,
             expression,
             albedo,
-            light,
+            # What a picture shows is light times exposure, and no picture tells the two apart.
+            light * exposure,
             rotation.astype(np.float32),
             translation.astype(np.float32),
             np.float32(focal),
@@ -163,7 +164,8 @@ class SyntheticFaces:
         translation: np.ndarray,
         focal: float,
         rng: np.random.Generator,
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, np.float32]:
+        """The picture (S, S, 4) and the exposure: colours are ``srgb(exposure * linear)``."""
         full = self.size * SUPERSAMPLE
         camera = Camera(focal * SUPERSAMPLE, image_center((full, full)), (full, full))
         fragments = self._rasterizer(vertices, camera, rotation, translation)
@@ -182,7 +184,7 @@ class SyntheticFaces:
         picture[covered, 3] = 1.0
         small = cv2.resize(picture, (self.size, self.size), interpolation=cv2.INTER_AREA)
         small[..., :3] /= np.maximum(small[..., 3:], 1e-6)
-        return np.clip(small * 255 + 0.5, 0, 255).astype(np.uint8)
+        return np.clip(small * 255 + 0.5, 0, 255).astype(np.uint8), exposure
 
 
 def _half_vector(rng: np.random.Generator) -> np.ndarray:

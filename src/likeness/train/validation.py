@@ -1,8 +1,8 @@
-"""The network on pictures it is not trained on: landmark errors, and landmarks for photos that have none."""
+"""The network on pictures it is not trained on: how well it does, and landmarks for photos that have none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -10,9 +10,11 @@ import numpy as np
 import torch
 
 from likeness.camera import Crop
+from likeness.metrics.recognisability import recognisability_of_codes
+from likeness.metrics.records import Samples
 from likeness.photo import CROP_PER_LANDMARK_BOX, crop_from_landmarks
 from likeness.train.augment import box_of, cut, flip_landmarks
-from likeness.train.data import PseudoLabels
+from likeness.train.data import PseudoLabels, SampleMaker
 from likeness.train.losses import LandmarkHead
 from likeness.train.nets import CROP_SIZE, Regressor
 from likeness.train.sources import Frames, Photos
@@ -125,6 +127,109 @@ def label_photos(network: Regressor, head: LandmarkHead, photos: Photos, batch: 
         kept.append(np.flatnonzero(good) + rows.start)
         landmarks.append(mean[good])
     return PseudoLabels(np.concatenate(kept), np.concatenate(landmarks).astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Pictures of people that are not trained on, for the curves; None where there are none.
+
+    Args:
+        frames: pictures with landmarks.
+        photos: pictures without.
+        synthetic: makes rendered faces without augmentation.
+        numbers: of the rendered faces.
+    """
+
+    frames: Frames | None = None
+    photos: Photos | None = None
+    synthetic: SampleMaker | None = None
+    numbers: range = range(0)
+
+    def figures(self, network: Regressor, head: LandmarkHead, factor: np.ndarray) -> dict[str, float]:
+        """All figures that the pictures allow: landmark errors (:func:`validate`), recognisability
+        (:func:`separation`) and, for rendered faces, what of the labels is found (:func:`known_shapes`).
+
+        Args:
+            network: in evaluation mode.
+            head: its landmarks.
+            factor: (K, K) L of the geometry metric.
+        """
+        found: dict[str, float] = {}
+        if self.frames is not None:
+            found.update(validate(network, head, self.frames))
+            codes = codes_at(network, self.frames.images, self.frames.landmarks)
+            found.update(separation(codes, self.frames.person, factor, "video", np.array(self.frames.clip)))
+        if self.photos is not None:
+            labels = label_photos(network, head, self.photos)
+            if len(labels.index) > 1:
+                images = [self.photos.images[index] for index in labels.index.tolist()]
+                codes = codes_at(network, images, labels.landmarks)
+                found.update(separation(codes, self.photos.person[labels.index], factor, "photo"))
+        if self.synthetic is not None:
+            found.update(known_shapes(network, self.synthetic, self.numbers, factor))
+        return found
+
+
+def codes_at(network: Regressor, images: Sequence[np.ndarray], landmarks: np.ndarray, batch: int = 96) -> np.ndarray:
+    """Identity codes (n, K) of faces in the crops that their landmarks (n, 68, 2) give."""
+    device = next(network.parameters()).device
+    codes = []
+    for rows in _batches(len(images), batch):
+        crops = [crop_from_landmarks(landmarks[row], CROP_SIZE, upright=True) for row in rows]
+        pixels = np.stack([cut(images[row], crop) for row, crop in zip(rows, crops, strict=True)])
+        with torch.inference_mode():
+            codes.append(network(torch.from_numpy(pixels).to(device)).identity.cpu().numpy())
+    return np.concatenate(codes)
+
+
+def separation(
+    codes: np.ndarray, person: np.ndarray, factor: np.ndarray, name: str, clip: np.ndarray | None = None
+) -> dict[str, float]:
+    """AUC of telling people apart: by the codes' cosines, and by what the shapes differ in mm.
+
+    Args:
+        codes: (n, K).
+        person: (n,) -1 unknown: left out.
+        factor: (K, K) L of the geometry metric.
+        name: of the set, for the names of the figures.
+        clip: (n,) pairs within one clip do not count.
+    """
+    known = person >= 0
+    found = {}
+    for domain, values, measure in (("code", codes, "cosine"), ("mm", codes @ factor, "euclidean")):
+        samples = Samples(values[known], person[known], None if clip is None else clip[known])
+        try:
+            auc = recognisability_of_codes(samples, measure=measure, bootstrap=0).auc.value
+        except ValueError:  # one person only, or no two pictures of anyone: there is nothing to tell
+            return {}
+        if auc is not None:
+            found[f"auc_{domain}_{name}"] = float(auc)
+    return found
+
+
+def known_shapes(network: Regressor, maker: SampleMaker, numbers: range, factor: np.ndarray) -> dict[str, float]:
+    """What is found of rendered faces: ``shape_mm`` (RMS over the face), and the labels' correlation with the shapes'
+    twenty strongest directions (``shape_r``, mean) and the skin's melanin (``melanin_r``)."""
+    device = next(network.parameters()).device
+    samples = [maker.synthetic(number, np.random.default_rng(number)) for number in numbers]
+    with torch.inference_mode():
+        answers = [
+            network(torch.from_numpy(np.stack([samples[row].image for row in rows])).to(device))
+            for rows in _batches(len(samples), 96)
+        ]
+    codes = np.concatenate([answer.identity.cpu().numpy() for answer in answers]) @ factor
+    truth = np.stack([sample.labels["identity"] for sample in samples]) @ factor
+    strongest = np.argsort(-truth.var(0))[:20]
+    result = {
+        "shape_mm": float(np.linalg.norm(codes - truth, axis=1).mean()),
+        "shape_r": float(np.mean([np.corrcoef(codes[:, k], truth[:, k])[0, 1] for k in strongest])),
+    }
+    names = maker.sources.model.albedo_names
+    if "melanin" in names:
+        found = np.concatenate([answer.albedo.cpu().numpy() for answer in answers])[:, names.index("melanin")]
+        label = np.array([sample.labels["albedo"][names.index("melanin")] for sample in samples])
+        result["melanin_r"] = float(np.corrcoef(found, label)[0, 1])
+    return result
 
 
 def contact_sheet(pixels: np.ndarray, found: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:

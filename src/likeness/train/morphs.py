@@ -1,0 +1,233 @@
+"""Morphs: faces between two people, and shapes a little beyond, with landmarks and what a teacher sees in them.
+
+    python -m likeness.train.morphs --data DATA/photos --teacher teacher.onnx --out work/morphs --count 24000
+
+A few hundred people are few points in the space of faces, and a network that is told where each of them lies learns
+those points by heart. A morph is a new point: shape and texture are mixed in shares of their own, the landmarks move
+along, and the teacher (a face-recognition network of the user's) says where the result lies. Distilling a teacher on
+such mixtures, from the very picture that it has seen, is what Beyer et al. (Knowledge distillation: a good teacher is
+patient and consistent, 2022) found to matter most.
+
+Writes ``image.npy`` (N, S, S, 3) uint8, ``landmarks.npy`` (N, 68, 2) pixels and ``told.npy`` (N, D) embeddings.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from likeness.camera import Crop
+from likeness.errors import FileError, StrPath
+from likeness.evaluate.teacher import Teacher
+from likeness.face_model import FaceModel
+from likeness.photo import crop_from_landmarks
+from likeness.train.augment import cut
+from likeness.train.checkpoint import CHECKPOINT, load_regressor
+from likeness.train.data import PseudoLabels
+from likeness.train.sources import Frames, Photos, read_frames, read_photos
+from likeness.train.validation import label_photos
+
+SIZE = 160
+MARGIN = 1.4
+"""Side of the pictures over that of the crop that the network takes: room for crops that stray."""
+
+CANDIDATES = 12
+"""Of so many random partners the one whose landmarks are nearest, so that poses fit."""
+
+BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A picture (H, W, 3) uint8 with 68 landmarks (68, 2), and whose it is (-1: not known)."""
+
+    image: np.ndarray
+    landmarks: np.ndarray
+    person: int
+
+
+def leveled(face: Face, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The face upright in the middle of a picture (S, S, 3), and its landmarks there (68, 2)."""
+    crop = crop_from_landmarks(face.landmarks, SIZE, upright=True)
+    crop = Crop.from_box(crop.center, MARGIN * crop.side, SIZE, crop.angle)
+    return cut(face.image, crop, rng), crop.to_crop(face.landmarks)
+
+
+def morph(
+    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], shape: float, texture: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """A face between two leveled ones (:func:`leveled`).
+
+    Args:
+        first, second: picture (S, S, 3) uint8 and landmarks (68, 2) pixels.
+        shape: share of the second one's landmarks; below 0 the first becomes less like the second.
+        texture: share of the second one's pixels, 0 to 1.
+
+    Returns:
+        The picture (S, S, 3) and its landmarks (68, 2): each triangle between landmarks is moved affinely.
+    """
+    size = first[0].shape[0]
+    border = np.array([(x, y) for x in (0, 0.5, 1) for y in (0, 0.5, 1) if (x, y) != (0.5, 0.5)]) * (size - 1)
+    landmarks = first[1] + shape * (second[1] - first[1])
+    landmarks = landmarks.clip(1, size - 2)
+    target = np.concatenate([landmarks, border])
+    triangles = _delaunay(target, size)
+    number = np.zeros((size, size), np.int32)
+    for index, corners in enumerate(triangles):
+        cv2.fillConvexPoly(number, np.rint(target[corners]).astype(np.int32), index)
+    grid = np.stack([*np.meshgrid(np.arange(size), np.arange(size)), np.ones((size, size))], -1)
+    inverse = np.linalg.pinv(np.concatenate([target[triangles], np.ones((len(triangles), 3, 1))], -1))
+    mixed = np.zeros(first[0].shape, np.float32)
+    for share, (image, points) in ((1 - texture, first), (texture, second)):
+        if share > 0:
+            source = np.concatenate([points, border])
+            affine = inverse @ source[triangles]  # (T, 3, 2), [x y 1] of the target -> source
+            place = (grid[..., None, :] @ affine[number])[..., 0, :].astype(np.float32)
+            moved = cv2.remap(image, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            mixed += np.float32(share) * moved
+    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8), landmarks
+
+
+def _delaunay(points: np.ndarray, size: int) -> np.ndarray:
+    """Triangles (T, 3) of points (N, 2) inside a picture."""
+    division = cv2.Subdiv2D((-1, -1, size + 2, size + 2))
+    number = {}
+    for index, (x, y) in enumerate(points.astype(np.float32)):
+        number[division.insert((float(x), float(y)))] = index
+    corners = []
+    for edge in division.getLeadingEdgeList():
+        # The triangle left of an edge: its origin, then those of the next two edges around.
+        around = [edge, division.getEdge(edge, cv2.Subdiv2D_NEXT_AROUND_LEFT)]
+        around.append(division.getEdge(around[1], cv2.Subdiv2D_NEXT_AROUND_LEFT))
+        vertices = [number.get(division.edgeOrg(one)[0], -1) for one in around]
+        if min(vertices) >= 0:
+            corners.append(vertices)
+    return np.array(corners)
+
+
+class Morphs:
+    """The folder that :func:`write_morphs` writes, memory-mapped.
+
+    Attributes:
+        image: (N, S, S, 3) uint8.
+        landmarks: (N, 68, 2) pixels.
+        told: (N, D) the teacher's embeddings.
+
+    Raises:
+        FileError: a file is missing, no array, or of another shape.
+    """
+
+    def __init__(self, folder: StrPath) -> None:
+        fields = {"image": (None, None, 3), "landmarks": (68, 2), "told": (None,)}
+        arrays: dict[str, np.ndarray] = {}
+        for name, shape in fields.items():
+            path = Path(folder) / f"{name}.npy"
+            try:
+                arrays[name] = np.load(path, mmap_mode="r")
+            except (OSError, ValueError) as error:
+                raise FileError(path, f"expected a .npy array of morphs ({error})") from error
+            count = len(arrays["image"])
+            fits = arrays[name].ndim == len(shape) + 1 and len(arrays[name]) == count
+            if not fits or any(
+                want not in (None, got) for want, got in zip(shape, arrays[name].shape[1:], strict=True)
+            ):
+                raise FileError(path, f"expected an array {(count, *shape)}, got {arrays[name].shape}")
+        self.image, self.landmarks, self.told = arrays["image"], arrays["landmarks"], arrays["told"]
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+def make_morph(faces: list[Face], flat: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A random morph: picture and landmarks.
+
+    Args:
+        faces: N faces.
+        flat: (N, 136) their leveled landmarks.
+        rng: draws who and how much.
+    """
+    while True:
+        first = int(rng.integers(len(faces)))
+        others = rng.integers(len(faces), size=CANDIDATES)
+        partners = [int(one) for one in others if faces[one].person != faces[first].person or faces[first].person < 0]
+        if partners:
+            break
+    second = min(partners, key=lambda one: float(np.abs(flat[one] - flat[first]).sum()))
+    shape = rng.uniform(0.0, 1.0) if rng.random() < 0.7 else rng.uniform(-0.4, 0.0)
+    texture = rng.uniform(0.0, 0.6) if rng.random() < 0.8 else 0.0
+    return morph(leveled(faces[first], rng), leveled(faces[second], rng), shape, texture)
+
+
+def write_morphs(faces: list[Face], teacher: Teacher, out: Path, count: int, seed: int = 0) -> Iterator[int]:
+    """Make ``count`` morphs of ``faces`` into ``out`` (see the module's docstring); yields how many are done."""
+    out.mkdir(parents=True, exist_ok=True)
+    plain = np.random.default_rng(seed)
+    flat = np.stack([leveled(face, plain)[1].ravel() for face in faces])
+    shapes = {
+        "image": ((SIZE, SIZE, 3), np.uint8),
+        "landmarks": ((68, 2), np.float32),
+        "told": ((teacher.size,), np.float32),
+    }
+    arrays = {
+        name: np.lib.format.open_memmap(out / f"{name}.npy", mode="w+", dtype=kind, shape=(count, *shape))
+        for name, (shape, kind) in shapes.items()
+    }
+    for start in range(0, count, BATCH):
+        rows = range(start, min(start + BATCH, count))
+        made = [make_morph(faces, flat, np.random.default_rng([seed, row])) for row in rows]
+        arrays["image"][rows.start : rows.stop] = [image for image, _ in made]
+        arrays["landmarks"][rows.start : rows.stop] = [points for _, points in made]
+        arrays["told"][rows.start : rows.stop] = teacher(np.stack([teacher.aligned(*one) for one in made]))
+        yield rows.stop
+    for array in arrays.values():
+        array.flush()
+
+
+def faces_of(frames: Frames | None, photos: Photos | None, pseudo: PseudoLabels | None) -> list[Face]:
+    """All faces with landmarks: annotated ones, and photos that a network has labelled."""
+    faces = []
+    if frames is not None:
+        faces += [Face(*one) for one in zip(frames.images, frames.landmarks, frames.person.tolist(), strict=True)]
+    if photos is not None and pseudo is not None:
+        first = 0 if frames is None else frames.people
+        for index, points in zip(pseudo.index.tolist(), pseudo.landmarks, strict=True):
+            person = int(photos.person[index])
+            faces.append(Face(photos.images[index], points, first + person if person >= 0 else -1))
+    return faces
+
+
+def main() -> None:
+    """Command line of this module."""
+    from rich.progress import track
+
+    from likeness.train.losses import LandmarkHead
+
+    parser = argparse.ArgumentParser(prog="python -m likeness.train.morphs", description="Faces between people.")
+    parser.add_argument("--data", type=Path, required=True, help="folder with video-train.tar and photo-train.tar")
+    parser.add_argument("--teacher", type=Path, required=True, help="a face-recognition network (.onnx)")
+    parser.add_argument("--run", type=Path, help="a training whose network labels photos; without, they are left out")
+    parser.add_argument("--model", type=Path, help="the face model of that training")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=24000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    frames, photos, pseudo = read_frames(arguments.data / "video-train.tar"), None, None
+    if arguments.run is not None:
+        photos = read_photos(arguments.data / "photo-train.tar")
+        network, _ = load_regressor(arguments.run / CHECKPOINT)
+        pseudo = label_photos(network, LandmarkHead(FaceModel.load(arguments.model)), photos)
+    faces = faces_of(frames, photos, pseudo)
+    teacher = Teacher.load(arguments.teacher)
+    for _ in track(
+        write_morphs(faces, teacher, arguments.out, arguments.count, arguments.seed), total=arguments.count
+    ):
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""Laws of the training on photographs: mixed batches, exact resume, averaged gradients, stops that lose nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("lightning")
+
+from train_sources import (  # noqa: E402
+    TOLD,
+    write_frames,
+    write_morphs,
+    write_photos,
+    write_synthetic,
+    write_teacher,
+)
+
+from likeness.errors import FileError  # noqa: E402
+from likeness.face_model import FaceModel  # noqa: E402
+from likeness.predict import Reconstructor  # noqa: E402
+from likeness.train.basis import BasisSettings  # noqa: E402
+from likeness.train.batches import Mix, TrainBatches  # noqa: E402
+from likeness.train.checkpoint import CHECKPOINT, read_checkpoint  # noqa: E402
+from likeness.train.data import PseudoLabels, SampleMaker, Sources  # noqa: E402
+from likeness.train.export import export_regressor  # noqa: E402
+from likeness.train.morphs import Morphs  # noqa: E402
+from likeness.train.objective import ObjectiveSettings  # noqa: E402
+from likeness.train.photos import FACE_MODEL, Trainer, TrainingError, train_photos  # noqa: E402
+from likeness.train.settings import RECIPES, PhotoSettings, Schedule, recipe  # noqa: E402
+from likeness.train.sir import SirWeights  # noqa: E402
+from likeness.train.sources import SyntheticFaces, read_frames, read_photos  # noqa: E402
+from likeness.train.validation import HeldOut  # noqa: E402
+
+MIX = Mix(frames=2, people=2, each=2, synthetic=2, morphs=2, negatives=1)
+STEPS = 6
+
+
+@pytest.fixture
+def sources(small_model: FaceModel, tmp_path: Path) -> Sources:
+    """Eight frames of three people, six photos of two, five rendered faces, seven morphs; a model on the sphere."""
+    model = small_model.lifted()
+    return Sources(
+        model,
+        read_frames(write_frames(tmp_path / "frames.tar")),
+        SyntheticFaces(write_synthetic(model, tmp_path / "synthetic", 5), model),
+        read_photos(write_photos(tmp_path / "photos.tar")),
+        Morphs(write_morphs(tmp_path / "morphs")),
+    )
+
+
+def settings(out: Path, **changes: Any) -> PhotoSettings:
+    """A few steps of everything at once: SIR, a teacher, a learned basis."""
+    objective = ObjectiveSettings(sir=SirWeights(relation=1.0, told=1.0), basis=BasisSettings(fields=20))
+    schedule = Schedule(budget=STEPS * MIX.total, learning_rate=1e-3, pseudo_at=(0.34,))
+    plain = PhotoSettings(
+        out, schedule, MIX, objective=objective, shrink=4, accelerator="cpu", threads=1, log_every=1
+    )
+    return replace(plain, **changes)
+
+
+def label_all(network: Any, head: Any, photos: Any) -> PseudoLabels:
+    """Landmarks in the middle of every photo: a network of six steps finds no face."""
+    from conftest import landmark_drawing
+
+    points = landmark_drawing() * [0.3, -0.3] + 45.0
+    return PseudoLabels(np.arange(len(photos.images)), np.repeat(points[None], len(photos.images), 0))
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Whether two nests of tensors are the same to the last bit."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(equal(*pair) for pair in zip(a, b, strict=True))
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+
+
+@pytest.mark.parametrize("killed_after", [1, 2, 4])
+def test_killed_and_resumed_equals_uninterrupted(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int
+) -> None:
+    monkeypatch.setattr("likeness.train.photos.label_photos", label_all)
+    teacher = write_teacher(tmp_path / "teacher.onnx")
+    train_photos(settings(tmp_path / "whole", teacher=teacher), sources)
+
+    def kill(progress: Any) -> None:
+        if progress.step == killed_after and progress.note != "":
+            raise KeyboardInterrupt
+
+    cut = settings(tmp_path / "cut", teacher=teacher, save_seconds=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train_photos(cut, sources, report=kill)
+    assert read_checkpoint(tmp_path / "cut" / CHECKPOINT)["step"] == killed_after
+    train_photos(replace(cut, resume=True), sources)
+    whole, resumed = (read_checkpoint(tmp_path / name / CHECKPOINT) for name in ("whole", "cut"))
+    assert whole["step"] == resumed["step"] == STEPS
+    for name in ("network", "objective", "average", "average_basis", "optimizer", "pseudo_landmarks", "random"):
+        assert equal(whole[name], resumed[name]), name
+
+
+def test_a_run_goes_on_with_the_same_settings_and_pictures_only(sources: Sources, tmp_path: Path) -> None:
+    run = settings(tmp_path / "run", objective=recipe("tikhonov"))
+    train_photos(run, sources)
+    with pytest.raises(FileError, match="another seed"):
+        train_photos(replace(run, resume=True, seed=1), sources)
+    with pytest.raises(FileError, match="another sources"):
+        train_photos(replace(run, resume=True), replace(sources, morphs=None))
+
+
+def test_accumulated_gradients_are_the_mean_of_the_batches(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[torch.Tensor] = []
+
+    def gradients(accumulate: int, numbers: list[int]) -> torch.Tensor:
+        run = settings(tmp_path / "run", objective=recipe("tikhonov"), accumulate=accumulate)
+        trainer = Trainer(run, sources)
+        data = TrainBatches(trainer.maker, MIX, 0)
+        weight = trainer.network.module.heads["rotation"].weight
+        monkeypatch.setattr(trainer.optimizer, "step", lambda: taken.append(weight.grad.clone()))
+        monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: None)
+        trainer._train_step([data[number] for number in numbers])
+        return taken[-1]
+
+    both = gradients(2, [0, 1])
+    single = 0.5 * (gradients(1, [0]) + gradients(1, [1]))
+    torch.testing.assert_close(both, single, rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(both, gradients(1, [0]), rtol=1e-2)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = settings(tmp_path / "run", objective=recipe("tikhonov"), save_seconds=0.0)
+    make = TrainBatches.__getitem__
+
+    def poisoned(self: TrainBatches, number: int) -> Any:
+        images, targets = make(self, number)
+        if number == 3:
+            targets.light[:] = np.nan
+        return images, targets
+
+    monkeypatch.setattr(TrainBatches, "__getitem__", poisoned)
+    with pytest.raises(TrainingError, match=r"step 3: not finite: light.*checkpoint\.pt"):
+        train_photos(run, sources)
+    state = read_checkpoint(tmp_path / "run" / CHECKPOINT)
+    assert state["step"] == 3
+    assert all(bool(torch.isfinite(value.float()).all()) for value in state["network"].values())
+
+
+def test_batches_hold_several_pictures_of_some_people(sources: Sources) -> None:
+    maker = SampleMaker(sources, settings(Path()).augment, label_all(None, None, sources.photos))
+    mix = Mix(frames=0, people=4, each=3, synthetic=0, morphs=0, negatives=0)
+    people = set()
+    for number in range(6):
+        _, targets = TrainBatches(maker, mix, 0)[number]
+        who, counts = np.unique(targets.person.numpy(), return_counts=True)
+        assert counts.tolist() == [3] * 4
+        people |= set(who.tolist())
+    assert people == set(range(5))  # three people of the frames, two of the photos, none confused
+    nobody = SampleMaker(replace(sources, photos=None, frames=None), maker.settings)
+    with pytest.raises(ValueError, match="frames with landmarks or synthetic"):
+        TrainBatches(nobody, mix, 0)
+
+
+def test_a_teachers_embeddings_go_with_their_pictures(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("likeness.train.photos.label_photos", label_all)
+    run = settings(tmp_path / "run", teacher=write_teacher(tmp_path / "teacher.onnx"))
+    trainer = Trainer(run, sources)
+    trainer.run()
+    assert sources.frames is not None
+    teacher, told = trainer.notes.teacher, trainer.maker.told
+    assert teacher is not None
+    assert told.frames is not None
+    assert told.photos is not None
+    asked = teacher.aligned(sources.frames.images[5], sources.frames.landmarks[5].astype(float))
+    np.testing.assert_allclose(told.frames[5], teacher(asked[None])[0], rtol=1e-5)
+    assert np.isfinite(told.photos).all()
+    _, targets = TrainBatches(trainer.maker, Mix(0, 0, 0, 0, 0, 3, 0), 0)[0]
+    assert targets.told.shape == (3, TOLD)
+    assert targets.told_gate.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains_and_its_network_opens(sources: Sources, tmp_path: Path, name: str) -> None:
+    out = tmp_path / name
+    held_out = HeldOut(sources.frames, sources.photos)
+    figures = train_photos(settings(out, objective=recipe(name)), sources, held_out)
+    assert {"nme_true", "auc_code_video", "auc_mm_video"} <= set(figures)
+    export_regressor(out / CHECKPOINT, out / "net.onnx")
+    model = FaceModel.load(out / FACE_MODEL) if name == "sfm" else sources.model
+    assert Reconstructor(model, out / "net.onnx").model.name == model.name
+    assert (name == "sfm") == (not np.array_equal(model.identity_basis, sources.model.identity_basis))
+
+
+def test_an_unknown_recipe_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected a recipe of tikhonov"):
+        recipe("magic")
+
+
+def test_two_processes_train_one_network(sources: Sources, tmp_path: Path) -> None:
+    """By `torchrun` and the command's flags alone; what both hold at the end is the same."""
+    model = tmp_path / "small.npz"
+    sources.model.save(model)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = ["-m", "likeness", "train", "photos", "-o", tmp_path / "run", "--data", tmp_path / "frames.tar"]
+    arguments += ["--synthetic", tmp_path / "synthetic", "--model", model, "--devices", "2", "--accelerator", "cpu"]
+    arguments += ["--budget", "90", "--batch", "0.1", "--threads", "1", "--recipe", "sfm"]
+    done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    state = read_checkpoint(tmp_path / "run" / CHECKPOINT)
+    assert state["seen"] == state["step"] * 2 * Mix().scaled(0.1).total
+    assert bool(state["objective"]["sir.seen"].any())
+    assert (tmp_path / "run" / "regressor.onnx").is_file()
