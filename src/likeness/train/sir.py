@@ -29,6 +29,7 @@ class SirWeights:
         within, between: scatter of the embedding, in units of what two random faces differ by.
         prior: of the people's centres.
         relation: squared difference of pairwise cosines from a teacher's, in both domains.
+        shown: share of ``relation`` that is asked of the geometry embedding, the rest of the codes.
         told: 1 - cosine of the teacher's embedding and the network's guess of it.
         scale, margin: of both softmaxes.
         apart: τ: people's centres are pushed apart up to this share of the prior's expected squared distance.
@@ -41,6 +42,7 @@ class SirWeights:
     between: float = 1.0
     prior: float = 0.1
     relation: float = 0.0
+    shown: float = 0.5
     told: float = 0.0
     scale: float = 32.0
     margin: float = 0.2
@@ -108,7 +110,9 @@ class SirLoss(nn.Module):
         if told is not None:
             asked = told.abs().sum(1) > 0
             codes, told = codes[asked], told[asked]
-            terms["relation"] = 0.5 * (relation_distance(codes, told) + relation_distance(codes @ factor, told))
+            shown = self.weights.shown
+            by_code, by_shape = relation_distance(codes, told), relation_distance(codes @ factor, told)
+            terms["relation"] = (1 - shown) * by_code + shown * by_shape
             if guess is not None and len(told):
                 terms["told"] = 1 - functional.cosine_similarity(guess[asked], told).mean()
         return terms

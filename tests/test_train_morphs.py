@@ -1,0 +1,112 @@
+"""Laws of morphs: the ends are the faces themselves, the way there and back is one, landmarks move with pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from conftest import landmark_drawing
+from train_sources import TOLD, write_morphs, write_teacher
+
+from likeness.errors import FileError
+from likeness.evaluate.teacher import FIVE_POINTS, Teacher, five_of
+from likeness.train.morphs import SIZE, Face, Morphs, leveled, morph
+from likeness.train.morphs import write_morphs as make_morphs
+
+
+def face(seed: int) -> Face:
+    """A smooth picture with a drawing's landmarks, turned and moved a little."""
+    rng = np.random.default_rng(seed)
+    image = cv2.resize(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8), (200, 220), interpolation=cv2.INTER_CUBIC)
+    angle = rng.uniform(-0.3, 0.3)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    points = landmark_drawing() * [0.5 + 0.2 * (seed % 2), -0.6] @ turn + [100, 110]
+    return Face(image, points, seed)
+
+
+def two() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    return leveled(face(1), rng), leveled(face(2), rng)
+
+
+def test_leveled_faces_are_upright_and_in_the_middle() -> None:
+    _, points = leveled(face(3), np.random.default_rng(0))
+    eyes = points[36:42].mean(0), points[42:48].mean(0)
+    assert eyes[1][1] - eyes[0][1] == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(0.5 * (points.min(0) + points.max(0)), [(SIZE - 1) / 2] * 2, atol=0.6)
+
+
+def test_nothing_of_the_second_is_the_first_itself() -> None:
+    first, second = two()
+    image, points = morph(first, second, 0.0, 0.0)
+    np.testing.assert_allclose(points, first[1])
+    assert np.abs(image.astype(int) - first[0]).max() <= 2
+
+
+def test_half_way_there_is_half_way_back() -> None:
+    first, second = two()
+    there, back = morph(first, second, 0.5, 0.3), morph(second, first, 0.5, 0.7)
+    np.testing.assert_allclose(there[1], back[1])
+    assert np.abs(there[0].astype(int) - back[0]).max() <= 1
+
+
+def test_a_dot_on_a_landmark_moves_with_it() -> None:
+    first, second = two()
+    marked = np.zeros_like(first[0])
+    for x, y in np.rint(first[1][[30, 36, 54]]).astype(int):
+        cv2.circle(marked, (int(x), int(y)), 2, (255, 255, 255), -1)
+    image, points = morph((marked, first[1]), second, 1.0, 0.0)
+    for x, y in points[[30, 36, 54]]:
+        bright = np.argwhere(image[..., 0] > 100)[:, ::-1]
+        assert np.linalg.norm(bright - [x, y], axis=1).min() < 2.0
+    assert np.linalg.norm(points - first[1], axis=1).max() > 3.0  # there was something to move
+
+
+def test_the_teacher_sees_faces_where_it_expects_them(tmp_path: Path) -> None:
+    for width, shift in ((96, 0.0), (112, 8.0)):
+        teacher = Teacher.load(write_teacher(tmp_path / f"{width}.onnx", width))
+        assert (teacher.width, teacher.size) == (width, TOLD)
+        points = np.zeros((68, 2))  # any 68 points whose five are a similarity of the expected ones
+        for rows, (x, y) in zip(([*range(36, 42)], [*range(42, 48)], [30], [48], [54]), FIVE_POINTS, strict=True):
+            points[rows] = [300 + 2 * x - y, 100 + x + 2 * y]
+        image = np.zeros((700, 600, 3), np.uint8)
+        for x, y in five_of(points):
+            cv2.circle(image, (round(x), round(y)), 9, (255, 255, 255), -1)
+        found = teacher.aligned(image, points)
+        assert found.shape == (112, width, 3)
+        for x, y in FIVE_POINTS + [shift, 0]:
+            assert found[round(y), round(x), 0] > 200
+        assert teacher(found[None]).shape == (1, TOLD)
+
+
+def test_files_that_are_no_teacher_say_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="no such file"):
+        Teacher.load(tmp_path / "none.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"no network")
+    with pytest.raises(FileError, match="cannot be read as ONNX"):
+        Teacher.load(tmp_path / "broken.onnx")
+
+
+def test_what_is_written_is_read_and_depends_on_the_seed(tmp_path: Path) -> None:
+    teacher, faces = Teacher.load(write_teacher(tmp_path / "teacher.onnx")), [face(seed) for seed in range(5)]
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert list(make_morphs(faces, teacher, tmp_path / name, 3, seed)) == [3]
+    a, b, c = (Morphs(tmp_path / name) for name in "abc")
+    assert len(a) == 3
+    np.testing.assert_array_equal(a.image, b.image)
+    assert not np.array_equal(a.image, c.image)
+    again = teacher(np.stack([teacher.aligned(a.image[1], a.landmarks[1].astype(float))]))[0]
+    np.testing.assert_allclose(a.told[1], again, atol=2e-2)
+
+
+def test_folders_that_cannot_be_used_name_the_file(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"image\.npy"):
+        Morphs(tmp_path)
+    np.save(write_morphs(tmp_path / "morphs") / "landmarks.npy", np.zeros((7, 5, 2), np.float32))
+    with pytest.raises(FileError, match=r"landmarks\.npy: expected an array"):
+        Morphs(tmp_path / "morphs")
