@@ -173,7 +173,9 @@ def run(variant: Variant, seed: int, given: Given, arguments: argparse.Namespace
     if variant.taught:
         trainer.notes.ask(given.sources[variant.space].photos, given.labels)  # type: ignore[arg-type]
     trainer.run()
-    figures = measure(trainer.averaged, given, variant.space, trainer.held_out.synthetic, trainer.held_out.numbers)
+    figures = measure(
+        trainer.student.averaged, given, variant.space, trainer.held_out.synthetic, trainer.held_out.numbers
+    )
     return {"variant": variant.name, "seed": seed, "settings": _plain(settings), "figures": figures, "curves": curves}
 
 

@@ -98,6 +98,23 @@ def test_landmarks_follow_shift_and_scale_of_the_photo(
     assert np.linalg.norm((found.landmarks - 0.5) / 2 - face.landmarks, axis=1).mean() < tolerance
 
 
+def test_a_mirrored_photo_gives_the_mirrored_head(
+    reconstruct: Reconstructor, photo: np.ndarray, face: Reconstruction
+) -> None:
+    flipped = np.ascontiguousarray(photo[:, ::-1])
+    order = np.concatenate([np.arange(16, -1, -1), np.arange(26, 16, -1), np.arange(27, 31), np.arange(35, 30, -1)])
+    order = np.concatenate([order, [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40], np.arange(54, 47, -1)])
+    order = np.concatenate([order, np.arange(59, 54, -1), np.arange(64, 59, -1), np.arange(67, 64, -1)])
+    mirrored = face.landmarks[order] * [-1, 1] + [photo.shape[1] - 1, 0]
+    plain = reconstruct(photo, landmarks=face.landmarks[None])[0]
+    found = reconstruct(flipped, landmarks=mirrored[None])[0]
+    assert np.abs(found.landmarks - (plain.landmarks[order] * [-1, 1] + [photo.shape[1] - 1, 0])).max() < 0.3
+    apart = reconstruct.model.geometry(found.coefficients.identity - plain.coefficients.identity)
+    assert np.linalg.norm(apart) < 0.05  # mm
+    left, right = (reconstruct.model.expression_names.index(f"mouthSmile{side}") for side in ("Left", "Right"))
+    assert abs(found.coefficients.expression[left] - plain.coefficients.expression[right]) < 0.02
+
+
 def test_two_faces_in_one_photo(reconstruct: Reconstructor, photo: np.ndarray) -> None:
     both = np.concatenate([photo[:300], photo[:300, ::-1]], axis=1)
     found = reconstruct(both)

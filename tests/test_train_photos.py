@@ -124,8 +124,8 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(
         run = settings(tmp_path / "run", objective=recipe("tikhonov"), accumulate=accumulate)
         trainer = Trainer(run, sources)
         data = TrainBatches(trainer.maker, MIX, 0)
-        weight = trainer.network.module.heads["rotation"].weight
-        monkeypatch.setattr(trainer.optimizer, "step", lambda: taken.append(weight.grad.clone()))
+        weight = trainer.student.bare.heads["rotation"].weight
+        monkeypatch.setattr(trainer.student.optimizer, "step", lambda: taken.append(weight.grad.clone()))
         monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: None)
         trainer._train_step([data[number] for number in numbers])
         return taken[-1]

@@ -104,6 +104,30 @@ def test_relation_asks_likenesses_to_follow_the_teachers(small_model: FaceModel)
     assert agreeing < 0.5 * shuffled
 
 
+def test_relation_is_shared_between_codes_and_shapes(small_model: FaceModel) -> None:
+    """A teacher that agrees with the shapes alone is followed in the share that shapes have."""
+    codes = people_along(small_model, slice(0, 6), 4.0)
+    by_share = []
+    for shown in (0.0, 0.5, 1.0):
+        loss = SirLoss(small_model, PEOPLE, SirWeights(shown=shown)).double()
+        by_share.append(loss(codes, labels(), codes @ loss.factor)["relation"].item())
+    assert by_share[2] == pytest.approx(0, abs=1e-9)
+    assert by_share[0] > 1e-3
+    assert by_share[1] == pytest.approx(0.5 * (by_share[0] + by_share[2]))
+
+
+def test_a_guess_counts_by_direction_and_where_the_teacher_was_asked(small_model: FaceModel) -> None:
+    codes, loss = people_along(small_model, slice(0, 6), 1.0), SirLoss(small_model, PEOPLE).double()
+    told = torch.randn(len(codes), 5, dtype=torch.float64)
+    told[::2] = 0
+    guess = 3 * told
+    guess[::2] = torch.randn_like(guess[::2])
+    nobody = torch.full_like(labels(), -1)
+    assert loss(codes, nobody, told, guess=guess)["told"].item() == pytest.approx(0, abs=1e-9)
+    assert loss(codes, nobody, told, guess=-guess)["told"].item() == pytest.approx(2)
+    assert loss(codes, nobody, told)["told"].item() == 0
+
+
 def test_gradients_are_those_of_finite_differences(small_model: FaceModel) -> None:
     loss = SirLoss(small_model, PEOPLE).double().train(False)
     codes = people_along(small_model, slice(0, 6), 1.0)[::3].clone().requires_grad_()

@@ -12,6 +12,7 @@ from likeness.assets import asset
 from likeness.camera import Camera, Crop, project
 from likeness.errors import FileError, StrPath
 from likeness.face_model import Coefficients, FaceModel
+from likeness.mirror import averaged, mirrored_answer
 from likeness.photo import Photo, Proposal, crop_from_landmarks, crop_from_proposal, find_faces, load_photo
 from likeness.photo_files import photo_from_array
 from likeness.reconstruction import Reconstruction
@@ -137,9 +138,9 @@ class Reconstructor:
             focal = loaded.focal
         if boxes is not None or landmarks is not None:
             crops = _given_crops(boxes, landmarks, self.network.size)
-            found = self._regress(loaded.image, crops)
             if landmarks is None:
-                found = self._regress(loaded.image, [self._recrop(face) for face in found])
+                crops = [self._recrop(face) for face in self._regress(loaded.image, crops)]
+            found = self._regress(loaded.image, crops, final=True)
         else:
             found = self._find(loaded.image)
         found.sort(key=lambda face: (-round(face.score, 1), -_side(face.landmarks)))
@@ -152,7 +153,7 @@ class Reconstructor:
             first = self._regress(image, [crop_from_proposal(p, self.network.size) for p in proposals])
             # A proposal is only roughly placed, so its first score is asked for a tenth, no more.
             first = [face for face in first if face.score > 0.1 * self.min_score]
-            second = self._regress(image, [self._recrop(face) for face in first])
+            second = self._regress(image, [self._recrop(face) for face in first], final=True)
             found = _without_doubles([face for face in second if face.score >= self.min_score])
             if found:
                 return found
@@ -161,11 +162,17 @@ class Reconstructor:
     def _recrop(self, face: _Face) -> Crop:
         return crop_from_landmarks(face.landmarks, self.network.size, upright=True)
 
-    def _regress(self, image: np.ndarray, crops: list[Crop]) -> list[_Face]:
-        """Run the network on crops of an image."""
+    def _regress(self, image: np.ndarray, crops: list[Crop], final: bool = False) -> list[_Face]:
+        """Run the network on crops of an image; for the final answer on their mirror images too."""
         if not crops:
             return []
-        out = self.network(np.stack([crop.extract(image) for crop in crops]))
+        pixels = np.stack([crop.extract(image) for crop in crops])
+        if final:
+            both = self.network(np.concatenate([pixels, pixels[:, :, ::-1]]))
+            plain, turned = ({name: v[part] for name, v in both.items()} for part in _halves(len(crops)))
+            out = averaged(plain, mirrored_answer(turned, self.model), self.model)
+        else:
+            out = self.network(pixels)
         camera = Camera.from_crop_size(self.network.size)
         faces = []
         for number, crop in enumerate(crops):
@@ -204,6 +211,10 @@ class _Face:
     landmarks: np.ndarray
     points: np.ndarray  # (N, 3) mm landmark candidates
     score: float
+
+
+def _halves(count: int) -> tuple[slice, slice]:
+    return slice(count), slice(count, 2 * count)
 
 
 def _as_photo(photo: StrPath | np.ndarray) -> tuple[Photo, str]:

@@ -18,7 +18,7 @@ import numpy as np
 from likeness.errors import FileError, StrPath
 from likeness.files import write_atomically
 
-FORMAT = "likeness evaluation 1"
+FORMAT = "likeness evaluation 2"
 """Part of every key: another version of the program computes anew."""
 
 _DIGEST_BYTES = 32

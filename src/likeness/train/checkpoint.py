@@ -16,9 +16,9 @@ CHECKPOINT = "checkpoint.pt"
 
 
 class MovingAverage:
-    """Exponential moving average of a module's weights; running statistics of normalisations are averaged too."""
+    """Exponential moving average of some modules' weights; running statistics of normalisations are averaged too."""
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
+    def __init__(self, module: nn.ModuleDict, decay: float) -> None:
         self.module = deepcopy(module).eval().requires_grad_(False)
         self.decay = decay
 
@@ -37,7 +37,7 @@ def load_regressor(path: StrPath) -> tuple[Regressor, dict[str, Any]]:
     """The averaged network of a checkpoint, ready for inference on the CPU, and what else the checkpoint holds.
 
     Raises:
-        FileError: missing, damaged, or not written by :func:`train_regressor`.
+        FileError: missing, damaged, or not written by :func:`likeness.train.photos.train_photos`.
     """
     state = read_checkpoint(path)
     network = Regressor(NetSettings(**state["net"]))

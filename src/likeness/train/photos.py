@@ -11,24 +11,24 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from likeness.errors import FileError, LikenessError
-from likeness.face_model import FaceModel
 from likeness.files import write_atomically
 from likeness.train.augment import AugmentSettings
 from likeness.train.batches import TrainBatches
-from likeness.train.checkpoint import CHECKPOINT, MovingAverage, load_regressor, read_checkpoint
+from likeness.train.checkpoint import CHECKPOINT, load_regressor, read_checkpoint
 from likeness.train.data import PseudoLabels, SampleMaker, Sources
-from likeness.train.losses import LandmarkHead
-from likeness.train.nets import NetSettings, Prediction, Regressor
-from likeness.train.objective import Objective
-from likeness.train.settings import PhotoSettings, Progress, Schedule
+from likeness.train.journal import Journal
+from likeness.train.nets import Regressor
+from likeness.train.settings import PhotoSettings, Progress
+from likeness.train.student import Student
 from likeness.train.told import TeacherNotes
 from likeness.train.validation import HeldOut, contact_sheet, label_photos
 
@@ -44,7 +44,7 @@ class TrainingError(LikenessError):
 
 
 class Trainer:
-    """One run: network, average, optimiser, data and how far it got; :func:`train_photos` drives it."""
+    """One run: what learns, from what, and how far it got; :func:`train_photos` drives it."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Trainer:
         self.held_out = _with_rendered(held_out or HeldOut(), sources)
         self.notes = TeacherNotes.open(settings.teacher, sources, settings.out)
         self.maker = SampleMaker(sources, settings.augment, told=self.notes.told)
-        self._build()
+        self.student = Student(sources.model, settings, sources.people, self.notes.size, self.fabric)
         per_step = settings.mix.total * self.fabric.world_size * settings.accumulate
         self.steps = max(1, round(settings.schedule.budget / per_step))
         self.step, self.per_step = 0, per_step
@@ -80,42 +80,9 @@ class Trainer:
         self._begin, self._first = time.monotonic(), self.step
         self._saved = self._begin
 
-    def _build(self) -> None:
-        """Network, objective, their averages and the optimiser."""
-        settings, model = self.settings, self.sources.model
-        network = Regressor(NetSettings.for_model(model, told=self.notes.size, shrink=settings.shrink))
-        if self.fabric.device.type == "cuda":  # on CPUs this layout was a fifth slower
-            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        objective = Objective(model, settings.objective, self.sources.people)
-        groups = _groups(network, objective, settings.schedule)
-        self.network = self.fabric.setup_module(network)
-        # Fabric's wrapper would turn labels into half floats; what the losses learn is little and is shared by hand.
-        self.objective = objective.to(self.fabric.device)
-        self.optimizer = self.fabric.setup_optimizers(torch.optim.AdamW(groups, lr=settings.schedule.learning_rate))
-        self.average = MovingAverage(nn.ModuleList([_bare(self.network), *self._bases()]), settings.schedule.ema)
-
-    def _bases(self) -> list[nn.Module]:
-        basis = self.objective.basis
-        return [] if basis is None else [basis]
-
-    @property
-    def averaged(self) -> Regressor:
-        """The averaged network."""
-        network = self.average.module[0]  # type: ignore[index]
-        assert isinstance(network, Regressor)
-        return network
-
-    def learned_model(self) -> FaceModel:
-        """The face model that the averaged network's codes are for: with the averaged basis where it is learned."""
-        model = self.sources.model
-        if not self._bases():
-            return model
-        learned: FaceModel = self.average.module[1].model(model, f"{model.name}-sfm")  # type: ignore[index]
-        return learned
-
     def run(self) -> dict[str, float]:
         """Train to the end of the budget; the last validation's figures."""
-        self._writer = self._open_writer()
+        self._journal = Journal(self.settings.out, self.fabric.is_global_zero, self.step)
         try:
             for stop in self._segments():
                 self._label_photos()
@@ -125,26 +92,19 @@ class Trainer:
             self.validation = self._validate()
             self._save()
         finally:
-            if self._writer is not None:
-                self._writer.close()
+            self._journal.close()
         return self.validation
 
     def state(self) -> dict[str, Any]:
-        """All that going on takes: weights, average, optimiser, step, generator, pseudo-labels, settings."""
+        """All that going on takes: what learns, step, generator, pseudo-labels, settings."""
         pseudo = self.maker.pseudo
         return {
             "kind": "likeness regressor",
-            "net": asdict(_bare(self.network).settings),
-            "face_model": self.learned_model().name,
+            **self.student.state(),
             "settings": self.settings.decisive(self.steps),
             "sources": self._shape_of_sources(),
             "step": self.step,
             "seen": self.step * self.per_step,
-            "network": _bare(self.network).state_dict(),
-            "objective": self.objective.state_dict(),
-            "average": self.averaged.state_dict(),
-            "average_basis": self.average.module[1].state_dict() if self._bases() else None,  # type: ignore[index]
-            "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
             "pseudo_index": None if pseudo is None else torch.from_numpy(pseudo.index),
             "pseudo_landmarks": None if pseudo is None else torch.from_numpy(pseudo.landmarks),
@@ -165,19 +125,14 @@ class Trainer:
         path = self.settings.out / CHECKPOINT
         mine = {
             **self.settings.decisive(self.steps),
-            "face_model": self.learned_model().name,
+            "face_model": self.student.learned_model().name,
             "sources": self._shape_of_sources(),
         }
         theirs = {**state["settings"], "face_model": state["face_model"], "sources": state["sources"]}
         for name, value in mine.items():
             if value != theirs.get(name):
                 raise FileError(path, f"cannot go on with another {name}: expected {theirs.get(name)}, got {value}")
-        _bare(self.network).load_state_dict(state["network"])
-        self.objective.load_state_dict(state["objective"])
-        self.averaged.load_state_dict(state["average"])
-        if self._bases():
-            self.average.module[1].load_state_dict(state["average_basis"])  # type: ignore[index]
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.student.load(state)
         torch.set_rng_state(state["random"])
         self.step, self.validation = state["step"], state["validation"]
         if state["pseudo_index"] is not None:
@@ -225,42 +180,18 @@ class Trainer:
         return self.held_out.numbers.start if len(self.held_out.numbers) else None
 
     def _train_step(self, batches: list[tuple[Tensor, Any]]) -> None:
-        rate = self.settings.schedule.rate(self.step, self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["relative"]
+        student, device = self.student, self.fabric.device
         for number, (images, targets) in enumerate(batches, 1):
-            with self.fabric.no_backward_sync(self.network, enabled=number < len(batches)):
-                images = images.to(self.fabric.device, non_blocking=True)
-                prediction, guess = self._look(images)
-                total, terms = self.objective(prediction, images, targets.to(self.fabric.device), guess)
+            with self.fabric.no_backward_sync(student.network, enabled=number < len(batches)):
+                total, terms = student.losses(images.to(device, non_blocking=True), targets.to(device))
                 if not self._finite(total):
                     self._stop_broken(terms)
                 self.fabric.backward(total / len(batches))
-        self._share_gradients()
-        torch.nn.utils.clip_grad_norm_(
-            [p for group in self.optimizer.param_groups for p in group["params"]], self.settings.schedule.clip
-        )
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.average.update(nn.ModuleList([_bare(self.network), *self._bases()]), self.step)
+        student.step(self.settings.schedule, self.step, self.steps)
         self.step += 1
         if self.step % self.settings.log_every == 0:
             self.losses = {name: value.item() for name, value in terms.items()}
             self.losses["total"] = total.item()
-
-    def _look(self, images: Tensor) -> tuple[Prediction, Tensor | None]:
-        """The network's prediction, and its guess of what the teacher sees where there is one."""
-        if self.notes.size == 0:
-            return self.network(images), None
-        prediction, guess = self.network(images, guess=True)
-        return prediction, guess
-
-    def _share_gradients(self) -> None:
-        """Average the gradients of what the losses learn over the devices (the network's are already)."""
-        if self.fabric.world_size > 1:
-            for parameter in self.objective.parameters():
-                gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-                parameter.grad = self.fabric.all_reduce(gradient, reduce_op="mean")
 
     def _finite(self, total: Tensor) -> bool:
         """The same answer on every device, or one would stop and the others wait for it."""
@@ -277,8 +208,9 @@ class Trainer:
         settings = self.settings
         note = ""
         if self.step % settings.log_every == 0:
-            self._write_scalars("loss", self.losses)
-            self._write_scalars("run", {"learning_rate": self.optimizer.param_groups[0]["lr"], "rate": self._rate()})
+            rate = self.student.optimizer.param_groups[0]["lr"]
+            self._journal.scalars("loss", self.losses, self.step)
+            self._journal.scalars("run", {"learning_rate": rate, "rate": self._rate()}, self.step)
         if self.step % settings.validate_every == 0 and self.step < self.steps:
             self.validation = self._validate()
             note = "validated"
@@ -310,7 +242,7 @@ class Trainer:
         labels = None
         self._tell(f"labelling {len(photos.images)} photos")
         if self.fabric.is_global_zero:
-            labels = label_photos(self._labeller(), self._head(), photos)
+            labels = label_photos(self._labeller(), self.student.head(), photos)
             self.notes.ask(photos, labels)
         self.maker.pseudo = self.fabric.broadcast(labels)
         self.notes.share(self.fabric)
@@ -320,7 +252,7 @@ class Trainer:
     def _labeller(self) -> Regressor:
         """Who labels: an earlier network before the first step, the averaged one later."""
         if self.step > 0 or self.settings.labeller is None:
-            return self.averaged
+            return self.student.averaged
         network, state = load_regressor(self.settings.labeller)
         if state["face_model"] != self.sources.model.name:
             expected = self.sources.model.name
@@ -329,46 +261,24 @@ class Trainer:
             )
         return network.to(self.fabric.device)
 
-    def _head(self) -> LandmarkHead:
-        """The landmarks of the face model as it is now."""
-        if not self._bases():
-            head: LandmarkHead = self.objective.reconstruction.head
-            return head
-        return LandmarkHead(self.learned_model()).to(self.fabric.device)
-
     def _validate(self) -> dict[str, float]:
         if not self.fabric.is_global_zero:
             return {}
-        figures = self.held_out.figures(self.averaged, self._head(), self.learned_model().metric.factor)
-        self._write_scalars("validation", figures)
-        self._write_pictures()
+        student = self.student
+        figures = self.held_out.figures(student.averaged, student.head(), student.learned_model().metric.factor)
+        self._journal.scalars("validation", figures, self.step)
+        self._journal.picture("crops", self._crops(), self.step)
         return figures
 
-    def _write_pictures(self) -> None:
-        """Sixteen training crops, with what is found and what is known."""
-        if self._writer is None:
-            return
+    def _crops(self) -> np.ndarray:
+        """A picture of sixteen training crops, with what is found and what is known."""
         data = TrainBatches(self.maker, self.settings.mix, self.settings.seed, rendered=self._rendered())
         images, targets = data[self.step]
         rows = torch.linspace(0, len(images) - 1, min(16, len(images))).long()
         with torch.inference_mode():
-            prediction = self.averaged(images[rows].to(self.fabric.device))
-            found = self._head()(prediction).cpu().numpy()
-        sheet = contact_sheet(images[rows].numpy(), found, targets.landmarks[rows].numpy())
-        self._writer.add_image("crops", sheet, self.step, dataformats="HWC")
-
-    def _open_writer(self) -> Any:
-        if not self.fabric.is_global_zero:
-            return None
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.settings.out.mkdir(parents=True, exist_ok=True)
-        return SummaryWriter(str(self.settings.out), purge_step=self.step or None)
-
-    def _write_scalars(self, group: str, values: dict[str, float]) -> None:
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(f"{group}/{name}", value, self.step)
+            prediction = self.student.averaged(images[rows].to(self.fabric.device))
+            found = self.student.head()(prediction).cpu().numpy()
+        return contact_sheet(images[rows].numpy(), found, targets.landmarks[rows].numpy())
 
     def _rate(self) -> float:
         return (self.step - self._first) * self.per_step / max(1e-9, time.monotonic() - self._begin)
@@ -377,27 +287,6 @@ class Trainer:
         if self.report is not None and self.fabric.is_global_zero:
             seen = self.step * self.per_step
             self.report(Progress(self.step, self.steps, seen, self._rate(), self.losses, self.validation, note))
-
-
-def _bare(module: Any) -> Any:
-    """The module inside Fabric's wrapper."""
-    return module.module if hasattr(module, "module") else module
-
-
-def _groups(network: nn.Module, objective: Objective, schedule: Schedule) -> list[dict[str, Any]]:
-    """Parameters for AdamW: biases, normalisations and what belongs to the losses are not decayed."""
-    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": schedule.weight_decay, "relative": 1.0},
-        {"params": others, "weight_decay": 0.0, "relative": 1.0},
-    ]
-    if objective.sir is not None:
-        groups.append({"params": list(objective.sir.parameters()), "weight_decay": 0.0, "relative": 1.0})
-    if objective.basis is not None:
-        rate = objective.basis.settings.rate
-        groups.append({"params": list(objective.basis.parameters()), "weight_decay": 0.0, "relative": rate})
-    return groups
 
 
 def _with_rendered(held_out: HeldOut, sources: Sources) -> HeldOut:
@@ -440,5 +329,5 @@ def train_photos(
     trainer = Trainer(settings, sources, held_out, report)
     figures = trainer.run()
     if settings.objective.basis is not None and trainer.fabric.is_global_zero:
-        trainer.learned_model().save(settings.out / FACE_MODEL)
+        trainer.student.learned_model().save(settings.out / FACE_MODEL)
     return figures

@@ -1,0 +1,78 @@
+"""Laws of mirrored answers: twice is not at all, and a mirrored photo gives the mirrored head."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from likeness.camera import Camera, project
+from likeness.face_model import ARKIT_NAMES, FaceModel
+from likeness.lighting import sh_basis
+from likeness.mirror import averaged, mirrored_answer, mirrored_names
+from likeness.rotation import FRONTAL, rotation_from_euler
+
+SIZE = 112
+
+
+def answer(model: FaceModel, count: int = 3) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        "identity": rng.standard_normal((count, len(model.identity_basis))),
+        "expression": rng.uniform(0, 1, (count, 52)),
+        "rotation": FRONTAL @ rotation_from_euler(*rng.normal(0, 0.4, (3, count))),
+        "translation": np.array([5.0, -40.0, 940.0]) + rng.normal(0, 10, (count, 3)),
+        "albedo": rng.standard_normal((count, len(model.albedo_names))),
+        "light": rng.standard_normal((count, 9, 3)),
+        "score": rng.uniform(0, 1, count),
+    }
+
+
+def test_left_and_right_change_places() -> None:
+    swap = mirrored_names(ARKIT_NAMES)
+    np.testing.assert_array_equal(swap[swap], np.arange(52))
+    assert ARKIT_NAMES[swap[ARKIT_NAMES.index("mouthLeft")]] == "mouthRight"
+    assert ARKIT_NAMES[swap[ARKIT_NAMES.index("eyeBlinkRight")]] == "eyeBlinkLeft"
+    assert ARKIT_NAMES[swap[ARKIT_NAMES.index("jawOpen")]] == "jawOpen"
+
+
+def test_mirrored_twice_is_the_answer_itself(small_model: FaceModel) -> None:
+    once = answer(small_model)
+    twice = mirrored_answer(mirrored_answer(once, small_model), small_model)
+    for name, value in once.items():
+        np.testing.assert_allclose(twice[name], value, err_msg=name)
+
+
+def test_a_mirrored_pose_shows_mirrored_points_at_mirrored_pixels(small_model: FaceModel) -> None:
+    plain = answer(small_model)
+    turned = mirrored_answer(plain, small_model)
+    camera = Camera.from_crop_size(SIZE)
+    points = np.random.default_rng(1).normal(0, 60, (20, 3))
+    for row in range(3):
+        here, there = (
+            project(camera, mirror(points) @ one["rotation"][row].T + one["translation"][row])
+            for one, mirror in ((plain, lambda p: p), (turned, lambda p: p * [-1.0, 1.0, 1.0]))
+        )
+        np.testing.assert_allclose(there[:, 0], SIZE - 1 - here[:, 0], atol=1e-5)
+        np.testing.assert_allclose(there[:, 1], here[:, 1], atol=1e-5)
+        np.testing.assert_allclose(np.linalg.det(turned["rotation"][row]), 1, atol=1e-6)
+
+
+def test_mirrored_light_falls_on_mirrored_normals(small_model: FaceModel) -> None:
+    plain = answer(small_model)
+    turned = mirrored_answer(plain, small_model)
+    normals = np.random.default_rng(2).standard_normal((30, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    here = sh_basis(normals) @ plain["light"][0]
+    there = sh_basis(normals * [-1.0, 1.0, 1.0]) @ turned["light"][0]
+    np.testing.assert_allclose(there, here, atol=1e-6)
+
+
+def test_two_equal_answers_are_the_answer_and_means_are_valid(small_model: FaceModel) -> None:
+    model = small_model.lifted()
+    first = answer(model)
+    first["identity"] = model.space.project(first["identity"])
+    for name, value in averaged(first, first, model).items():
+        np.testing.assert_allclose(value, first[name], atol=1e-4, rtol=1e-5, err_msg=name)
+    second = {name: value[::-1] for name, value in first.items()}
+    mean = averaged(first, second, model)
+    np.testing.assert_allclose(mean["rotation"] @ mean["rotation"].transpose(0, 2, 1), [np.eye(3)] * 3, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(mean["identity"], axis=1), model.space.radius, rtol=1e-5)
