@@ -33,6 +33,7 @@ from likeness.evaluate.tables import Table, estimate, number, percent
 from likeness.evaluate.teacher import Teacher
 from likeness.evaluate.terminal import rich_table
 from likeness.evaluate.verification import measure_verification, rows_by_name
+from likeness.metrics.alignment import align
 from likeness.metrics.recognisability import recognisability_of_codes
 from likeness.metrics.records import Samples
 from likeness.metrics.verification import verify
@@ -71,6 +72,10 @@ def measure(collection: Collection, teacher: Teacher | None, bootstrap: int, see
         found = recognisability_of_codes(samples, measure="cosine", bootstrap=bootstrap, seed=seed)
         measured = {"teacher, cosine": found, **measured}
         verified["teacher, cosine"] = verify(pairs, dict(zip(collection.names, codes, strict=True)))
+    name, shapes = "geometry, size removed", scaled_shapes(collection)
+    samples = Samples(shapes, collection.labels, collection.groups)
+    measured[name] = recognisability_of_codes(samples, measure="euclidean", bootstrap=bootstrap, seed=seed)
+    verified[name] = verify(pairs, dict(zip(collection.names, shapes, strict=True)), measure="euclidean")
     return {
         "input": collection.summary(),
         "domains": {name: found.to_dict() for name, found in measured.items()},
@@ -78,6 +83,15 @@ def measure(collection: Collection, teacher: Teacher | None, bootstrap: int, see
         "gap": {name: gap.to_dict() for name, gap in gaps.items()},
         "excluded": [one.to_dict() for one in collection.excluded],
     }
+
+
+def scaled_shapes(collection: Collection) -> np.ndarray:
+    """(N, 3 F) the faces of neutral heads, turned onto their mean and brought to one size, over √F: distances are RMS
+    in mm. How large a head is no photograph tells, so what is recognised by size is not in the picture."""
+    assert collection.model is not None
+    vertices = collection.vertices(np.arange(len(collection.names)))[:, collection.model.topology.regions["face"]]
+    shapes = align(vertices, scale=True).vertices
+    return np.asarray(shapes.reshape(len(shapes), -1) / np.sqrt(shapes.shape[1]))
 
 
 def table_of(results: dict[str, dict[str, Any]]) -> Table:

@@ -19,7 +19,6 @@ torch = pytest.importorskip("torch")
 from conftest import landmark_drawing  # noqa: E402
 
 from likeness.camera import Camera, Crop, project  # noqa: E402
-from likeness.errors import FileError  # noqa: E402
 from likeness.face_model import FaceModel  # noqa: E402
 from likeness.lighting import sh_basis  # noqa: E402
 from likeness.photo import crop_from_landmarks  # noqa: E402
@@ -268,38 +267,3 @@ def test_missing_sources_give_their_share_away(sources: Sources) -> None:
     mix = replace(NOTHING, frames=2, synthetic=2, photos=1, negatives=1)
     only = TrainBatches(SampleMaker(replace(sources, frames=None, photos=None), PLAIN), mix, 0)
     assert only[0][0].shape[0] == 6
-
-
-def test_pictures_come_back_in_order_of_their_names(sources: Sources) -> None:
-    assert sources.frames is not None
-    assert sources.photos is not None
-    np.testing.assert_array_equal(sources.frames.person, np.arange(8) % 3)
-    assert sources.frames.clip[5] == "c1"
-    np.testing.assert_array_equal(sources.photos.person, [0, 0, 0, 1, 1, 1])
-
-
-def test_archives_that_cannot_be_used_say_why(tmp_path: Path, small_model: FaceModel) -> None:
-    with pytest.raises(FileError, match=r"missing\.tar"):
-        read_frames(tmp_path / "missing.tar")
-    (tmp_path / "text.tar").write_text("no archive")
-    with pytest.raises(FileError, match="tar archive"):
-        read_photos(tmp_path / "text.tar")
-    with tarfile.open(tmp_path / "short.tar", "w") as archive:
-        add(archive, "a.png", picture(np.random.default_rng(0)))
-        add(archive, "a.json", json.dumps({"landmarks": [[1, 2]] * 5}).encode())
-    with pytest.raises(FileError, match="68 landmarks"):
-        read_frames(tmp_path / "short.tar")
-    with tarfile.open(tmp_path / "broken.tar", "w") as archive:
-        add(archive, "p/a.png", b"not a picture")
-    with pytest.raises(FileError, match=r"p/a\.png"):
-        read_photos(tmp_path / "broken.tar")
-
-
-def test_synthetic_folders_of_another_model_are_refused(tmp_path: Path, small_model: FaceModel) -> None:
-    write_synthetic(small_model, tmp_path / "set", 3)
-    np.save(tmp_path / "set" / "identity.npy", np.zeros((3, 7), np.float32))
-    with pytest.raises(FileError, match=r"identity\.npy.*\(3, 12\).*\(3, 7\)"):
-        SyntheticFaces(tmp_path / "set", small_model)
-    (tmp_path / "set" / "rgba.npy").write_bytes(b"nothing")
-    with pytest.raises(FileError, match=r"rgba\.npy"):
-        SyntheticFaces(tmp_path / "set", small_model)
