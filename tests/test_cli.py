@@ -211,3 +211,29 @@ def test_train_scans_writes_model_encoder_and_figures(
     assert "nothing" in capsys.readouterr().err
     assert run("train", "scans", template, "-o", out, "--resume") == 2
     assert "--run" in capsys.readouterr().err
+
+
+def test_train_photos_says_what_it_cannot_use(
+    small_model: FaceModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("lightning")
+    from train_sources import write_frames
+
+    model, frames = tmp_path / "small.npz", write_frames(tmp_path / "frames.tar")
+    small_model.save(model)
+    common = ("train", "photos", "-o", tmp_path / "run", "--model", model, "--budget", 50, "--accelerator", "cpu")
+    for wrong, named in (
+        ((), "nothing to learn from"),
+        (("--data", tmp_path / "nowhere"), "nowhere"),
+        (("--data", frames, "--teacher", tmp_path / "teacher.onnx"), "teacher.onnx"),
+        (("--data", frames, "--morphs", tmp_path), "image.npy"),
+        (("--data", frames, "--synthetic", tmp_path), "rgba.npy"),
+        (("--data", frames, "--labeller", tmp_path), "checkpoint.pt"),
+    ):
+        assert run(*common, *wrong) == 2, wrong
+        assert named in capsys.readouterr().err
+    frames.write_bytes(frames.read_bytes()[:3000])
+    assert run(*common, "--data", frames) == 2
+    assert "frames.tar" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()

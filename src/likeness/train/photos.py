@@ -73,6 +73,7 @@ class Trainer:
         per_step = settings.mix.total * self.fabric.world_size * settings.accumulate
         self.steps = max(1, round(settings.schedule.budget / per_step))
         self.step, self.per_step = 0, per_step
+        self.decisive = settings.decisive(self.steps)  # at once: files that it names must be there before any work
         self.validation: dict[str, float] = {}
         self.losses: dict[str, float] = {}
         if settings.resume and (settings.out / CHECKPOINT).is_file():
@@ -101,7 +102,7 @@ class Trainer:
         return {
             "kind": "likeness regressor",
             **self.student.state(),
-            "settings": self.settings.decisive(self.steps),
+            "settings": self.decisive,
             "sources": self._shape_of_sources(),
             "step": self.step,
             "seen": self.step * self.per_step,
@@ -124,7 +125,7 @@ class Trainer:
     def _restore(self, state: dict[str, Any]) -> None:
         path = self.settings.out / CHECKPOINT
         mine = {
-            **self.settings.decisive(self.steps),
+            **self.decisive,
             "face_model": self.student.learned_model().name,
             "sources": self._shape_of_sources(),
         }
