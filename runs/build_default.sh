@@ -29,7 +29,7 @@ grep -qs bf16 /proc/cpuinfo && photos+=("--precision" bf16-mixed)
 # A first network, of landmarks and rendered faces alone, finds the faces of photographs that have no landmarks.
 "$python" -m likeness train photos -o "$work/scout" --data "$data/photos/video-train.tar" --recipe tikhonov \
   --budget "${SCOUT:-250000}" "${photos[@]}"
-"$python" -m likeness.train.morphs --data "$data/photos" --run "$work/scout" --model "$work/sphere.npz" \
+"$python" -m likeness.train.morphs --data "$data"/photos/{video,photo}-train.tar --run "$work/scout" --model "$work/sphere.npz" \
   --teacher "$data/teacher-mobilefacenet.onnx" --out "$work/morphs" --count "${MORPHS:-26000}"
 "$python" -m likeness train photos -o "$work/default" --data "$data/photos/video-train.tar" "$data/photos/photo-train.tar" \
   --validation "$data/photos/video-val.tar" "$data/photos/photo-val.tar" --morphs "$work/morphs" --labeller "$work/scout" \

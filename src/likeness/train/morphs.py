@@ -1,6 +1,6 @@
 """Morphs: faces between two people, and shapes a little beyond, with landmarks and what a teacher sees in them.
 
-    python -m likeness.train.morphs --data DATA/photos --teacher teacher.onnx --out work/morphs --count 24000
+    python -m likeness.train.morphs --data photos/ --teacher teacher.onnx --out work/morphs --count 24000
 
 A few hundred people are few points in the space of faces, and a network that is told where each of them lies learns
 those points by heart. A morph is a new point: shape and texture are mixed in shares of their own, the landmarks move
@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from likeness.assets import asset
 from likeness.camera import Crop
 from likeness.errors import FileError, StrPath
 from likeness.evaluate.teacher import Teacher
@@ -29,7 +30,7 @@ from likeness.photo import crop_from_landmarks
 from likeness.train.augment import cut
 from likeness.train.checkpoint import CHECKPOINT, load_regressor
 from likeness.train.data import PseudoLabels
-from likeness.train.sources import Frames, Photos, read_frames, read_photos
+from likeness.train.sources import Frames, Photos, open_sources
 from likeness.train.validation import label_photos
 
 SIZE = 160
@@ -208,20 +209,19 @@ def main() -> None:
     from likeness.train.losses import LandmarkHead
 
     parser = argparse.ArgumentParser(prog="python -m likeness.train.morphs", description="Faces between people.")
-    parser.add_argument("--data", type=Path, required=True, help="folder with video-train.tar and photo-train.tar")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="photos, as of `likeness train photos`")
     parser.add_argument("--teacher", type=Path, required=True, help="a face-recognition network (.onnx)")
     parser.add_argument("--run", type=Path, help="a training whose network labels photos; without, they are left out")
-    parser.add_argument("--model", type=Path, help="the face model of that training")
+    parser.add_argument("--model", type=Path, default=asset("face_model.npz"), help="of that training")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=24000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    frames, photos, pseudo = read_frames(arguments.data / "video-train.tar"), None, None
-    if arguments.run is not None:
-        photos = read_photos(arguments.data / "photo-train.tar")
+    opened, pseudo = open_sources(arguments.data), None
+    if arguments.run is not None and opened.photos is not None:
         network, _ = load_regressor(arguments.run / CHECKPOINT)
-        pseudo = label_photos(network, LandmarkHead(FaceModel.load(arguments.model)), photos)
-    faces = faces_of(frames, photos, pseudo)
+        pseudo = label_photos(network, LandmarkHead(FaceModel.load(arguments.model)), opened.photos)
+    faces = faces_of(opened.frames, opened.photos, pseudo)
     teacher = Teacher.load(arguments.teacher)
     for _ in track(
         write_morphs(faces, teacher, arguments.out, arguments.count, arguments.seed), total=arguments.count

@@ -16,7 +16,7 @@ from likeness.mesh_files import read_bytes
 MATLAB_ORIGIN = 1.0
 """The first pixel's centre in MATLAB's pixels, ours is 0.
 
-300W: "re-annotated data [...] are saved in the matlab convention of 1 being the first index" (its page at iBUG).
+300W's page at iBUG says so of its points: the top left pixel is x = 1, y = 1.
 300W-LP and AFLW2000-3D come from MATLAB code; that they count from 1 is what 3DDFA does when it leaves MATLAB (Guo et
 al. 2020, `similar_transform`: x - 1, and size - y, of an image whose last row is `size` and y points up).
 """
@@ -55,7 +55,7 @@ def read_note(path: StrPath, name: str, data: bytes) -> Note:
 def _points(path: StrPath, name: str, values: object) -> np.ndarray:
     try:
         points = np.array(values, np.float32)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise FileError(path, f"expected 68 landmarks [x, y] in {name} ({error})") from error
     if points.shape != (68, 2) or not np.isfinite(points).all():
         raise FileError(path, f"expected 68 landmarks [x, y], finite, in {name}, got {points.shape}")

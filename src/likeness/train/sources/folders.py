@@ -20,12 +20,10 @@ from likeness.train.sources.known import (
     list_celeba,
     lp_sets,
 )
-from likeness.train.sources.listing import Listing, Marked, people_of
+from likeness.train.sources.listing import HELD_OUT, TRAIN, Listing, Marked, people_of
 from likeness.train.sources.store import Places
 from likeness.train.sources.tars import is_held_out, list_shards, shard_groups
 
-_TRAIN = ("train", "trainset")
-_HELD_OUT = ("test", "testset", "val", "valset", "validation")
 _ANNOTATED = (".mat", ".pts")
 
 
@@ -45,7 +43,7 @@ class _Content:
     @property
     def is_split(self) -> bool:
         """Whether there are folders for training and others for testing."""
-        return any(name in _TRAIN for name in self.folders) and any(name in _HELD_OUT for name in self.folders)
+        return any(name in TRAIN for name in self.folders) and any(name in HELD_OUT for name in self.folders)
 
     @property
     def is_annotated(self) -> bool:
@@ -110,8 +108,8 @@ def _general(root: Path, content: _Content) -> tuple[list[Listing], list[Path], 
     found = [list_shards(shards, name) for name, shards in shard_groups([p for p in tars if p.name not in held_out])]
     further: list[Path] = []
     if content.is_split:
-        held_out += [name for name in content.folders if name in _HELD_OUT]
-        further = [root / name for name in content.folders if name in _TRAIN]
+        held_out += [name for name in content.folders if name in HELD_OUT]
+        further = [root / name for name in content.folders if name in TRAIN]
     lines = [f"{root}: left out, not for training: {listed(held_out)}"] if held_out else []
     links = [str(root / name) for name in content.links]
     if content.is_annotated:

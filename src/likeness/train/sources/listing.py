@@ -11,10 +11,14 @@ import numpy as np
 
 from likeness.errors import FileError
 from likeness.metrics.records import Excluded
-from likeness.train.sources.store import Places, problem_of
+from likeness.train.sources.store import Places, problem_of, shown
 
 MAX_DAMAGED = 0.01
 """The share of a source's pictures that may be damaged."""
+
+TRAIN = ("train", "trainset")
+HELD_OUT = ("test", "testset", "val", "valset", "validation")
+"""Folders beside those for training."""
 
 _CHUNK, _THREADS = 512, 8
 
@@ -77,7 +81,7 @@ class Listing:
             raise FileError(self.path, f"expected pictures ({self.kind}), found none")
         if not problems:
             return self
-        found = tuple(Excluded(self.places.names[number], problems[number]) for number in sorted(problems))
+        found = tuple(Excluded(shown(self.places.names[number]), problems[number]) for number in sorted(problems))
         damaged, count = (*self.damaged, *found), len(self) + len(self.damaged)
         if len(damaged) > MAX_DAMAGED * count:
             first = f"{damaged[0].item} {damaged[0].reason}"
@@ -118,6 +122,16 @@ def joined(parts: Sequence[Listing], path: str, kind: str) -> Listing:
     )
 
 
+def common_depth(folders: Sequence[tuple[str, ...]]) -> int:
+    """How many folders at the beginning of all paths are the same."""
+    shared = 0
+    if folders:
+        low, high = min(folders), max(folders)
+        while shared < min(len(low), len(high)) and low[shared] == high[shared]:
+            shared += 1
+    return shared
+
+
 def people_of(names: Sequence[str]) -> tuple[list[str | None], list[str | None]]:
     """Identity and clip that paths ``[WRAPPER/]IDENTITY/[CLIP/]NAME.jpg`` tell; None where they do not.
 
@@ -125,10 +139,6 @@ def people_of(names: Sequence[str]) -> tuple[list[str | None], list[str | None]]
     and pictures of one flat folder are of unknown people.
     """
     folders = [PurePosixPath(name).parts[:-1] for name in names]
-    shared = 0
-    if folders:
-        low, high = min(folders), max(folders)
-        while shared < min(len(low), len(high)) and low[shared] == high[shared]:
-            shared += 1
+    shared = common_depth(folders)
     rest = [parts[shared:] for parts in folders]
     return [parts[0] if parts else None for parts in rest], ["/".join(p) if len(p) > 1 else None for p in rest]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from os import fspath
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from likeness.train.sources.folders import list_folder
 from likeness.train.sources.listing import Listing
 from likeness.train.sources.pictures import Frames, Photos
 from likeness.train.sources.store import DECODED_LIMIT, ImageStore, Places
-from likeness.train.sources.tars import expanded, is_held_out, list_shards, list_tar, shard_groups
+from likeness.train.sources.tars import expanded, is_held_out, list_shards, list_tar, shard_base, shard_groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,8 @@ def open_sources(paths: Sequence[StrPath], limit: int = DECODED_LIMIT) -> Opened
 
     A path is a tar (of WebDataset's ``KEY.jpg`` with ``KEY.json`` or ``KEY.cls``, or of ``IDENTITY/NAME.jpg``), a
     pattern for several (``name-{000..012}.tar``, ``*.tar``), or a folder (see
-    :func:`~likeness.train.sources.folders.list_folder`). Shards of one name are one source. People of different
+    :func:`~likeness.train.sources.folders.list_folder`). Shards of one name are one source, also where the shell has
+    expanded the pattern. People of different
     sources are different people. Somebody of whom a source has pictures with landmarks and without is known where
     there are more, and unknown (-1) among the others, because the two parts number people apart.
 
@@ -59,12 +61,11 @@ def open_sources(paths: Sequence[StrPath], limit: int = DECODED_LIMIT) -> Opened
     """
     listings: list[Listing] = []
     left_out: list[str] = []
-    for path in paths:
-        found, lines = _listings(fspath(path))
+    for path in _sources_of(paths):
+        found, lines = _listings(path)
         if not any(len(listing) for listing in found):
-            raise FileError(
-                path, f"expected pictures to train on, found none{'; ' if lines else ''}{'; '.join(lines)}"
-            )
+            named = path if isinstance(path, str) else path[0]
+            raise FileError(named, "; ".join(("expected pictures to train on, found none", *lines)))
         listings += found
         left_out += lines
     return replace(_opened(listings, limit), left_out=tuple(left_out))
@@ -98,8 +99,23 @@ def read_photos(path: StrPath, limit: int = DECODED_LIMIT) -> Photos:
     return photos
 
 
-def _listings(path: str) -> tuple[list[Listing], list[str]]:
-    """The sources that one path stands for, and lines about what is left out."""
+def _sources_of(paths: Sequence[StrPath]) -> list[str | list[Path]]:
+    """The paths; shards that follow one another, as a shell gives them, as one list."""
+    found: list[str | list[Path]] = []
+    for base, run in groupby([fspath(path) for path in paths], lambda path: shard_base(Path(path))):
+        members = [*run]
+        shards = [Path(path) for path in members]
+        if base is not None and len({*shards}) == len(shards) > 1 and all(path.is_file() for path in shards):
+            found.append(shards)
+        else:
+            found += members
+    return found
+
+
+def _listings(path: str | list[Path]) -> tuple[list[Listing], list[str]]:
+    """The sources that one path, or shards, stand for, and lines about what is left out."""
+    if not isinstance(path, str):
+        return [list_shards(shards, name) for name, shards in shard_groups(path)], []
     places = expanded(path)
     folders = [place for place in places if place.is_dir()]
     files = [place for place in places if place not in set(folders)]
@@ -111,7 +127,7 @@ def _listings(path: str) -> tuple[list[Listing], list[str]]:
     if held_out and len(held_out) < len(files):  # a pattern that names nothing else means them
         left_out.append(f"{path}: left out, not for training: {listed([place.name for place in held_out])}")
         files = [place for place in files if place not in set(held_out)]
-    found = [list_shards(shards, name) for name, shards in shard_groups(files)]
+    found = [list_shards(shards, name) for name, shards in shard_groups(files, by_pattern=len(files) > 1)]
     for folder in folders:
         sources, lines = list_folder(folder)
         found += sources

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import cv2
 import numpy as np
 
 from likeness.errors import FileError
-from likeness.evaluate.sources import MAX_MEMBER_BYTES, decoded
+from likeness.evaluate.sources import MAX_MEMBER_BYTES
 from likeness.image_header import read_header
+from likeness.photo_files import MAX_PIXELS, quiet_opencv
 
 DECODED_LIMIT = 4 << 30
 """Bytes of pictures that are kept decoded; what is larger is decoded picture by picture."""
@@ -74,7 +76,7 @@ class Places:
 
     def label(self, number: int) -> str:
         """What to call a picture in a message: the archive or folder, and the name in it."""
-        return f"{self.roots[int(self.root[number])]}: {self.names[number]}"
+        return f"{self.roots[int(self.root[number])]}: {shown(self.names[number])}"
 
     def read(self, number: int) -> bytes:
         """The encoded picture.
@@ -123,6 +125,11 @@ class Places:
         finally:
             if archive is not None:
                 archive.close()
+
+
+def shown(name: str) -> str:
+    """A name that any terminal takes: what cannot be printed, or is no Unicode, escaped."""
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def _exactly(stream: Any, size: int) -> bytes:
@@ -231,9 +238,27 @@ class ImageStore(Sequence[np.ndarray]):
         return len(self) * float(np.mean(sizes)) if sizes else 0.0
 
     def _decode(self, number: int) -> np.ndarray:
-        data = self.places.read(number)
         try:
-            return decoded(data, self.places.names[number])
-        except FileError as error:
-            reason = str(error).removeprefix(f"{error.path}: ")
-            raise FileError(self.places.label(number), reason) from error
+            return _pixels(self.places.read(number))
+        except ValueError as error:
+            raise FileError(self.places.label(number), str(error)) from error
+
+
+def _pixels(data: bytes) -> np.ndarray:
+    """The upright picture (H, W, 3) uint8 RGB, however small: of a large source sizes are not looked at before, and
+    a tiny picture that training has come to must not end it.
+
+    Raises:
+        ValueError: no image, damaged, or too large.
+    """
+    width, height = read_header(data).size
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"is {width} x {height} pixels; expected at most {MAX_PIXELS:,} in all")
+    with quiet_opencv():
+        try:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error:
+            pixels = None
+    if pixels is None:
+        raise ValueError("is damaged: expected an image that decodes")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from likeness.errors import FileError
 from likeness.evaluate.sources import PHOTO_SUFFIXES
 from likeness.train.sources.annotations import Note, read_note
-from likeness.train.sources.listing import Listing, Marked, joined, people_of
-from likeness.train.sources.store import Places
+from likeness.train.sources.listing import HELD_OUT, TRAIN, Listing, Marked, common_depth, joined, people_of
+from likeness.train.sources.store import Places, shown
 
 MAX_NOTE_BYTES = 1 << 20
 """The largest .json or .cls that is read."""
@@ -42,8 +42,9 @@ def list_tar(path: Path) -> Listing:
             notes that cannot be used. Pictures are not looked at.
     """
     members, links = _members(path)
-    pictures = [member for member in members if _is_picture(member[0])]
+    pictures, held_out = _for_training([member for member in members if _is_picture(member[0])])
     keys = [str(PurePosixPath(name).with_suffix("")) for name, _, _ in pictures]
+    _no_files_of_others(path, members, set(keys))
     notes, classes = _sidecars(path, members, set(keys))
     people, clips = people_of([name for name, _, _ in pictures])
     identity: list[str | None] = []
@@ -55,8 +56,10 @@ def list_tar(path: Path) -> Listing:
         if note.landmarks is not None:
             marked[number] = Marked(note.landmarks, note.clip or clips[number] or key)
     kind = "WebDataset tar" if notes or classes else "tar of IDENTITY/NAME"
-    notes_of_it = (f"{links} links or special files in it left out",) if links else ()
-    return Listing(str(path), kind, Places.of_members(path, pictures), tuple(identity), marked, notes=notes_of_it)
+    told = [f"{links} links or special files in it left out"] if links else []
+    if held_out:
+        told.append(f"left out, not for training: {held_out:,} pictures in folders beside train")
+    return Listing(str(path), kind, Places.of_members(path, pictures), tuple(identity), marked, notes=tuple(told))
 
 
 def list_shards(paths: Sequence[Path], name: str) -> Listing:
@@ -67,11 +70,21 @@ def list_shards(paths: Sequence[Path], name: str) -> Listing:
     return joined(parts, name, f"{len(parts)} shards, {parts[0].kind}")
 
 
-def shard_groups(paths: Sequence[Path]) -> list[tuple[str, list[Path]]]:
-    """Tars by their name without a number at its end: those that share one are shards of one source."""
+def shard_base(path: Path, by_pattern: bool = False) -> Path | None:
+    """A shard's path without its number; None for a tar that is no shard, and for what is no tar.
+
+    The number has two digits or more and stands apart (``faces-00.tar``, ``00000.tar``), so that ``set1.tar`` and
+    ``set2.tar`` are two sources; in what a pattern of the user's stands for, any number will do.
+    """
+    base = re.sub(r"[-_.]?\d+$" if by_pattern else r"(?:^|[-_.])\d{2,}$", "", path.stem)
+    return None if path.suffix.lower() != ".tar" or base == path.stem else path.with_name(base + path.suffix)
+
+
+def shard_groups(paths: Sequence[Path], *, by_pattern: bool = False) -> list[tuple[str, list[Path]]]:
+    """Tars by their name without a number at its end (:func:`shard_base`): those that share one are one source."""
     groups: dict[Path, list[Path]] = {}
     for path in paths:
-        groups.setdefault(path.with_name(re.sub(r"[-_.]?\d+$", "", path.stem) + path.suffix), []).append(path)
+        groups.setdefault(shard_base(path, by_pattern) or path, []).append(path)
     return [
         (str(shards[0]) if len(shards) == 1 else f"{shards[0]} ... {shards[-1].name}", shards)
         for shards in groups.values()
@@ -130,6 +143,7 @@ def _members(path: Path) -> tuple[list[Member], int]:
         size = path.stat().st_size
         with tarfile.open(path, "r:") as archive:
             for member in archive:
+                archive.members.clear()  # type: ignore[attr-defined]  # or a kilobyte of each stays in memory
                 if member.isdir():
                     continue
                 if not member.isreg() or member.issparse():
@@ -153,19 +167,40 @@ def _members(path: Path) -> tuple[list[Member], int]:
 
 
 def _check_end(path: Path, end: int) -> None:
-    """tarfile takes a damaged header for the archive's end."""
+    """tarfile takes a damaged header, or a file that was cut before one, for the archive's end."""
     with open(path, "rb") as stream:
         stream.seek(end)
         block = stream.read(tarfile.BLOCKSIZE)
     if block.strip(b"\0"):
         raise FileError(path, f"is damaged: expected a tar header at byte {end}")
+    if len(block) < tarfile.BLOCKSIZE:
+        raise FileError(path, f"is cut short: expected a tar's end marker at byte {end}")
 
 
 def _plain_name(path: Path, name: str) -> str:
     parts = PurePosixPath(name).parts
     if name.startswith(("/", "\\")) or ".." in parts or "\0" in name:
         raise FileError(path, f"expected names of files within the archive, got {name!r}")
-    return "/".join(parts)
+    return shown("/".join(parts))
+
+
+def _for_training(pictures: list[Member]) -> tuple[list[Member], int]:
+    """Without those in folders ``val`` and ``test`` beside ``train``, and how many these are."""
+    folders = [PurePosixPath(name).parts[:-1] for name, _, _ in pictures]
+    depth = common_depth(folders)
+    tops = [parts[depth] if len(parts) > depth else "" for parts in folders]
+    if not set(tops) & set(TRAIN) or not set(tops) & set(HELD_OUT):
+        return pictures, 0
+    kept = [picture for picture, top in zip(pictures, tops, strict=True) if top not in HELD_OUT]
+    return kept, len(pictures) - len(kept)
+
+
+def _no_files_of_others(path: Path, members: Sequence[Member], keys: set[str]) -> None:
+    """300W-LP and 300W packed up: without their landmarks, their folders would be taken for people."""
+    for name, _, _ in members:
+        key, _, suffix = name.rpartition(".")
+        if suffix in ("mat", "pts") and key in keys:
+            raise FileError(path, f"has {name} beside a picture, which is read in folders only; unpack it")
 
 
 def _sidecars(path: Path, members: Sequence[Member], keys: set[str]) -> tuple[dict[str, Note], dict[str, str]]:
