@@ -1,10 +1,13 @@
 """The papers' question, answered: do recognisable parameters make recognisable shapes, and what does it take?
 
-    python benchmarks/claims.py DATA --synthetic FOLDER --morphs FOLDER --labeller RUN --out work/claims
+    python benchmarks/claims.py DATA --synthetic FOLDER --morphs FOLDER --labeller RUN --trunk RUN
 
 Trains every variant with the same pictures, budget and network, for three seeds, and measures on people that none of
-them saw. ``PCA`` is the sphere model's own space in principal axes with Gaussian codes: the same shapes and spread,
-so what differs is the sphere alone. Every finished run is kept in ``--out``; a killed table goes on where it was.
+them saw. All share the features of one network (``--trunk``, a training with a teacher: that few people cannot teach
+features that tell others apart, and the papers too start from a recogniser), left as they are; what is read from them
+is learned anew by each variant. ``PCA`` is the sphere model's own space in principal axes with Gaussian codes: the
+same shapes and spread, so what differs is the sphere alone. Every finished run is kept in ``--out``; a killed table
+goes on where it was.
 
 Columns: landmark NME (video-val, annotated crops); shape error of rendered people that were held out, RMS over the
 face, as predicted and after a similarity; AUC by code and by geometry, across clips (video-val) and photos
@@ -163,7 +166,7 @@ def run(variant: Variant, seed: int, given: Given, arguments: argparse.Namespace
         schedule=Schedule(budget=arguments.budget, pseudo_at=()),
         objective=variant.objective,
         teacher=arguments.data / "teacher-mobilefacenet.onnx" if variant.taught else None,
-        shrink=arguments.shrink,
+        trunk=arguments.trunk / CHECKPOINT,
         seed=seed,
         precision=arguments.precision,
         threads=arguments.threads,
@@ -188,7 +191,7 @@ def run(variant: Variant, seed: int, given: Given, arguments: argparse.Namespace
 
 def _plain(settings: PhotoSettings) -> dict[str, Any]:
     """Settings as JSON takes them, without where things lie."""
-    return {"budget": settings.schedule.budget, "shrink": settings.shrink, "objective": asdict(settings.objective)}
+    return {"budget": settings.schedule.budget, "objective": asdict(settings.objective)}
 
 
 def measure(
@@ -313,7 +316,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="the sphere model; default: the embedded one")
     parser.add_argument("--out", type=Path, default=Path("work/claims"))
     parser.add_argument("--budget", type=int, default=60_000, help="samples that each network sees")
-    parser.add_argument("--shrink", type=int, default=2)
+    parser.add_argument("--trunk", type=Path, required=True, help="a training whose features all variants share")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1)
@@ -328,8 +331,8 @@ def main() -> None:
             if not kept.is_file():
                 kept.write_text(json.dumps(run(variant, seed, given, arguments)))
             results.append(json.loads(kept.read_text()))
-            if any(results[-1]["settings"][name] != getattr(arguments, name) for name in ("budget", "shrink")):
-                raise SystemExit(f"{kept} is of another budget or network: remove it or choose another --out")
+            if any(results[-1]["settings"][name] != getattr(arguments, name) for name in ("budget",)):
+                raise SystemExit(f"{kept} is of another budget: remove it or choose another --out")
             print(f"{variant.name}, seed {seed}: {json.dumps(results[-1]['figures'])}", flush=True)
     print(table(results))
     if arguments.plot is not None:

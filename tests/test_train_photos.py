@@ -203,6 +203,19 @@ def test_every_recipe_trains_and_its_network_opens(sources: Sources, tmp_path: P
     assert (name == "sfm") == (not np.array_equal(model.identity_basis, sources.model.identity_basis))
 
 
+def test_features_of_a_trunk_stay_as_they_are(sources: Sources, tmp_path: Path) -> None:
+    plain = settings(tmp_path / "first", objective=recipe("tikhonov"))
+    train_photos(plain, sources)
+    trunk = tmp_path / "first" / CHECKPOINT
+    train_photos(replace(plain, out=tmp_path / "second", trunk=trunk, seed=5), sources)
+    first, second = (read_checkpoint(tmp_path / name / CHECKPOINT) for name in ("first", "second"))
+    for name, value in second["network"].items():
+        same = torch.equal(value, first["average"][name])
+        assert same == name.startswith("backbone"), name
+    with pytest.raises(FileError, match="same widths"):
+        Trainer(replace(plain, out=tmp_path / "third", trunk=trunk, shrink=1), sources)
+
+
 def test_an_unknown_recipe_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a recipe of tikhonov"):
         recipe("magic")

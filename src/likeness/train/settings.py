@@ -94,6 +94,8 @@ class PhotoSettings:
         teacher: a face-recognition network (.onnx), for the terms ``relation`` and ``told`` of SIR; None: none.
         labeller: the checkpoint of an earlier network for the same face model, which labels photos before the first
             step; None: they join when the network itself can label them.
+        trunk: the checkpoint of an earlier network whose features are taken as they are: only what is read from them
+            is learned, several times as fast. Of the same widths; None: everything is learned.
         shrink: see :class:`likeness.train.nets.NetSettings`.
         seed: of everything random.
         resume: go on from ``out/checkpoint.pt`` if it is there; nothing that decides the result may differ.
@@ -112,6 +114,7 @@ class PhotoSettings:
     objective: ObjectiveSettings = field(default_factory=lambda: recipe("sir"))
     teacher: Path | None = None
     labeller: Path | None = None
+    trunk: Path | None = None
     shrink: int = 1
     seed: int = 0
     resume: bool = False
@@ -129,7 +132,10 @@ class PhotoSettings:
     def decisive(self, steps: int) -> dict[str, Any]:
         """The settings that decide the result, plain: a checkpoint goes on only with the same ones."""
         groups = {name: asdict(getattr(self, name)) for name in ("schedule", "mix", "augment", "objective")}
-        files = {name: getattr(self, name) and file_digest(getattr(self, name)) for name in ("teacher", "labeller")}
+        files = {
+            name: getattr(self, name) and file_digest(getattr(self, name))
+            for name in ("teacher", "labeller", "trunk")
+        }
         single = {"seed": self.seed, "steps": steps, "shrink": self.shrink, "accumulate": self.accumulate}
         return {**single, **files, **groups}
 

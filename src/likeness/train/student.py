@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from likeness.errors import FileError
 from likeness.face_model import FaceModel
 from likeness.train.basis import LearnedBasis
-from likeness.train.checkpoint import MovingAverage
+from likeness.train.checkpoint import MovingAverage, load_regressor
 from likeness.train.losses import LandmarkHead
 from likeness.train.nets import NetSettings, Prediction, Regressor
 from likeness.train.objective import Objective
@@ -33,12 +35,22 @@ class Student:
         self.bare = Regressor(NetSettings.for_model(model, told=told, shrink=settings.shrink))
         if fabric.device.type == "cuda":  # on CPUs this layout was a fifth slower
             self.bare = self.bare.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if settings.trunk is not None:
+            self._freeze(settings.trunk)
         # Fabric's wrapper would turn labels into half floats; what the losses learn is little and is shared by hand.
         self.objective = Objective(model, settings.objective, people).to(fabric.device)
         groups = _groups(self.bare, self.objective, settings.schedule)
         self.network = fabric.setup_module(self.bare)
         self.optimizer = fabric.setup_optimizers(torch.optim.AdamW(groups, lr=settings.schedule.learning_rate))
         self.average = MovingAverage(self._averaging(), settings.schedule.ema)
+
+    def _freeze(self, path: Path) -> None:
+        """Take the features of an earlier network, statistics of normalisations and all, and leave them alone."""
+        try:
+            self.bare.backbone.load_state_dict(load_regressor(path)[0].backbone.state_dict())
+        except RuntimeError as error:
+            raise FileError(path, "expected a network of the same widths to take the features of") from error
+        self.bare.backbone.eval().requires_grad_(False)
 
     def _averaging(self) -> nn.ModuleDict:
         """What is averaged."""
@@ -120,8 +132,9 @@ class Student:
 
 def _groups(network: nn.Module, objective: Objective, schedule: Schedule) -> list[dict[str, Any]]:
     """Parameters for AdamW: biases, normalisations and what belongs to the losses are not decayed."""
-    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in learned if parameter.ndim > 1]
+    others = [parameter for parameter in learned if parameter.ndim <= 1]
     groups: list[dict[str, Any]] = [
         {"params": matrices, "weight_decay": schedule.weight_decay, "relative": 1.0},
         {"params": others, "weight_decay": 0.0, "relative": 1.0},
