@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
@@ -15,11 +15,14 @@ CHECKPOINT = "checkpoint.pt"
 """The file in a training's output folder."""
 
 
-class MovingAverage:
-    """Exponential moving average of some modules' weights; running statistics of normalisations are averaged too."""
+M = TypeVar("M", bound=nn.Module)
 
-    def __init__(self, module: nn.ModuleDict, decay: float) -> None:
-        self.module = deepcopy(module).eval().requires_grad_(False)
+
+class MovingAverage(Generic[M]):
+    """Exponential moving average of a module's weights; running statistics of normalisations are averaged too."""
+
+    def __init__(self, module: M, decay: float) -> None:
+        self.module: M = deepcopy(module).eval().requires_grad_(False)
         self.decay = decay
 
     @torch.no_grad()

@@ -1,0 +1,278 @@
+"""Laws of the face finder: what its cells say and mean, looks at any size, the scenes and the training."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from likeness import FileError
+from likeness.assets import asset
+from likeness.finder import (
+    FAR_SIDE,
+    NEAR_SIDE,
+    SIZES,
+    STRIDES,
+    Finder,
+    Finding,
+    decode,
+    without_doubles,
+)
+
+
+def finding(*rows: tuple[float, float, float, float, float]) -> Finding:
+    """Rows of x, y, size, angle and score."""
+    values = np.array(rows, float).reshape(-1, 5)
+    return Finding.joined([Finding(values[:, :2], values[:, 2], values[:, 3], values[:, 4])])
+
+
+# what the cells mean
+
+
+def test_a_cell_says_where_how_large_and_how_turned() -> None:
+    maps = [np.full((6, 64 // s, 96 // s), -20.0, np.float32) for s in STRIDES]
+    maps[1][:, 2, 3] = [3.0, 0.25, -0.5, np.log(2.0), 0.6, 0.8]
+    found = decode(maps)
+    np.testing.assert_allclose(found.center, [[16 * 3 + 7.5 + 4, 16 * 2 + 7.5 - 8]], atol=1e-5)
+    np.testing.assert_allclose(found.size, [2 * SIZES[1]], rtol=1e-5)
+    np.testing.assert_allclose(found.angle, [np.arctan2(0.8, 0.6)], rtol=1e-5)
+    np.testing.assert_allclose(found.score, [1 / (1 + np.exp(-3.0))], rtol=1e-5)
+
+
+def test_no_cell_says_no_face() -> None:
+    found = without_doubles(decode([np.full((6, 3, 3), -20.0, np.float32)] * 3))
+    assert [len(values) for values in found] == [0] * 4
+
+
+def test_answers_about_one_face_become_one() -> None:
+    found = without_doubles(finding((50, 50, 40, 0.1, 0.9), (54, 50, 40, 0.3, 0.9), (150, 50, 40, 0, 0.3)))
+    np.testing.assert_allclose(found.center, [[52, 50], [150, 50]])
+    np.testing.assert_allclose(found.angle, [0.2, 0.0], atol=1e-12)
+    np.testing.assert_allclose(found.score, [0.9, 0.3])
+
+
+def test_angles_meet_across_half_a_turn() -> None:
+    found = without_doubles(finding((9, 9, 9, np.pi - 0.1, 0.8), (9, 9, 9, 0.1 - np.pi, 0.8)))
+    assert abs(abs(found.angle[0]) - np.pi) < 1e-9
+
+
+def test_a_small_answer_within_a_large_one_goes_without_a_say() -> None:
+    found = without_doubles(finding((50, 50, 40, 0, 0.9), (55, 55, 8, 0, 0.8)))
+    np.testing.assert_allclose(found.center, [[50, 50]])
+    np.testing.assert_allclose(found.size, [40])
+
+
+def test_neighbours_stay_two() -> None:
+    assert len(without_doubles(finding((50, 50, 40, 0, 0.9), (80, 50, 40, 0, 0.8))).score) == 2
+
+
+# the network
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finder that has learned nothing, but answers: what holds for it holds for all."""
+    pytest.importorskip("onnx")
+    finder, _, finder_net, _ = train_modules()
+    import torch
+
+    torch.manual_seed(0)
+    path: Path = tmp_path_factory.mktemp("finder") / "finder.onnx"
+    path.write_bytes(finder.finder_onnx_bytes(finder_net.FinderNet().eval()))
+    return path
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (900, 1), (31, 33), (32, 32), (97, 225), (40, 3000)])
+def test_any_size_can_be_searched(shape: tuple[int, int], untrained: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    found = Finder.load(untrained)(image, least=1e-4)
+    assert found.center.shape == (len(found.score), 2)
+    for values in found:
+        assert np.isfinite(values).all()
+
+
+def test_the_copies_that_are_looked_at_are_of_bounded_size(monkeypatch: pytest.MonkeyPatch, untrained: Path) -> None:
+    seen = []
+    finder = Finder.load(untrained)
+
+    def maps(self: Finder, view: np.ndarray) -> list[np.ndarray]:
+        seen.append(view.shape[:2])
+        return [np.full((6, 1, 1), -20.0, np.float32)] * 3
+
+    monkeypatch.setattr(Finder, "maps", maps)
+    for shape in ((100, 80), (600, 1200)):
+        finder(np.zeros((*shape, 3), np.uint8))
+    assert seen == [(100, 80), (NEAR_SIDE // 2, NEAR_SIDE), (FAR_SIDE // 2, FAR_SIDE)]
+
+
+def test_threads_find_the_same(untrained: Path) -> None:
+    finder, rng = Finder.load(untrained), np.random.default_rng(0)
+    images = [rng.integers(0, 256, (90, 120, 3), dtype=np.uint8) for _ in range(4)]
+    alone = [finder.maps(image) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(finder.maps, images))
+    for one, other in zip(alone, together, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_files_that_are_no_finder_are_named(tmp_path: Path, untrained: Path) -> None:
+    data = untrained.read_bytes()
+    cases = {"short": data[: len(data) // 2], "text": b"no model", "other": asset("regressor.onnx").read_bytes()}
+    for name, content in cases.items():
+        (tmp_path / f"{name}.onnx").write_bytes(content)
+        with pytest.raises(FileError, match=name) as error:
+            Finder.load(tmp_path / f"{name}.onnx")
+        assert "\n" not in str(error.value)
+    with pytest.raises(FileError, match="none"):
+        Finder.load(tmp_path / "none.onnx")
+
+
+# training
+
+
+def train_modules() -> tuple:  # type: ignore[type-arg]
+    pytest.importorskip("torch")
+    pytest.importorskip("lightning")
+    from likeness.train import finder, finder_faces, finder_net, finder_scenes
+
+    return finder, finder_faces, finder_net, finder_scenes
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """Scenes from eight made-up frames: ovals with landmarks."""
+    _, finder_faces, _, finder_scenes = train_modules()
+    from likeness.train.sources import read_frames
+
+    folder = tmp_path_factory.mktemp("frames")
+    rng = np.random.default_rng(0)
+    angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
+    with tarfile.open(folder / "frames.tar", "w") as archive:
+        for number in range(8):
+            center, size = rng.uniform(60, 100, 2), rng.uniform(35, 55)
+            points = center + size / 2 * np.stack([np.cos(angles), np.sin(angles)], -1)
+            points[36:42], points[42:48] = center + [-0.2 * size, -5], center + [0.2 * size, -5]
+            image = rng.integers(0, 256, (160, 150, 3), dtype=np.uint8)
+            cv2.circle(image, tuple(int(v) for v in center), int(size / 2), (200, 160, 140), -1)
+            (folder / f"{number}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+            (folder / f"{number}.json").write_text(json.dumps({"landmarks": points.tolist()}))
+            for kind in ("png", "json"):
+                archive.add(folder / f"{number}.{kind}", f"{number}.{kind}")
+    frames = read_frames(folder / "frames.tar")
+    return finder_scenes.SceneMaker(finder_faces.FaceBank(frames, np.zeros(8)))
+
+
+def test_scenes_are_a_pure_function_of_the_seed(maker) -> None:  # type: ignore[no-untyped-def]
+    first, again, other = maker((3, 1), (160, 130)), maker((3, 1), (160, 130)), maker((3, 2), (160, 130))
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.faces, again.faces)
+    assert first.image.shape == (130, 160, 3)
+    assert (first.image != other.image).any()
+
+
+def test_scenes_have_faces_of_the_wanted_sizes(maker) -> None:  # type: ignore[no-untyped-def]
+    faces = np.concatenate([maker((number,), (192, 192)).faces for number in range(40)])
+    assert len(faces) > 20
+    assert faces[:, 2].min() >= maker.settings.sizes[0]
+    assert faces[:, 2].max() <= 192
+    assert (np.abs(faces[:, 3]) <= np.radians(maker.settings.turned) + 1e-9).all()
+
+
+def test_a_mirrored_scene_mirrors_its_labels(maker) -> None:  # type: ignore[no-untyped-def]
+    scene = next(s for s in (maker((n,), (96, 96)) for n in range(50)) if len(s.faces))
+    mirrored = scene.mirrored()
+    np.testing.assert_array_equal(mirrored.image[:, ::-1], scene.image)
+    np.testing.assert_allclose(mirrored.faces[:, 0] + scene.faces[:, 0], 95)
+    np.testing.assert_allclose(mirrored.faces[:, 3], -scene.faces[:, 3])
+    np.testing.assert_allclose(mirrored.mirrored().faces, scene.faces)
+
+
+@pytest.mark.parametrize("size", [9.0, 20.0, 27.9, 28.1, 50.0, 71.0, 150.0, 185.0])
+def test_what_is_encoded_is_decoded(size: float) -> None:
+    _, _, finder_net, _ = train_modules()
+    faces = np.array([[90.3, 83.1, size, -0.7], [185.0, 185.5, 10.0, 0.4]])
+    targets = finder_net.encode(faces, np.zeros((0, 3)), (192, 192))
+    maps = [np.concatenate([np.where(t[:1] > 0, 9.0, -9.0), t[1:]]) for t in targets]
+    found = without_doubles(decode(maps))
+    assert len(found.score) == 2
+    order = np.argsort(found.center[:, 0])
+    np.testing.assert_allclose(found.center[order], faces[:, :2], atol=1e-3)
+    np.testing.assert_allclose(found.size[order], faces[:, 2], rtol=1e-5)
+    np.testing.assert_allclose(found.angle[order], faces[:, 3], atol=1e-5)
+
+
+def test_ignored_faces_are_neither_wanted_nor_forbidden() -> None:
+    _, _, finder_net, _ = train_modules()
+    for level in finder_net.encode(np.zeros((0, 4)), np.array([[96.0, 96.0, 80.0]]), (192, 192)):
+        middle = level[0, level.shape[1] // 2, level.shape[2] // 2]
+        assert middle == -1
+        assert level[0, 0, 0] == 0
+
+
+def test_the_loss_is_least_where_the_answer_is_right(maker) -> None:  # type: ignore[no-untyped-def]
+    _, _, finder_net, _ = train_modules()
+    import torch
+
+    scene = next(s for s in (maker((n,), (192, 192)) for n in range(50)) if len(s.faces) > 1)
+    targets = [torch.from_numpy(t)[None] for t in finder_net.encode(scene.faces, scene.ignored, (192, 192))]
+    right = tuple(torch.cat([torch.where(t[:, :1] > 0, 12.0, -12.0), t[:, 1:]], 1) for t in targets)
+    best = float(finder_net.finder_loss(right, targets)[0])
+    assert best < 1e-4
+    for channel in range(6):
+        change = (9.0 if channel == 0 else 0.3) * torch.eye(6)[channel][None, :, None, None]
+        worse = tuple(m + change for m in right)
+        assert float(finder_net.finder_loss(worse, targets)[0]) > best + 0.01
+
+
+def test_torch_and_onnx_agree_and_training_resumes(maker, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    finder, *_ = train_modules()
+    pytest.importorskip("onnx")
+    import torch
+
+    settings = finder.FinderSettings(budget=8, batch=2, precision="32-true", save_every=2)
+    whole = finder.train_finder(maker, tmp_path / "whole", settings, workers=0)
+    assert finder.read_finder_checkpoint(tmp_path / "whole" / "checkpoint.pt")["step"] == 4
+
+    class StoppedError(Exception):
+        pass
+
+    stopped = tmp_path / "stopped"
+    real = finder.write_atomically
+
+    def write_then_stop(path: Path, data: bytes) -> None:
+        real(path, data)
+        raise StoppedError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finder, "write_atomically", write_then_stop)
+        with pytest.raises(StoppedError):
+            finder.train_finder(maker, stopped, settings, workers=0)
+    resumed = finder.train_finder(maker, stopped, settings, workers=0, resume=True)
+    for one, other in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other)
+    with pytest.raises(FileError, match="expected a training"):
+        finder.train_finder(maker, stopped, finder.FinderSettings(budget=9), workers=0, resume=True)
+
+    finder.export_finder(stopped / "checkpoint.pt", tmp_path / "finder.onnx")
+    view = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
+    with torch.no_grad():
+        expected = resumed(torch.from_numpy(view)[None])
+    for got, want in zip(Finder.load(tmp_path / "finder.onnx").maps(view), expected, strict=True):
+        np.testing.assert_allclose(got, want[0].numpy(), atol=2e-2)
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
+    finder, *_ = train_modules()
+    import torch
+
+    (tmp_path / "text.pt").write_bytes(b"none")
+    torch.save({"kind": "likeness regressor"}, tmp_path / "other.pt")
+    for name in ("text", "other", "missing"):
+        with pytest.raises(FileError, match=name):
+            finder.read_finder_checkpoint(tmp_path / f"{name}.pt")
