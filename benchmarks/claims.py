@@ -46,9 +46,6 @@ from likeness.train.sources import Frames, Photos, SyntheticFaces, read_frames, 
 from likeness.train.told import NOTES
 from likeness.train.validation import codes_at, label_photos, validate
 
-IDENTITY = {"code": 0.3, "direction": 0.3}
-"""Weights of the softmax terms without a teacher: they are all that tells people apart then."""
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -74,9 +71,7 @@ class Variant:
         settings = recipe(self.recipe, self.taught)
         if settings.sir is None:
             return replace(settings, photometric=0.0)
-        sir = settings.sir if self.taught else replace(settings.sir, code=IDENTITY["code"])
-        if self.recipe == "sir" and not self.taught:
-            sir = replace(sir, direction=IDENTITY["direction"])
+        sir = settings.sir
         if not self.shown:
             sir = replace(sir, direction=0.0, within=0.0, between=0.0, shown=0.0)
         # Colours change none of what is compared here, and take time.
@@ -89,8 +84,8 @@ VARIANTS = (
     Variant("PCA + SIR", "pca", "sir"),
     Variant("Sphere + margin softmax", "sphere", "margin"),
     Variant("Sphere + SIR", "sphere", "sir"),
-    Variant("Sphere + SIR, taught", "sphere", "sir", taught=True),
-    Variant("Sphere + SIR, taught, without L_geom", "sphere", "sir", taught=True, shown=False),
+    Variant("Sphere + SIR, taught", "sphere", "features", taught=True),
+    Variant("Sphere + SIR, taught, without L_geom", "sphere", "features", taught=True, shown=False),
 )
 
 

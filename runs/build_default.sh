@@ -6,8 +6,8 @@
 #
 # DATA holds ict-face-model.npz, teacher-mobilefacenet.onnx and photos/{video,photo}-{train,val}.tar (see
 # benchmarks/README.md for the layout and where to get such data). WORK (default: work) takes what is made on the way and can be deleted.
-# BUDGET and SCOUT (samples that the network and the first network see), SYNTHETIC and MORPHS (faces) set the size;
-# THREADS the CPU threads.
+# BUDGET, HEADS and SCOUT (samples that features, heads and the first network see), SYNTHETIC and MORPHS (faces) set the
+# size; THREADS the CPU threads.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: runs/build_default.sh DATA [WORK]}
@@ -31,7 +31,12 @@ grep -qs bf16 /proc/cpuinfo && photos+=("--precision" bf16-mixed)
   --budget "${SCOUT:-250000}" "${photos[@]}"
 "$python" -m likeness.train.morphs --data "$data"/photos/{video,photo}-train.tar --run "$work/scout" --model "$work/sphere.npz" \
   --teacher "$data/teacher-mobilefacenet.onnx" --out "$work/morphs" --count "${MORPHS:-26000}"
-"$python" -m likeness train photos -o "$work/default" --data "$data/photos/video-train.tar" "$data/photos/photo-train.tar" \
-  --validation "$data/photos/video-val.tar" "$data/photos/photo-val.tar" --morphs "$work/morphs" --labeller "$work/scout" \
-  --teacher "$data/teacher-mobilefacenet.onnx" --recipe sir --budget "${BUDGET:-1000000}" "${photos[@]}"
+more=("--data" "$data/photos/video-train.tar" "$data/photos/photo-train.tar"
+  "--validation" "$data/photos/video-val.tar" "$data/photos/photo-val.tar"
+  "--morphs" "$work/morphs" "--teacher" "$data/teacher-mobilefacenet.onnx")
+# Features first, for a long time; what is read from them is then learned anew, for recognisable shapes.
+"$python" -m likeness train photos -o "$work/features" "${more[@]}" --labeller "$work/scout" --recipe features \
+  --budget "${BUDGET:-1000000}" "${photos[@]}"
+"$python" -m likeness train photos -o "$work/default" "${more[@]}" --labeller "$work/features" --trunk "$work/features" \
+  --recipe sir --budget "${HEADS:-160000}" "${photos[@]}"
 "$python" runs/ship.py "$work" "$data" "$assets"

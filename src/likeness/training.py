@@ -63,11 +63,13 @@ class Photos:
     labeller: Path | None = None
     """Folder of an earlier training for the same face model, whose network finds the landmarks of photos that have
     none; without, they join when the new network can find them itself."""
+    trunk: Path | None = None
+    """Folder of an earlier training whose features are taken as they are; only what is read from them is learned."""
     model: Path | None = None
     """Another face model (.npz) than the embedded one."""
-    recipe: Literal["sir", "sfm", "margin", "tikhonov"] = "sir"
-    """sir: recognisable shapes, basis fixed; sfm: basis learned along; margin: recognisable codes only; tikhonov:
-    reconstruction only."""
+    recipe: Literal["sir", "sfm", "features", "margin", "tikhonov"] = "sir"
+    """sir: recognisable shapes, basis fixed; sfm: basis learned along; features: for a --trunk, the teacher weighs
+    most; margin: recognisable codes only; tikhonov: reconstruction only."""
     budget: int = 1_500_000
     """Samples to see, over all devices."""
     learning_rate: float = 2e-3
@@ -187,6 +189,7 @@ def photo_settings(settings: Photos) -> PhotoSettings:
         objective=recipe(settings.recipe, settings.teacher is not None),
         teacher=settings.teacher,
         labeller=None if settings.labeller is None else settings.labeller / CHECKPOINT,
+        trunk=None if settings.trunk is None else settings.trunk / CHECKPOINT,
         seed=settings.seed,
         resume=settings.resume,
         accelerator=settings.accelerator,

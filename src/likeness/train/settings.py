@@ -50,12 +50,15 @@ class Schedule:
 PHOTOMETRIC = 3.0
 """Weight of the colours: a quarter of the gradient that the landmarks have on the features, about."""
 
-RECIPES = ("tikhonov", "margin", "sir", "sfm")
+RECIPES = ("tikhonov", "margin", "sir", "sfm", "features")
 """What :func:`recipe` knows."""
 
 
-TAUGHT = {"relation": 20.0, "told": 4.0}
+TAUGHT = {"relation": 6.0, "told": 4.0}
 """Weights of the terms that a teacher adds to SIR."""
+
+FEATURES = {"code": 0.1, "direction": 0.1}, {"relation": 20.0, "told": 4.0}
+"""Weights where the features are what is wanted: the people of the training count less, and a teacher more."""
 
 
 def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
@@ -63,11 +66,12 @@ def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
 
     ``tikhonov``: reconstruction, with codes held near the mean face. ``margin``: margin softmax on codes besides.
     ``sir``: shape identity-aware regularisation in the place of the Tikhonov prior, the basis fixed. ``sfm``: the
-    same with the basis learned along (Sphere Face Model, stage 2).
+    same with the basis learned along (Sphere Face Model, stage 2). ``features``: SIR that follows a teacher
+    more than the people it knows, for a trunk whose features others read (``PhotoSettings.trunk``).
 
     Args:
         name: one of :data:`RECIPES`.
-        taught: there is a teacher, whose opinion of who resembles whom the last two follow too.
+        taught: there is a teacher, whose opinion of who resembles whom the last three follow too.
 
     Raises:
         ValueError: there is no such recipe.
@@ -80,7 +84,8 @@ def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
         only = SirWeights(direction=0.0, within=0.0, between=0.0, prior=0.0, relation=0.0, told=0.0)
         return ObjectiveSettings(sir=only, photometric=PHOTOMETRIC)
     free = replace(LossWeights(), identity_prior=0.0)
-    sir = replace(SirWeights(), **TAUGHT) if taught else SirWeights()
+    own, teachers = FEATURES if name == "features" else ({}, TAUGHT)
+    sir = replace(SirWeights(), **own, **(teachers if taught else {}))
     return ObjectiveSettings(free, sir, PHOTOMETRIC, BasisSettings() if name == "sfm" else None)
 
 

@@ -36,8 +36,8 @@ class SirWeights:
         momentum: how much of a running centre a batch replaces.
     """
 
-    code: float = 0.1
-    direction: float = 0.1
+    code: float = 0.3
+    direction: float = 0.3
     within: float = 1.0
     between: float = 1.0
     prior: float = 0.1
