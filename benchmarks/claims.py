@@ -289,7 +289,7 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
     for number, variant in enumerate(VARIANTS[:5]):
         runs = [one["curves"] for one in results if one["variant"] == variant.name]
         for axis, (name, title) in zip(axes, panels.items(), strict=True):
-            axis.set(title=title, xlabel="samples seen", ylim=(0, None))
+            axis.set(title=title, xlabel="samples seen")
             usable = [curve for curve in runs if curve and name in curve[-1]]
             if usable:
                 seen = np.array([point["seen"] for point in usable[0]])
@@ -298,6 +298,8 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
                 smooth = np.convolve(values, np.ones(width) / width, "valid")
                 style = "-" if variant.space == "sphere" else "--"
                 axis.plot(seen[width - 1 :], smooth, style, label=variant.name, color=f"C{number}")
+    for axis, top in zip(axes, (4.0, 16.0, 16.0), strict=True):  # what is above are the first steps
+        axis.set_ylim(0.0, top)
     axes[0].legend(fontsize=8)
     figure.savefig(path, dpi=110)
 

