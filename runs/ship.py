@@ -1,7 +1,7 @@
 """What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
 
-WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``default/checkpoint.pt`` and
-``default/regressor.onnx``.
+WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``features/checkpoint.pt``,
+``default/checkpoint.pt`` and ``default/regressor.onnx``.
 
     python runs/ship.py WORK DATA ASSETS
 
@@ -55,6 +55,7 @@ def main() -> None:
         "versions": {name: importlib.metadata.version(name) for name in ("anny", "torch", "onnx", "libigl")},
         "face_model": json.loads((work / "face_model.json").read_text()),
         "sphere": json.loads((work / "sphere.json").read_text()),
+        "features": training(work / "features" / CHECKPOINT),
         "training": training(work / "default" / CHECKPOINT),
     }
     provenance = assets / "provenance.json"
