@@ -19,8 +19,18 @@ def landmark_map(template: Template, ict: Ict, vertices: np.ndarray) -> Landmark
     Args:
         vertices: (V, 3) registered template in ICT's axes, mm.
     """
-    skin = skin_triangles(template)
-    points = ict.mean[ict.landmarks]
+    return landmarks_through(ict.mean[ict.landmarks], vertices, skin_triangles(template))
+
+
+def landmarks_through(points: np.ndarray, vertices: np.ndarray, skin: np.ndarray) -> LandmarkMap:
+    """The map whose inner points are those of the skin nearest to ``points`` (68, 3), and whose contour points march
+    along lines through them.
+
+    Args:
+        points: mm; the contour as it is seen from the front.
+        vertices: (V, 3) mm.
+        skin: (F, 3) triangles where landmarks may lie.
+    """
     inner = closest_points(points[17:], vertices, skin)
     lines = [_line(k, points, vertices, skin) for k in range(17)]
     on_line = closest_points(np.concatenate([line for line, _ in lines]), vertices, skin)
