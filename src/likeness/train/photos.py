@@ -9,6 +9,7 @@ loss is gated by it. The same program trains the plain regressor, SIR and the Sp
 from __future__ import annotations
 
 import io
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,17 +21,22 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from likeness.errors import FileError, LikenessError
+from likeness.face_model import FaceModel
 from likeness.files import write_atomically
+from likeness.train.annotators import centered, sideways
 from likeness.train.augment import AugmentSettings
 from likeness.train.batches import TrainBatches
 from likeness.train.checkpoint import CHECKPOINT, load_regressor, read_checkpoint
 from likeness.train.data import PseudoLabels, SampleMaker, Sources
 from likeness.train.journal import Journal
+from likeness.train.losses import LandmarkHead
 from likeness.train.nets import Regressor
 from likeness.train.settings import PhotoSettings, Progress
 from likeness.train.student import Student
 from likeness.train.told import TeacherNotes
 from likeness.train.validation import HeldOut, contact_sheet, label_photos
+
+log = logging.getLogger(__name__)
 
 FACE_MODEL = "face_model.npz"
 """The file in a training's output folder that holds a learned face model."""
@@ -65,7 +71,9 @@ class Trainer:
             precision=settings.precision,
         )
         self.fabric.launch()
-        self.settings, self.sources, self.report = settings, sources, report
+        self.settings, self.report = settings, report
+        self.labeller = self._read_labeller(sources.model)
+        self.sources = sources = self._centered(sources)
         self.held_out = _with_rendered(held_out or HeldOut(), sources)
         self.notes = TeacherNotes.open(settings.teacher, sources, settings.out)
         self.maker = SampleMaker(sources, settings.augment, told=self.notes.told)
@@ -252,15 +260,28 @@ class Trainer:
 
     def _labeller(self) -> Regressor:
         """Who labels: an earlier network before the first step, the averaged one later."""
-        if self.step > 0 or self.settings.labeller is None:
-            return self.student.averaged
+        return self.student.averaged if self.step > 0 or self.labeller is None else self.labeller
+
+    def _read_labeller(self, model: FaceModel) -> Regressor | None:
+        if self.settings.labeller is None:
+            return None
         network, state = load_regressor(self.settings.labeller)
-        if state["face_model"] != self.sources.model.name:
-            expected = self.sources.model.name
+        if state["face_model"] != model.name:
             raise FileError(
-                self.settings.labeller, f"expected a network for {expected!r}, got {state['face_model']!r}"
+                self.settings.labeller, f"expected a network for {model.name!r}, got {state['face_model']!r}"
             )
         return network.to(self.fabric.device)
+
+    def _centered(self, sources: Sources) -> Sources:
+        """Without the annotators' habit of one side, where an earlier network can tell."""
+        if self.labeller is None or sources.frames is None:
+            return sources
+        share = 0.0
+        if self.fabric.is_global_zero:
+            share = sideways(self.labeller, LandmarkHead(sources.model).to(self.fabric.device), sources.frames)
+        share = float(self.fabric.broadcast(share))
+        log.info("the frames' landmarks lie %.2f %% of their box to the right: moved back", 100 * share)
+        return replace(sources, frames=centered(sources.frames, share))
 
     def _validate(self) -> dict[str, float]:
         if not self.fabric.is_global_zero:

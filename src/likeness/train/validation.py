@@ -20,7 +20,7 @@ from likeness.train.nets import CROP_SIZE, Regressor
 from likeness.train.sources import Frames, Photos
 
 DETECTOR_SHIFT, DETECTOR_LOG_SCALE = 0.05, 0.1
-"""How far the crops of a Haar cascade stray: centre (share of the side) and log side, standard deviations."""
+"""How far the crops of a face finder stray: centre (share of the side) and log side, standard deviations."""
 
 MIN_SCORE = 0.6
 MAX_DISAGREEMENT = 0.04
@@ -59,7 +59,8 @@ def landmark_error(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.linalg.norm(found - truth, axis=-1).mean(-1) / size
 
 
-def _batches(count: int, size: int) -> Iterator[range]:
+def batches(count: int, size: int) -> Iterator[range]:
+    """Rows, so many at a time."""
     return (range(start, min(start + size, count)) for start in range(0, count, size))
 
 
@@ -70,7 +71,7 @@ def validate(network: Regressor, head: LandmarkHead, frames: Frames, batch: int 
     rng = np.random.default_rng(0)
     errors: dict[str, list[np.ndarray]] = {"nme_true": [], "nme_jitter": [], "nme_second": []}
     scores = []
-    for rows in _batches(len(frames.images), batch):
+    for rows in batches(len(frames.images), batch):
         images, truth = [frames.images[row] for row in rows], frames.landmarks[rows.start : rows.stop]
         exact = [crop_from_landmarks(points, CROP_SIZE) for points in truth]
         astray = [
@@ -109,7 +110,7 @@ def label_photos(network: Regressor, head: LandmarkHead, photos: Photos, batch: 
     landmarks found there, once as it is and once mirrored. Their mean is kept where both agree and the score is high.
     """
     kept, landmarks = [], []
-    for rows in _batches(len(photos.images), batch):
+    for rows in batches(len(photos.images), batch):
         images = [photos.images[row] for row in rows]
         whole = []
         for image in images:
@@ -174,7 +175,7 @@ def codes_at(network: Regressor, images: Sequence[np.ndarray], landmarks: np.nda
     """Identity codes (n, K) of faces in the crops that their landmarks (n, 68, 2) give."""
     device = next(network.parameters()).device
     codes = []
-    for rows in _batches(len(images), batch):
+    for rows in batches(len(images), batch):
         crops = [crop_from_landmarks(landmarks[row], CROP_SIZE, upright=True) for row in rows]
         pixels = np.stack([cut(images[row], crop) for row, crop in zip(rows, crops, strict=True)])
         with torch.inference_mode():
@@ -215,7 +216,7 @@ def known_shapes(network: Regressor, maker: SampleMaker, numbers: range, factor:
     with torch.inference_mode():
         answers = [
             network(torch.from_numpy(np.stack([samples[row].image for row in rows])).to(device))
-            for rows in _batches(len(samples), 96)
+            for rows in batches(len(samples), 96)
         ]
     codes = np.concatenate([answer.identity.cpu().numpy() for answer in answers]) @ factor
     truth = np.stack([sample.labels["identity"] for sample in samples]) @ factor
