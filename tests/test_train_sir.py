@@ -96,6 +96,25 @@ def test_formulas() -> None:
     assert relation_distance(tensors[0], turned).item() == pytest.approx(0, abs=1e-12)
 
 
+def test_one_persons_vectors_are_wanted_alike_whatever_the_teacher_thinks() -> None:
+    vectors = torch.eye(4)
+    vectors[1] = vectors[0]
+    doubtful = torch.eye(4)  # a teacher that sees four people
+    labels = torch.tensor([3, 3, -1, -1])
+    assert relation_distance(vectors, doubtful, labels).item() == pytest.approx(0, abs=1e-12)
+    assert relation_distance(vectors, doubtful).item() == pytest.approx(1 / 6)
+    assert relation_distance(vectors, doubtful, torch.tensor([-1, -1, 5, 6])).item() == pytest.approx(1 / 6)
+
+
+def test_from_a_cosine_on_the_teacher_means_the_same_person() -> None:
+    half = torch.tensor([[1.0, 0.0], [0.5, 0.75**0.5]])
+    same = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    assert relation_distance(same, half, like=0.5).item() == pytest.approx(0, abs=1e-12)
+    assert relation_distance(same, half, like=0.25).item() == pytest.approx(0, abs=1e-12)
+    assert relation_distance(half, half, like=1.0).item() == pytest.approx(0, abs=1e-12)
+    assert relation_distance(same, half, like=1.0).item() == pytest.approx(0.25)
+
+
 def test_relation_asks_likenesses_to_follow_the_teachers(small_model: FaceModel) -> None:
     codes = people_along(small_model, slice(0, 6), 4.0)
     loss = SirLoss(small_model, PEOPLE).double()
@@ -106,11 +125,11 @@ def test_relation_asks_likenesses_to_follow_the_teachers(small_model: FaceModel)
 
 def test_relation_is_shared_between_codes_and_shapes(small_model: FaceModel) -> None:
     """A teacher that agrees with the shapes alone is followed in the share that shapes have."""
-    codes = people_along(small_model, slice(0, 6), 4.0)
+    codes, nobody = people_along(small_model, slice(0, 6), 4.0), torch.full_like(labels(), -1)
     by_share = []
     for shown in (0.0, 0.5, 1.0):
         loss = SirLoss(small_model, PEOPLE, SirWeights(shown=shown)).double()
-        by_share.append(loss(codes, labels(), codes @ loss.factor)["relation"].item())
+        by_share.append(loss(codes, nobody, codes @ loss.factor)["relation"].item())
     assert by_share[2] == pytest.approx(0, abs=1e-9)
     assert by_share[0] > 1e-3
     assert by_share[1] == pytest.approx(0.5 * (by_share[0] + by_share[2]))
