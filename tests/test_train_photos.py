@@ -216,6 +216,21 @@ def test_features_of_a_trunk_stay_as_they_are(sources: Sources, tmp_path: Path) 
         Trainer(replace(plain, out=tmp_path / "third", trunk=trunk, shrink=1), sources)
 
 
+def test_a_start_is_where_an_earlier_training_ended(sources: Sources, tmp_path: Path) -> None:
+    train_photos(settings(tmp_path / "first"), sources)
+    start = tmp_path / "first" / CHECKPOINT
+    first = read_checkpoint(start)
+    begun = Trainer(settings(tmp_path / "second", start=start, seed=5), sources).state()
+    for name, value in begun["average"].items():
+        assert torch.equal(value, first["average"][name]), name
+    for name in ("sir.bank", "sir.seen"):
+        assert torch.equal(begun["objective"][name], first["objective"][name])
+    figures = train_photos(settings(tmp_path / "third", start=start), sources)
+    assert figures == read_checkpoint(tmp_path / "third" / CHECKPOINT)["validation"]
+    with pytest.raises(FileError, match="same sizes"):
+        Trainer(settings(tmp_path / "fourth", start=start, shrink=1), sources)
+
+
 def test_an_unknown_recipe_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a recipe of tikhonov"):
         recipe("magic")

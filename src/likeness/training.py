@@ -65,11 +65,14 @@ class Photos:
     none; without, they join when the new network can find them itself."""
     trunk: Path | None = None
     """Folder of an earlier training whose features are taken as they are; only what is read from them is learned."""
+    start: Path | None = None
+    """Folder of an earlier training to go on from with another recipe or rate; everything is learned."""
     model: Path | None = None
     """Another face model (.npz) than the embedded one."""
-    recipe: Literal["sir", "sfm", "features", "margin", "tikhonov"] = "sir"
+    recipe: Literal["sir", "sfm", "features", "heads", "margin", "tikhonov"] = "sir"
     """sir: recognisable shapes, basis fixed; sfm: basis learned along; features: for a --trunk, the teacher weighs
-    most; margin: recognisable codes only; tikhonov: reconstruction only."""
+    most; heads: sir with a --trunk, landmarks weigh more; margin: recognisable codes only; tikhonov: reconstruction
+    only."""
     budget: int = 1_500_000
     """Samples to see, over all devices."""
     learning_rate: float = 2e-3
@@ -178,18 +181,18 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
 
 def photo_settings(settings: Photos) -> PhotoSettings:
     """The command's settings as the training wants them."""
-    from likeness.train.batches import Mix
     from likeness.train.checkpoint import CHECKPOINT
-    from likeness.train.settings import PhotoSettings, Schedule, recipe
+    from likeness.train.settings import PhotoSettings, Schedule, mix_of, recipe
 
     return PhotoSettings(
         out=settings.out,
         schedule=Schedule(budget=settings.budget, learning_rate=settings.learning_rate),
-        mix=Mix().scaled(settings.batch),
+        mix=mix_of(settings.recipe).scaled(settings.batch),
         objective=recipe(settings.recipe, settings.teacher is not None),
         teacher=settings.teacher,
         labeller=None if settings.labeller is None else settings.labeller / CHECKPOINT,
         trunk=None if settings.trunk is None else settings.trunk / CHECKPOINT,
+        start=None if settings.start is None else settings.start / CHECKPOINT,
         seed=settings.seed,
         resume=settings.resume,
         accelerator=settings.accelerator,

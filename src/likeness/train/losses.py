@@ -6,7 +6,7 @@ its weight. Formulas are our own where no source is named.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from likeness.face_model import FaceModel
 from likeness.identity import SphereSpace
 from likeness.train.nets import CROP_SIZE, Prediction
 
-CONTOUR_WEIGHT = 0.4
+CONTOUR_WEIGHT = 0.7
 """Weight of the jaw line's 17 points in the landmark loss: annotators put them anywhere along the outline."""
 
 ROBUST_PERCENT = 0.4
@@ -191,7 +191,7 @@ class RegressorLoss(nn.Module):
             "expression_prior": gated_mean(prediction.expression.mean(1), weak),
             "albedo_prior": gated_mean(prediction.albedo.square().mean(1), weak),
         }
-        total = sum((getattr(self.weights, f.name) * terms[f.name] for f in fields(self.weights)), torch.zeros(()))
+        total = sum((getattr(self.weights, name) * term for name, term in terms.items()), torch.zeros(()))
         return total, terms
 
     def _landmark_error(self, landmarks: Tensor, truth: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class Schedule:
 PHOTOMETRIC = 3.0
 """Weight of the colours: a quarter of the gradient that the landmarks have on the features, about."""
 
-RECIPES = ("tikhonov", "margin", "sir", "sfm", "features")
+RECIPES = ("tikhonov", "margin", "sir", "sfm", "features", "heads")
 """What :func:`recipe` knows."""
 
 
@@ -60,6 +60,18 @@ TAUGHT = {"relation": 6.0, "told": 4.0}
 FEATURES = {"code": 0.1, "direction": 0.1}, {"relation": 20.0, "told": 4.0}
 """Weights where the features are what is wanted: the people of the training count less, and a teacher more."""
 
+HEADS_LANDMARKS, HEADS_RELATION = 2.5, 2.0
+"""Where only what is read from good features is learned: landmarks count so many times as much, and a
+teacher, whom the features follow already, less."""
+
+HEADS_MIX = Mix(frames=36, synthetic=20, morphs=14)
+"""More pictures that people annotated, fewer that a network did."""
+
+
+def mix_of(name: str) -> Mix:
+    """The mixture of a recipe's batches."""
+    return HEADS_MIX if name == "heads" else Mix()
+
 
 def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
     """The settings of one of the methods that the papers compare.
@@ -67,7 +79,8 @@ def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
     ``tikhonov``: reconstruction, with codes held near the mean face. ``margin``: margin softmax on codes besides.
     ``sir``: shape identity-aware regularisation in the place of the Tikhonov prior, the basis fixed. ``sfm``: the
     same with the basis learned along (Sphere Face Model, stage 2). ``features``: SIR that follows a teacher
-    more than the people it knows, for a trunk whose features others read (``PhotoSettings.trunk``).
+    more than the people it knows, for a trunk whose features others read (``PhotoSettings.trunk``). ``heads``: SIR
+    for what is read from such features, with more weight on landmarks.
 
     Args:
         name: one of :data:`RECIPES`.
@@ -85,6 +98,9 @@ def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
         return ObjectiveSettings(sir=only, photometric=PHOTOMETRIC)
     free = replace(LossWeights(), identity_prior=0.0)
     own, teachers = FEATURES if name == "features" else ({}, TAUGHT)
+    if name == "heads":
+        free = replace(free, landmark=HEADS_LANDMARKS * free.landmark)
+        teachers = {**TAUGHT, "relation": HEADS_RELATION}
     sir = replace(SirWeights(), **own, **(teachers if taught else {}))
     return ObjectiveSettings(free, sir, PHOTOMETRIC, BasisSettings() if name == "sfm" else None)
 
@@ -101,6 +117,8 @@ class PhotoSettings:
             step; None: they join when the network itself can label them.
         trunk: the checkpoint of an earlier network whose features are taken as they are: only what is read from them
             is learned, several times as fast. Of the same widths; None: everything is learned.
+        start: the checkpoint of an earlier network for the same face model to go on from with another objective: its
+            weights and its people's centres; everything is learned, best at a low rate.
         shrink: see :class:`likeness.train.nets.NetSettings`.
         seed: of everything random.
         resume: go on from ``out/checkpoint.pt`` if it is there; nothing that decides the result may differ.
@@ -120,6 +138,7 @@ class PhotoSettings:
     teacher: Path | None = None
     labeller: Path | None = None
     trunk: Path | None = None
+    start: Path | None = None
     shrink: int = 1
     seed: int = 0
     resume: bool = False
@@ -139,7 +158,7 @@ class PhotoSettings:
         groups = {name: asdict(getattr(self, name)) for name in ("schedule", "mix", "augment", "objective")}
         files = {
             name: getattr(self, name) and file_digest(getattr(self, name))
-            for name in ("teacher", "labeller", "trunk")
+            for name in ("teacher", "labeller", "trunk", "start")
         }
         single = {"seed": self.seed, "steps": steps, "shrink": self.shrink, "accumulate": self.accumulate}
         return {**single, **files, **groups}

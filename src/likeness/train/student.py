@@ -39,6 +39,8 @@ class Student:
             self._freeze(settings.trunk)
         # Fabric's wrapper would turn labels into half floats; what the losses learn is little and is shared by hand.
         self.objective = Objective(model, settings.objective, people).to(fabric.device)
+        if settings.start is not None:
+            self._begin_with(settings.start)
         groups = _groups(self.bare, self.objective, settings.schedule)
         self.network = fabric.setup_module(self.bare)
         self.optimizer = fabric.setup_optimizers(torch.optim.AdamW(groups, lr=settings.schedule.learning_rate))
@@ -51,6 +53,17 @@ class Student:
         except RuntimeError as error:
             raise FileError(path, "expected a network of the same widths to take the features of") from error
         self.bare.backbone.eval().requires_grad_(False)
+
+    def _begin_with(self, path: Path) -> None:
+        """Take the averaged weights of an earlier network, and where its people's centres are."""
+        network, state = load_regressor(path)
+        mine = {name: value for name, value in state["objective"].items() if name.startswith("sir.")}
+        try:
+            self.bare.load_state_dict(network.state_dict())
+            if self.objective.sir is not None and mine:
+                self.objective.load_state_dict({**self.objective.state_dict(), **mine})
+        except RuntimeError as error:
+            raise FileError(path, "expected a network of the same sizes, trained on the same people") from error
 
     def _averaging(self) -> nn.ModuleDict:
         """What is averaged."""
