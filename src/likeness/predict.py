@@ -12,7 +12,7 @@ from likeness.assets import asset
 from likeness.camera import Camera, Crop, project
 from likeness.errors import FileError, StrPath
 from likeness.face_model import Coefficients, FaceModel
-from likeness.mirror import averaged, mirrored_answer
+from likeness.looks import SCALES, averaged, looks_at, mirrored_answer, nearer_answer
 from likeness.photo import Photo, Proposal, crop_from_landmarks, crop_from_proposal, find_faces, load_photo
 from likeness.photo_files import photo_from_array
 from likeness.reconstruction import Reconstruction
@@ -79,7 +79,7 @@ class Reconstructor:
     Args:
         model: a face model or its file; None: the embedded default.
         network: the regressor's ``.onnx`` file; None: the embedded default.
-        yunet_model: the file of OpenCV's YuNet detector, used instead of the embedded Haar cascades.
+        yunet_model: the file of OpenCV's YuNet detector, used instead of the embedded face finder.
         min_score: faces that the network believes less in are dropped.
         threads: CPU threads of the network; None: all.
 
@@ -163,16 +163,10 @@ class Reconstructor:
         return crop_from_landmarks(face.landmarks, self.network.size, upright=True)
 
     def _regress(self, image: np.ndarray, crops: list[Crop], final: bool = False) -> list[_Face]:
-        """Run the network on crops of an image; for the final answer on their mirror images too."""
+        """Run the network on crops of an image; for the final answer on all looks at them (:mod:`likeness.looks`)."""
         if not crops:
             return []
-        pixels = np.stack([crop.extract(image) for crop in crops])
-        if final:
-            both = self.network(np.concatenate([pixels, pixels[:, :, ::-1]]))
-            plain, turned = ({name: v[part] for name, v in both.items()} for part in _halves(len(crops)))
-            out = averaged(plain, mirrored_answer(turned, self.model), self.model)
-        else:
-            out = self.network(pixels)
+        out = self._look_well(image, crops) if final else self.network(np.stack([c.extract(image) for c in crops]))
         camera = Camera.from_crop_size(self.network.size)
         faces = []
         for number, crop in enumerate(crops):
@@ -182,6 +176,20 @@ class Reconstructor:
             landmarks = self.model.landmark_map.select(seen, answer["rotation"])
             faces.append(_Face(answer, crop, crop.to_photo(landmarks), points, float(answer["score"])))
         return faces
+
+    def _look_well(self, image: np.ndarray, crops: list[Crop]) -> dict[str, np.ndarray]:
+        """One answer of several looks at each crop."""
+        count, looks = len(crops), [looks_at(crop) for crop in crops]
+        pixels = np.stack(
+            [looks[row][number].extract(image) for number in range(len(SCALES)) for row in range(count)]
+        )
+        out = self.network(np.concatenate([pixels, pixels[:, :, ::-1]]))
+        answers = []
+        for number, scale in enumerate(2 * SCALES):  # all crops at one scale, then at the next; then mirrored
+            part = {name: values[number * count : (number + 1) * count] for name, values in out.items()}
+            part = mirrored_answer(part, self.model) if number >= len(SCALES) else part
+            answers.append(nearer_answer(part, scale))
+        return averaged(answers, self.model)
 
     def _carry_back(self, face: _Face, image: np.ndarray, focal: float | None, name: str) -> Reconstruction:
         size = (image.shape[1], image.shape[0])
@@ -211,10 +219,6 @@ class _Face:
     landmarks: np.ndarray
     points: np.ndarray  # (N, 3) mm landmark candidates
     score: float
-
-
-def _halves(count: int) -> tuple[slice, slice]:
-    return slice(count), slice(count, 2 * count)
 
 
 def _as_photo(photo: StrPath | np.ndarray) -> tuple[Photo, str]:

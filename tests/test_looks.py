@@ -1,13 +1,13 @@
-"""Laws of mirrored answers: twice is not at all, and a mirrored photo gives the mirrored head."""
+"""Laws of several looks: mirrored twice is not at all, a mirrored photo or a wider crop shows the same head."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from likeness.camera import Camera, project
+from likeness.camera import Camera, Crop, project
 from likeness.face_model import ARKIT_NAMES, FaceModel
 from likeness.lighting import sh_basis
-from likeness.mirror import averaged, mirrored_answer, mirrored_names
+from likeness.looks import SCALES, averaged, looks_at, mirrored_answer, mirrored_names, nearer_answer
 from likeness.rotation import FRONTAL, rotation_from_euler
 
 SIZE = 112
@@ -70,9 +70,31 @@ def test_two_equal_answers_are_the_answer_and_means_are_valid(small_model: FaceM
     model = small_model.lifted()
     first = answer(model)
     first["identity"] = model.space.project(first["identity"])
-    for name, value in averaged(first, first, model).items():
+    for name, value in averaged([first, first, first], model).items():
         np.testing.assert_allclose(value, first[name], atol=1e-4, rtol=1e-5, err_msg=name)
     second = {name: value[::-1] for name, value in first.items()}
-    mean = averaged(first, second, model)
+    mean = averaged([first, second], model)
     np.testing.assert_allclose(mean["rotation"] @ mean["rotation"].transpose(0, 2, 1), [np.eye(3)] * 3, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(mean["identity"], axis=1), model.space.radius, rtol=1e-5)
+
+
+def test_a_wider_crop_shows_the_same_head_at_the_same_place(small_model: FaceModel) -> None:
+    crop = Crop.from_box(np.array([100.0, 90.0]), 130.0, SIZE, 0.2)
+    camera = Camera.from_crop_size(SIZE)
+    wide = answer(small_model)
+    for scale, look in zip(SCALES, looks_at(crop), strict=True):
+        assert look.side == crop.side * scale
+        there = look.to_photo(project(camera, wide["translation"]))
+        here = crop.to_photo(project(camera, nearer_answer(wide, scale)["translation"]))
+        np.testing.assert_allclose(here, there, atol=1e-3)
+
+
+def test_points_beside_the_middle_are_hardly_moved_by_the_other_crop(small_model: FaceModel) -> None:
+    """What is neglected: how strongly near parts are enlarged."""
+    camera, wide = Camera.from_crop_size(SIZE), answer(small_model)
+    points = np.random.default_rng(1).normal(0, 40, (200, 3))
+    for scale in SCALES:
+        here = project(camera, points + nearer_answer(wide, scale)["translation"][0])
+        there = project(camera, points + wide["translation"][0])
+        apart = (here - camera.center) - (there - camera.center) * scale
+        assert np.sqrt((apart**2).mean()) < 0.15
