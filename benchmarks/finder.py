@@ -1,6 +1,6 @@
 """The face finder: recall, false faces and time, on frames, portraits and pasted scenes of people it never saw.
 
-    python benchmarks/finder.py DATA --finder FILE [--scenes N] [--whole] [--haar] [--json FILE] [--picture FILE]
+    python benchmarks/finder.py DATA [--finder FILE] [--scenes N] [--whole] [--haar] [--json FILE] [--picture FILE]
 
 DATA holds photos/video-val.tar and photos/photo-val.tar. The scenes are pasted from these (and from synthetic heads
 with --synthetic and --model) at 24 to 400 px into pictures of 160 to 640 px, with drawn hard negatives, from a seed.
@@ -23,8 +23,8 @@ import numpy as np
 
 from likeness import Reconstructor
 from likeness.face_model import FaceModel
-from likeness.finder import Finder
-from likeness.photo import SURE, crop_from_landmarks
+from likeness.finder import SURE, Finder, default_finder
+from likeness.photo import crop_from_landmarks
 from likeness.photo_files import MIN_SIDE
 from likeness.train.finder_faces import FaceBank, read_bank
 from likeness.train.finder_scenes import Scene, SceneMaker, SceneSettings
@@ -192,7 +192,7 @@ def draw(find: Find, scenes: list[Scene], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Recall, false faces and time of the face finder.")
     parser.add_argument("data", type=Path)
-    parser.add_argument("--finder", type=Path, required=True, help="the finder (.onnx)")
+    parser.add_argument("--finder", type=Path, help="another finder (.onnx) than the embedded one")
     parser.add_argument("--scenes", type=int, default=500)
     parser.add_argument("--least", type=float, default=SURE, help="answers with lower scores are left out")
     parser.add_argument("--synthetic", type=Path, help="folder of synthetic faces for the scenes, with --model")
@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path, help="a picture of the scenes with mistakes")
     arguments = parser.parse_args()
-    finder = Finder.load(arguments.finder)
+    finder = Finder.load(arguments.finder) if arguments.finder else default_finder()
     photos = arguments.data / "photos"
     bank = read_bank(
         photos / "video-val.tar",

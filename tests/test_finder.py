@@ -14,15 +14,23 @@ import pytest
 from likeness import FileError
 from likeness.assets import asset
 from likeness.finder import (
-    FAR_SIDE,
-    NEAR_SIDE,
+    LOOKS,
     SIZES,
     STRIDES,
     Finder,
     Finding,
     decode,
+    default_finder,
     without_doubles,
 )
+
+FACE, FACE_SIZE = np.array([219.0, 129.0]), 84.0  # of the astronaut: the middle and the size from brows to chin
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> np.ndarray:
+    """(512, 512, 3) uint8: one face, in the upper middle."""
+    return pytest.importorskip("skimage.data").astronaut()
 
 
 def finding(*rows: tuple[float, float, float, float, float]) -> Finding:
@@ -71,34 +79,65 @@ def test_neighbours_stay_two() -> None:
     assert len(without_doubles(finding((50, 50, 40, 0, 0.9), (80, 50, 40, 0, 0.8))).score) == 2
 
 
-# the network
+# the embedded finder
 
 
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finder that has learned nothing, but answers: what holds for it holds for all."""
-    pytest.importorskip("onnx")
-    finder, _, finder_net, _ = train_modules()
-    import torch
+def assert_finds(image: np.ndarray, center: np.ndarray, size: float, angle: float = 0.0) -> None:
+    found = default_finder()(image)
+    assert len(found.score), "found nothing"
+    assert np.linalg.norm(found.center[0] - center) < 0.15 * size, f"found {found}, expected {center}, {size}"
+    assert abs(np.log(found.size[0] / size)) < 0.25, f"found {found}, expected {center}, {size}"
+    assert abs(np.angle(np.exp(1j * (found.angle[0] - angle)))) < 0.35, f"found {found}, expected angle {angle}"
+    assert found.score[0] > 0.5
 
-    torch.manual_seed(0)
-    path: Path = tmp_path_factory.mktemp("finder") / "finder.onnx"
-    path.write_bytes(finder.finder_onnx_bytes(finder_net.FinderNet().eval()))
-    return path
+
+@pytest.mark.parametrize("factor", [0.3, 0.5, 1.0, 2.0])
+def test_proposals_follow_the_scale(astronaut: np.ndarray, factor: float) -> None:
+    scaled = cv2.resize(astronaut, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    assert_finds(scaled, (FACE + 0.5) * factor - 0.5, FACE_SIZE * factor)
+
+
+def test_proposals_follow_a_shift_and_a_mirror(astronaut: np.ndarray) -> None:
+    moved = np.pad(astronaut, ((60, 0), (230, 90), (0, 0)), mode="edge")
+    assert_finds(moved, FACE + [230, 60], FACE_SIZE)
+    assert_finds(np.ascontiguousarray(astronaut[:, ::-1]), np.array([511 - FACE[0], FACE[1]]), FACE_SIZE)
+
+
+@pytest.mark.parametrize("degrees", [-45, -20, 20, 45])
+def test_the_angle_follows_a_turn(astronaut: np.ndarray, degrees: float) -> None:
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn = np.array([[c, -s], [s, c]])
+    center = np.array([150.0, 150.0])
+    matrix = np.column_stack([turn, center - turn @ FACE])
+    own = float(default_finder()(astronaut).angle[0])
+    turned = cv2.warpAffine(astronaut, matrix, (300, 300), borderMode=cv2.BORDER_REPLICATE)
+    assert_finds(turned, center, FACE_SIZE, own + np.radians(degrees))
+
+
+def test_a_shift_by_whole_cells_changes_nothing(astronaut: np.ndarray) -> None:
+    """Far from the borders the network is the same everywhere."""
+    small = cv2.resize(astronaut, (160, 160), interpolation=cv2.INTER_AREA)
+    big = np.full((416, 416, 3), 127, np.uint8)
+    big[128:288, 128:288] = small
+    moved = np.roll(big, (32, 64), axis=(0, 1))
+    one, other = (default_finder().look(image, 10_000) for image in (big, moved))
+    assert len(one.score)
+    np.testing.assert_allclose(other.center, one.center + [64, 32], atol=0.05)
+    np.testing.assert_allclose(other.size, one.size, rtol=1e-2)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (900, 1), (31, 33), (32, 32), (97, 225), (40, 3000)])
-def test_any_size_can_be_searched(shape: tuple[int, int], untrained: Path) -> None:
+def test_any_size_can_be_searched(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    found = Finder.load(untrained)(image, least=1e-4)
+    found = default_finder()(image)
     assert found.center.shape == (len(found.score), 2)
     for values in found:
         assert np.isfinite(values).all()
 
 
-def test_the_copies_that_are_looked_at_are_of_bounded_size(monkeypatch: pytest.MonkeyPatch, untrained: Path) -> None:
+def test_the_copies_that_are_looked_at_are_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    finder = Finder.load(untrained)
+    finder = default_finder()
 
     def maps(self: Finder, view: np.ndarray) -> list[np.ndarray]:
         seen.append(view.shape[:2])
@@ -107,22 +146,20 @@ def test_the_copies_that_are_looked_at_are_of_bounded_size(monkeypatch: pytest.M
     monkeypatch.setattr(Finder, "maps", maps)
     for shape in ((100, 80), (600, 1200)):
         finder(np.zeros((*shape, 3), np.uint8))
-    assert seen == [(100, 80), (NEAR_SIDE // 2, NEAR_SIDE), (FAR_SIDE // 2, FAR_SIDE)]
+    assert seen == [(96, 77), (100, 80), *((side // 2, side) for side in LOOKS)]
 
 
-def test_threads_find_the_same(untrained: Path) -> None:
-    finder, rng = Finder.load(untrained), np.random.default_rng(0)
-    images = [rng.integers(0, 256, (90, 120, 3), dtype=np.uint8) for _ in range(4)]
-    alone = [finder.maps(image) for image in images]
+def test_threads_find_the_same(astronaut: np.ndarray) -> None:
+    images = [astronaut[:, :450], np.ascontiguousarray(astronaut[:, ::-1])] * 4
+    alone = [default_finder()(image).center for image in images]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(finder.maps, images))
+        together = list(pool.map(lambda image: default_finder()(image).center, images))
     for one, other in zip(alone, together, strict=True):
-        for a, b in zip(one, other, strict=True):
-            np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(one, other)
 
 
-def test_files_that_are_no_finder_are_named(tmp_path: Path, untrained: Path) -> None:
-    data = untrained.read_bytes()
+def test_files_that_are_no_finder_are_named(tmp_path: Path) -> None:
+    data = asset("finder.onnx").read_bytes()
     cases = {"short": data[: len(data) // 2], "text": b"no model", "other": asset("regressor.onnx").read_bytes()}
     for name, content in cases.items():
         (tmp_path / f"{name}.onnx").write_bytes(content)

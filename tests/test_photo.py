@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 
 from likeness.errors import FileError
-from likeness.haar import FRONTAL, View, detect
 from likeness.photo import (
     CROP_PER_LANDMARK_BOX,
     Proposal,
-    _merged,
     crop_from_landmarks,
     crop_from_proposal,
     find_faces,
@@ -49,7 +47,7 @@ def landmarks() -> np.ndarray:
 
 
 def test_the_face_is_found_at_any_place_and_scale(astronaut: np.ndarray) -> None:
-    assert assert_found(astronaut, FACE, FACE_SIZE).kind == "frontal"
+    assert assert_found(astronaut, FACE, FACE_SIZE).kind == "found"
     for factor in (0.5, 1.6):
         scaled = cv2.resize(astronaut, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         assert_found(scaled, (FACE + 0.5) * factor - 0.5, FACE_SIZE * factor)
@@ -117,56 +115,6 @@ def test_threads_find_the_same(astronaut: np.ndarray) -> None:
 def test_other_images_are_refused() -> None:
     with pytest.raises(ValueError, match="uint8"):
         find_faces(np.zeros((50, 50, 3)))
-
-
-def test_mirrored_detection_mirrors(astronaut: np.ndarray) -> None:
-    grey = np.ascontiguousarray(cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY)[:300, :333])
-    still = np.array([[1.0, 0, 0], [0, 1.0, 0]])
-    centers, sizes, chances = detect(View(grey, still), FRONTAL)
-    mirrored = detect(View(np.ascontiguousarray(grey[:, ::-1]), still), FRONTAL, mirrored=True)
-    assert len(centers)
-    np.testing.assert_allclose(mirrored[0], [332, 0] + centers * [-1, 1])
-    np.testing.assert_allclose(mirrored[1], sizes)
-    np.testing.assert_allclose(mirrored[2], chances)
-
-
-def test_largest_leaves_the_face_out(astronaut: np.ndarray) -> None:
-    view = View.scaled(cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY), 40_000)
-    assert max(detect(view, FRONTAL)[1]) > 75
-    assert not any(detect(view, FRONTAL, largest=75.0)[1] > 75 * FRONTAL.scale * 1.05)
-    assert len(detect(view, FRONTAL, largest=10.0)[1]) == 0
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda view: view,
-        lambda view: view.padded(0.35),
-        lambda view: view.turned(0.6),
-        lambda view: view.turned(-np.pi / 2),
-        lambda view: view.padded(0.2).turned(np.pi),
-    ],
-)
-@pytest.mark.parametrize("pixels", [5_000, 60_000])
-def test_views_know_where_their_pixels_are(make: object, pixels: int) -> None:
-    """A blob's centroid in a view, mapped back, is the blob's place in the photo."""
-    y, x = np.mgrid[:150, :210]
-    blob = (200 * np.exp(-((x - 80.3) ** 2 + (y - 61.8) ** 2) / (2 * 7.0**2))).astype(np.uint8)
-    view = make(View.scaled(blob, pixels))  # type: ignore[operator]
-    weights = np.where(view.grey == 128, 0, view.grey).astype(float)
-    v, u = np.mgrid[: view.grey.shape[0], : view.grey.shape[1]]
-    keep = np.hypot(u - np.argmax(weights.max(0)), v - np.argmax(weights.max(1))) < 25 / view.scale
-    centroid = [np.average(axis[keep], weights=weights[keep]) for axis in (u, v)]
-    photo = view.photo_from_view[:, :2] @ centroid + view.photo_from_view[:, 2]
-    np.testing.assert_allclose(photo, (80.3, 61.8), atol=0.25)
-
-
-def test_overlapping_proposals_become_the_surest() -> None:
-    def proposal(x: float, size: float, score: float) -> Proposal:
-        return Proposal(np.array([x, 0.0, x + size, size]), score, "frontal")
-
-    kept = _merged([proposal(0, 10, 0.5), proposal(2, 10, 0.9), proposal(30, 10, 0.2), proposal(32, 4, 0.1)])
-    assert [(p.box[0], p.score) for p in kept] == [(2, 0.9), (30, 0.2)]
 
 
 def test_crop_around_landmarks_is_centred_on_their_box() -> None:

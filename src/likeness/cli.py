@@ -39,7 +39,7 @@ class Reconstruct:
     network: Path | None = None
     """Another regressor (.onnx) than the embedded one."""
     yunet: Path | None = None
-    """The file of OpenCV's YuNet face detector, used instead of the embedded Haar cascades."""
+    """The file of OpenCV's YuNet face detector, used instead of the embedded face finder."""
     threads: int | None = None
     """CPU threads of the network."""
 

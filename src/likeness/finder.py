@@ -2,18 +2,19 @@
 
 Every cell of its three maps (one per 8, 16 and 32 pixels) says whether a face's middle is near, and where, how large
 and how far turned the face is; so an image of any size takes one run, and a face of 10 pixels as well as one that
-fills the view has cells of its own size. A look at a small copy finds the large faces for little; a second at a
-larger copy finds the small ones. :mod:`likeness.train.finder` trains it. None is embedded yet: faces in photos are
-found by :mod:`likeness.haar` until a trained one does better (``benchmarks/finder.py``).
+fills the view has cells of its own size. A look at a small copy finds the large faces for little; larger
+copies then find the small ones. :mod:`likeness.train.finder` trains it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from likeness.assets import asset
 from likeness.errors import FileError, StrPath
 
 STRIDES = (8, 16, 32)
@@ -26,15 +27,19 @@ CHANNELS = 6
 """Of a map: the score's logit; the face's middle from the cell's (x, y), in cells; the logarithm of its size over the
 map's own; the cosine and the sine of its angle."""
 
-NEAR_SIDE, FAR_SIDE = 224, 448
-"""The longer side of the copies that are looked at, pixels. Small photos are looked at once, as they are."""
+LOOKS = (96, 208, 416)
+"""The longer sides of the copies that are looked at, pixels; the first no smaller than the photo is the last."""
 
-SMALLEST_NEAR, LARGEST_FAR = 0.08, 0.35
-"""Where a larger copy is looked at too, faces under the first part of the photo's longer side are left to it, and
-faces over the second part to the smaller copy."""
+SPAN = (20.0, 56.0)
+"""Faces under the first size, pixels of the copy, are left to the next copy; over the second, to the one before. The
+small first copy keeps all large faces: there a face is told best from what only looks like a part of one."""
 
 LEAST_SIZE = 12.0
 """Smaller faces than this are not told from other things, pixels of the view."""
+
+SURE, BESIDES = 0.5, 0.8
+"""A face is sure from the first score on. Once one is, those that a larger copy shows besides need the second: there
+are many places in a large copy, and most photos have no further face."""
 
 OVERLAP = 0.5
 """Answers that share more than this part of the smaller one's square are about one face."""
@@ -61,6 +66,11 @@ class Finding(NamedTuple):
     def select(self, rows: np.ndarray) -> Finding:
         """Some of them, by number or by a mask."""
         return Finding(*(values[rows] for values in self))
+
+    def enlarged(self, view: tuple[int, ...], image: tuple[int, ...]) -> Finding:
+        """The same faces in the image of a view; shapes (height, width, ...)."""
+        step = np.array([image[1] / view[1], image[0] / view[0]])
+        return self._replace(center=(self.center + 0.5) * step - 0.5, size=self.size * np.prod(step) ** 0.5)
 
     @classmethod
     def joined(cls, parts: list[Finding]) -> Finding:
@@ -118,8 +128,9 @@ def without_doubles(found: Finding, overlap: float = OVERLAP) -> Finding:
         same = common > overlap * np.minimum(left.size, left.size[0]) ** 2
         same[0] = True
         group = left.select(same)
-        # An answer of quite another size (a face in a face) goes, but has no say.
-        weight = group.score**2 * (np.abs(np.log(group.size / group.size[0])) < 0.5)
+        # An answer of quite another size (a face in a face) or angle goes, but has no say.
+        like = (np.abs(np.log(group.size / group.size[0])) < 0.5) & (np.cos(group.angle - group.angle[0]) > 0.7)
+        weight = group.score**2 * like
         weight /= weight.sum()
         turn = weight @ np.exp(1j * group.angle)
         size = np.exp(weight @ np.log(group.size))
@@ -180,33 +191,54 @@ class Finder:
 
     def look(self, image: np.ndarray, side: int, least: float = LEAST_SCORE) -> Finding:
         """Faces of an image (H, W, 3) uint8 RGB, seen in a copy whose longer side has at most ``side`` pixels."""
-        import cv2
-
-        height, width = image.shape[:2]
-        factor = min(1.0, side / max(height, width))
-        size = max(1, round(width * factor)), max(1, round(height * factor))
-        view = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if factor < 1 else image
+        view = shrunk(image, side)
         found = decode(self.maps(view), least)
-        found = without_doubles(found.select(found.size >= LEAST_SIZE))
-        step = np.array([width / size[0], height / size[1]])
-        return found._replace(center=(found.center + 0.5) * step - 0.5, size=found.size * np.prod(step) ** 0.5)
+        return without_doubles(found.select(found.size >= LEAST_SIZE)).enlarged(view.shape, image.shape)
 
-    def __call__(self, image: np.ndarray, side: int = FAR_SIDE, least: float = LEAST_SCORE) -> Finding:
-        """Faces of an image (H, W, 3) uint8 RGB: a look at a small copy, then a larger one for the small faces.
+    def __call__(self, image: np.ndarray, sides: tuple[int, ...] = LOOKS, least: float = LEAST_SCORE) -> Finding:
+        """Faces of an image (H, W, 3) uint8 RGB, in copies from small to large: see :data:`LOOKS`.
 
         Args:
             image: of any size.
-            side: the longer side of the largest copy that is looked at, pixels.
+            sides: the longer sides of the copies, pixels, each at most 2.8 times the one before (:data:`SPAN`).
             least: answers with lower scores are dropped.
         """
-        near, longer = self.look(image, NEAR_SIDE, least), max(image.shape[:2])
-        if longer <= NEAR_SIDE:
-            return near
-        far = self.look(image, side, least)
-        near, far = near.select(near.size > SMALLEST_NEAR * longer), far.select(far.size < LARGEST_FAR * longer)
-        return without_doubles(Finding.joined([near, far]))
+        largest = shrunk(image, sides[-1])  # the smaller copies are made of it: that is faster than of the photo
+        longer, parts = max(largest.shape[:2]), [Finding.joined([])]
+        for number, side in enumerate(sides):
+            sure = any((part.score >= SURE).any() for part in parts)
+            found = self.look(largest, side, max(least, BESIDES) if sure else least)
+            factor = min(1.0, side / longer)
+            is_last = side >= longer or number == len(sides) - 1
+            low, high = LEAST_SIZE if is_last else SPAN[0], SPAN[1] if number else np.inf
+            parts.append(found.select((found.size * factor >= low) & (found.size * factor < high)))
+            if is_last:
+                break
+        return without_doubles(Finding.joined(parts)).enlarged(largest.shape, image.shape)
+
+
+def shrunk(image: np.ndarray, side: int) -> np.ndarray:
+    """An image (H, W, 3) with at most ``side`` pixels on the longer side."""
+    import cv2
+
+    height, width = image.shape[:2]
+    factor = side / max(height, width)
+    if factor >= 1.0:
+        return image
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
 
 def map_names() -> list[str]:
     """The network's outputs."""
     return [f"stride{stride}" for stride in STRIDES]
+
+
+@lru_cache(maxsize=1)
+def default_finder() -> Finder:
+    """The embedded finder, loaded once; safe for many threads.
+
+    Raises:
+        FileError: the embedded file is missing or damaged.
+    """
+    return Finder.load(asset("finder.onnx"))

@@ -1,17 +1,16 @@
-"""Faces in photos: proposals from OpenCV's detectors, and the square crops that the network looks at."""
+"""Faces in photos: proposals from the face finder, and the square crops that the network looks at."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from likeness.camera import Crop
+from likeness.camera import OUTSIDE_GREY, Crop
 from likeness.errors import StrPath
-from likeness.haar import FRONTAL, PROFILE, WINDOW, View, detect
+from likeness.finder import BESIDES, LOOKS, SURE, Finder, Finding, default_finder, without_doubles
 from likeness.photo_files import MAX_PIXELS, MIN_SIDE, Photo, load_photo, photo_from_array
 from likeness.yunet import find_by_yunet
 
@@ -31,23 +30,20 @@ __all__ = [
 CROP_PER_LANDMARK_BOX = 1.5
 """A crop's side over the size sqrt(w h) of the box of the 68 landmarks."""
 
-NEAR_PIXELS, FAR_PIXELS, TURNED_PIXELS = 40_000, 300_000, 20_000
-"""Pixels of the views that are searched: for faces over about a seventh of the photo's short side, for smaller ones
-when there may be any, and for turned ones."""
+CROWD_LOOKS = (*LOOKS, 896, 1792)
+"""The copies in which the smallest faces are sought, pixels on the longer side."""
 
-SURE = 0.8
-"""The chance from which a face is taken as found and the slower searches are left out."""
-
-GROUP = 0.15
-"""Where the largest face is under this part of the photo's short side there may be many: look for smaller ones."""
+CROWD = 0.06
+"""Where the largest face is under this part of the photo's longer side there may be many: look for smaller ones."""
 
 PADDING = 0.35
-"""The border for faces that fill the photo, over the short side; nothing else finds them."""
+"""The border for faces that fill the photo, over the longer side."""
 
-TURNS = ((np.pi / 6, -np.pi / 6), (np.pi / 3, -np.pi / 3, np.pi / 2, -np.pi / 2), (np.pi,))
-"""The angles at which faces are sought that were not found upright, likelier ones first."""
+CERTAIN, STEEP = 0.9, 0.9
+"""The photo is turned by quarters too unless its best face has the first score at least, and is turned by less than
+the second, radians. The finder has learned turns up to 75°: a face on its head is one to it, but a dubious one."""
 
-TURNED_CHANCE = 0.9
+TURNED_CHANCE = 0.95
 """A face found upright goes before the same found turned."""
 
 WHOLE_SIDES = (1.0, 1.4, 0.7)
@@ -62,8 +58,7 @@ class Proposal:
         box: (4,) x0 y0 x1 y1, photo pixels: a square with the centre and the area that the box of the 68 landmarks
             (brows to chin) is expected to have, before it is turned by ``angle``.
         score: the chance that there is a face, 0 … 1, as the detector sees it.
-        kind: "frontal", "profile-left" and "profile-right" (the subject's left: the face looks to the right of the
-            image), "yunet", "given" (by the user), or "whole" (nothing was found; score 0).
+        kind: "found", "yunet", "given" (by the user), or "whole" (nothing was found; score 0).
         angle: radians by which the face is turned in the image, from the photo's x towards its y.
     """
 
@@ -86,14 +81,15 @@ class Proposal:
 def find_faces(image: np.ndarray, *, thorough: bool = False, yunet_model: StrPath | None = None) -> list[Proposal]:
     """Propose where the faces are, best first; the network's own face score then confirms or rejects each.
 
-    Haar cascades, in stages, each only while no face is sure: upright frontal faces of at least a seventh of the
-    photo's short side (and smaller ones when these are small); faces that fill the photo; profiles; turned faces;
-    small ones. When none of that finds anything, central squares are proposed with score 0.
+    The embedded finder, in stages, the later ones only where the earlier ones leave doubts: copies of the photo in
+    which faces of about a thirtieth of its longer side show, and still larger ones when all faces are small; faces
+    that fill the photo; faces on their side or head; small ones. When none of that finds anything, central squares
+    are proposed with score 0.
 
     Args:
         image: (H, W, 3) uint8 RGB, upright.
         thorough: run all stages, and propose the central squares too: for photos in which no proposal was confirmed.
-        yunet_model: the file of a YuNet model (ONNX); it then searches instead of the cascades.
+        yunet_model: the file of a YuNet model (ONNX); it then searches instead of the finder.
 
     Raises:
         FileError: the model file cannot be used.
@@ -105,76 +101,77 @@ def find_faces(image: np.ndarray, *, thorough: bool = False, yunet_model: StrPat
         faces = find_by_yunet(image, yunet_model)
         found = [Proposal(_square(center, size), score, "yunet", angle) for center, size, angle, score in faces]
         return _ranked(found, image, thorough)
-    found = []
-    for stage in _haar_stages(image):
-        found = _merged(found + stage())
-        if not thorough and found and max(proposal.score for proposal in found) >= SURE:
-            break
-    return _ranked(found, image, thorough)
+    seen = Finding.joined([])
+    for search, is_settled in _stages(image, default_finder()):
+        if thorough or not is_settled(seen):
+            more = search()
+            if not thorough and _is_sure(seen):  # of further faces more is asked, as within a search
+                more = more.select(more.score >= BESIDES)
+            seen = without_doubles(Finding.joined([seen, more]))
+    if not thorough and _is_sure(seen):
+        seen = seen.select(seen.score >= SURE)
+    proposals = [
+        Proposal(_square(c, s), float(score), "found", float(a)) for c, s, a, score in zip(*seen, strict=True)
+    ]
+    return _ranked(proposals, image, thorough)
 
 
 def _ranked(found: list[Proposal], image: np.ndarray, thorough: bool) -> list[Proposal]:
     """Best first, large ones before small ones as sure; the central squares last where they are wanted."""
-    ranked = sorted(found, key=lambda proposal: proposal.score * proposal.size**0.5, reverse=True)
+    ranked = sorted(found, key=lambda proposal: proposal.score**3 * proposal.size**0.5, reverse=True)
     return ranked + _whole(image) if thorough or not ranked else ranked
 
 
-def _haar_stages(image: np.ndarray) -> Iterator[Callable[[], list[Proposal]]]:
-    """The searches, in the order in which they are worth their time."""
+def _stages(image: np.ndarray, finder: Finder) -> Iterator[tuple[Callable[[], Finding], Callable[[Finding], bool]]]:
+    """The searches, in the order in which they are worth their time, each with what makes it needless."""
+    longer = max(image.shape[:2])
+
+    def upright() -> Finding:
+        found = finder(image)
+        sizes = found.size[found.score >= SURE]
+        return Finding.joined([found, crowd()]) if len(sizes) and sizes.max() < CROWD * longer else found
+
+    def crowd() -> Finding:
+        return finder(image, CROWD_LOOKS) if longer > LOOKS[-1] else Finding.joined([])
+
+    def turned() -> Finding:
+        return Finding.joined([_find_turned(image, quarters, finder) for quarters in (1, 2, 3)])
+
+    yield upright, lambda found: False
+    yield lambda: _find_padded(image, finder), _is_sure
+    yield turned, lambda found: bool(_is_sure(found) and found.score[0] >= CERTAIN and abs(found.angle[0]) < STEEP)
+    yield crowd, _is_sure
+
+
+def _is_sure(found: Finding) -> bool:
+    """Whether one of the faces is."""
+    return bool((found.score >= SURE).any())
+
+
+def _find_padded(image: np.ndarray, finder: Finder) -> Finding:
+    """Faces of a photo with a border, where those that fill it show whole."""
     import cv2
 
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    near = View.scaled(grey, NEAR_PIXELS)
-    small = View.scaled(grey, TURNED_PIXELS)
-
-    def far() -> list[Proposal]:
-        view = View.scaled(grey, FAR_PIXELS, largest=1.0)
-        return _haar(view, largest=1.3 * WINDOW * near.scale) if view.scale < 0.8 * near.scale else []
-
-    def upright() -> list[Proposal]:
-        found = _haar(near)
-        sizes = [proposal.size for proposal in found if proposal.score >= SURE]
-        return found + far() if sizes and max(sizes) < GROUP * min(grey.shape) else found
-
-    def turned(angles: tuple[float, ...]) -> list[Proposal]:
-        return [proposal for angle in angles for proposal in _haar(small.turned(angle), angle=angle)]
-
-    yield upright
-    yield lambda: _haar(small.padded(PADDING))
-    yield lambda: _haar(near, profile=True) + _haar(near, profile=True, mirrored=True)
-    for angles in TURNS:
-        yield partial(turned, angles)
-    yield far
+    pad = round(PADDING * max(image.shape[:2]))
+    grey = (OUTSIDE_GREY,) * 3
+    found = finder(cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=grey), LOOKS[:1])
+    return found._replace(center=found.center - pad)
 
 
-def _haar(
-    view: View, *, profile: bool = False, mirrored: bool = False, largest: float = 0.0, angle: float = 0.0
-) -> list[Proposal]:
-    """What a cascade finds in a view."""
-    kind = "frontal"
-    if profile:  # the cascade was trained on faces that look to the left of the image
-        kind = "profile-left" if mirrored else "profile-right"
-    found = zip(*detect(view, PROFILE if profile else FRONTAL, mirrored=mirrored, largest=largest), strict=True)
-    factor = TURNED_CHANCE if angle else 1.0
-    return [Proposal(_square(center, size), factor * float(chance), kind, angle) for center, size, chance in found]
+def _find_turned(image: np.ndarray, quarters: int, finder: Finder) -> Finding:
+    """Faces that are turned by about so many quarters of a turn, from the photo's x towards its y."""
+    found = finder(np.ascontiguousarray(np.rot90(image, quarters)), LOOKS[:2])
+    center, width = found.center, image.shape[1] if quarters % 2 else image.shape[0]
+    for _ in range(quarters):  # undo one turn after the other; the side that was the width changes each time
+        center = np.stack([width - 1 - center[:, 1], center[:, 0]], axis=-1)
+        width = image.shape[0] + image.shape[1] - width
+    angle = np.angle(np.exp(1j * (found.angle + quarters * np.pi / 2)))
+    return found._replace(center=center, angle=angle, score=TURNED_CHANCE * found.score)
 
 
 def _square(center: np.ndarray, size: float) -> np.ndarray:
     """(4,) the upright square around a centre."""
     return np.concatenate([center - size / 2.0, center + size / 2.0])
-
-
-def _merged(proposals: list[Proposal]) -> list[Proposal]:
-    """Of proposals that overlap by more than half of the smaller one, only the one with the highest score."""
-    kept: list[Proposal] = []
-    for proposal in sorted(proposals, key=lambda proposal: -proposal.score):
-        for other in kept:
-            low, high = np.maximum(proposal.box[:2], other.box[:2]), np.minimum(proposal.box[2:], other.box[2:])
-            if np.prod(np.maximum(high - low, 0.0)) > 0.5 * min(proposal.size, other.size) ** 2:
-                break
-        else:
-            kept.append(proposal)
-    return kept
 
 
 def _whole(image: np.ndarray) -> list[Proposal]:

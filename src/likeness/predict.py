@@ -19,7 +19,7 @@ from likeness.reconstruction import Reconstruction
 
 OUTPUTS = ("identity", "expression", "rotation", "translation", "albedo", "light", "score")
 MIN_SCORE = 0.5
-SAME_FACE_IOU = 0.35  # of landmark boxes: two proposals that end on one face
+SAME_FACE = 0.5  # of the smaller landmark box that the larger one shares: two proposals that end on one face
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +151,8 @@ class Reconstructor:
         for thorough in (False, True):
             proposals = find_faces(image, thorough=thorough, yunet_model=self.yunet_model)
             first = self._regress(image, [crop_from_proposal(p, self.network.size) for p in proposals])
-            # A proposal is only roughly placed, so its first score is asked for a tenth, no more.
-            first = [face for face in first if face.score > 0.1 * self.min_score]
+            # A proposal is only roughly placed, so its first score is asked for half, no more.
+            first = [face for face in first if face.score > 0.5 * self.min_score]
             second = self._regress(image, [self._recrop(face) for face in first], final=True)
             found = _without_doubles([face for face in second if face.score >= self.min_score])
             if found:
@@ -243,17 +243,16 @@ def _without_doubles(faces: list[_Face]) -> list[_Face]:
     """Drop what ended on the face of a better one."""
     kept: list[_Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
-        if all(_overlap(face.landmarks, other.landmarks) < SAME_FACE_IOU for other in kept):
+        if all(_overlap(face.landmarks, other.landmarks) < SAME_FACE for other in kept):
             kept.append(face)
     return kept
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of the boxes around two sets of points."""
+    """What the boxes around two sets of points have in common, over the area of the smaller one."""
     low, high = np.maximum(a.min(0), b.min(0)), np.minimum(a.max(0), b.max(0))
     common = float(np.prod(np.maximum(high - low, 0)))
-    areas = float(np.prod(np.ptp(a, axis=0)) + np.prod(np.ptp(b, axis=0)))
-    return common / max(areas - common, 1e-9)
+    return common / max(1e-9, min(float(np.prod(np.ptp(points, axis=0))) for points in (a, b)))
 
 
 def _side(points: np.ndarray) -> float:

@@ -33,7 +33,7 @@ class Settings:
     network: Path | None = None
     """Another regressor (.onnx) than the embedded one."""
     yunet: Path | None = None
-    """The file of OpenCV's YuNet face detector, used instead of the embedded Haar cascades."""
+    """The file of OpenCV's YuNet face detector, used instead of the embedded face finder."""
     min_score: float = 0.5
     """Drop faces that the network believes less in (0 to 1)."""
     threads: int | None = None

@@ -165,5 +165,5 @@ def finder_loss(maps: tuple[Tensor, ...], targets: list[Tensor]) -> tuple[Tensor
         terms["place"] = terms["place"] + ((g[:, 1:3] - w[:, 1:3]).abs() / length).sum() / count
         terms["size"] = terms["size"] + (g[:, 3] - w[:, 3]).abs().sum() / count
         terms["angle"] = terms["angle"] + (g[:, 4:] - w[:, 4:]).abs().sum() / count
-    total = terms["score"] + 2.0 * terms["place"] + terms["size"] + 0.3 * terms["angle"]
+    total = terms["score"] + 2.0 * terms["place"] + terms["size"] + terms["angle"]
     return total, terms

@@ -25,6 +25,9 @@ SEEN = 0.75, 0.4
 ENLARGED = 3.0
 """Faces are enlarged at most so many times."""
 
+GIANTS = 0.08
+"""The share of scenes whose ground is a part of a face larger than the scene."""
+
 
 @dataclass(frozen=True)
 class SceneSettings:
@@ -43,7 +46,7 @@ class SceneSettings:
     sizes: tuple[float, float] = (9.0, 185.0)
     most: int = 5
     angle: float = 12.0
-    turned: float = 60.0
+    turned: float = 75.0
     hard: float = 0.5
     hidden: float = 0.12
     spoilt: float = 0.85
@@ -101,12 +104,15 @@ class SceneMaker:
         return scene.finished()
 
     def _background(self, scene: _Draft, rng: np.random.Generator) -> None:
-        """A frame with its face, a frame without it, a piece of one, or a pattern."""
+        """A frame with its face, a frame without it, a piece of one, a part of a face, or a pattern."""
         kind, (width, height) = rng.random(), scene.size
         number = int(rng.integers(len(self.bank.frames.images)))
         if kind < 0.15:
             small = min(256, max(width, height))
             scene.image[:] = cv2.resize(procedural_background(small, rng), scene.size)
+            return
+        if kind > 1.0 - GIANTS:
+            self._giant(scene, self.bank.draw(rng, (0.2, 0.5, 0.3)), rng)
             return
         face = self.bank.frame(number) if kind < 0.7 else self.bank.draw(rng, (0.6, 0.4, 0.0))
         if kind < 0.5:  # as it is, with the face
@@ -119,6 +125,19 @@ class SceneMaker:
             self._place(scene, face, rng, whole=True, known=False)
             return
         self._piece(scene, face, rng)
+
+    def _giant(self, scene: _Draft, face: Face, rng: np.random.Generator) -> None:
+        """A part of a face that is larger than the scene: eyes, ears and chins by themselves are no faces."""
+        size = float(rng.uniform(1.4, 4.0)) * max(scene.size)
+        away = rng.uniform(-0.6, 0.6, 2) * size
+        place = _Place(np.array(scene.size) / 2.0 + away, size, self._turn(rng), bool(rng.random() < 0.5))
+        image = np.ascontiguousarray(face.image[..., :3])
+        if face.image.shape[2] == 4:  # a synthetic head has no background of its own
+            pattern = cv2.resize(procedural_background(96, rng), face.image.shape[1::-1])
+            image = np.where(face.image[..., 3:] > 127, image, pattern)
+        scene.image[:] = cv2.warpAffine(
+            image, place.matrix(face), scene.size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
 
     def _cover(self, image: np.ndarray, face: Face, rng: np.random.Generator) -> None:
         """Paint over a face in place."""
