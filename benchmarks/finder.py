@@ -136,7 +136,10 @@ def by_haar() -> Find:
     import cv2
     import cv2.data
 
-    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    classifier = getattr(cv2, "CascadeClassifier", None)
+    if classifier is None:
+        raise SystemExit(f"OpenCV {cv2.__version__} has no Haar cascades: pip install 'opencv-python-headless<5'")
+    cascade = classifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
 
     def find(image: np.ndarray) -> np.ndarray:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
