@@ -53,7 +53,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 def measure(reconstruct: Reconstructor, tar: Path, true_crops: bool) -> tuple[dict[str, Any], list[Any]]:
     """The table's numbers, and (error, key, image, truth, landmarks) per found frame."""
-    rows, seen, aside, extra, missed = [], [], [], 0, []
+    rows, seen, extra, missed = [], [], 0, []
     for key, image, truth in frames(tar):
         box = np.concatenate([truth.min(0), truth.max(0)])
         found = reconstruct(image, landmarks=truth[None]) if true_crops else reconstruct(image)
@@ -66,7 +66,6 @@ def measure(reconstruct: Reconstructor, tar: Path, true_crops: bool) -> tuple[di
         size = np.sqrt(np.prod(box[2:] - box[:2]))
         error = np.linalg.norm(face.landmarks - truth, axis=1) / size * 100
         rows.append((error, key, image, truth, face.landmarks))
-        aside.append((truth - face.landmarks) / size * 100)
         seen.append((abs(yaw_degrees(face)), face.coefficients.albedo[face.model.albedo_names.index("melanin")]))
     errors = np.array([row[0] for row in rows])
     count = len(rows) + len(missed)
@@ -76,7 +75,7 @@ def measure(reconstruct: Reconstructor, tar: Path, true_crops: bool) -> tuple[di
         "crops": "annotated" if true_crops else "found by the program",
         "nme_percent": errors.mean(),
         "nme_inner51_percent": errors[:, 17:].mean(),
-        **without_side(np.array(aside)),
+        **without_side(rows),
         "nme_median_percent": np.median(errors.mean(1)),
         "nme_p95_percent": np.percentile(errors.mean(1), 95),
         "nme_missed_as_100_percent": (errors.mean(1).sum() + 100 * len(missed)) / count,
@@ -89,12 +88,15 @@ def measure(reconstruct: Reconstructor, tar: Path, true_crops: bool) -> tuple[di
     return result, sorted(rows, key=lambda row: -row[0].mean())
 
 
-def without_side(differences: np.ndarray) -> dict[str, float]:
-    """How far the annotations (differences (n, 68, 2), percent) lie to the right, and the error without that.
+def without_side(rows: list[Any]) -> dict[str, float]:
+    """How far the annotations of the rows of :func:`measure` lie to the right, percent, and the error without that.
 
     The program's answer is a mean over crop and mirror image, so it has no side of its own: what all inner points of
     all frames have in common is the annotators' (:mod:`likeness.train.annotators`).
     """
+    truth, found = (np.array([row[column] for row in rows]) for column in (3, 4))
+    size = np.sqrt(np.prod(np.ptp(truth, axis=1), axis=-1))
+    differences = (truth - found) / size[:, None, None] * 100
     side = float(np.median(differences[:, 17:, 0]))
     rest = np.linalg.norm(differences - [side, 0.0], axis=-1)
     return {"annotations_to_the_right_percent": side, "nme_percent, side taken out": float(rest.mean())}

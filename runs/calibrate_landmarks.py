@@ -24,6 +24,7 @@ from likeness.rotation import FRONTAL, rotation_from_6d
 PRIOR = 60.0
 """Weight of a code's mean square against the landmarks' in square pixels: with a hundredth of it the jaw's points are
 5 mm off and the fit does not show it, because all faces get another jaw."""
+
 CROP, FOCAL, DISTANCE = 112.0, 4.5 * 112.0, 860.0
 FRONTAL_YAW = 0.35
 # Partner of each of the 68 points on the other half of the face.

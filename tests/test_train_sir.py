@@ -106,15 +106,6 @@ def test_one_persons_vectors_are_wanted_alike_whatever_the_teacher_thinks() -> N
     assert relation_distance(vectors, doubtful, torch.tensor([-1, -1, 5, 6])).item() == pytest.approx(1 / 6)
 
 
-def test_from_a_cosine_on_the_teacher_means_the_same_person() -> None:
-    half = torch.tensor([[1.0, 0.0], [0.5, 0.75**0.5]])
-    same = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-    assert relation_distance(same, half, like=0.5).item() == pytest.approx(0, abs=1e-12)
-    assert relation_distance(same, half, like=0.25).item() == pytest.approx(0, abs=1e-12)
-    assert relation_distance(half, half, like=1.0).item() == pytest.approx(0, abs=1e-12)
-    assert relation_distance(same, half, like=1.0).item() == pytest.approx(0.25)
-
-
 def test_relation_asks_likenesses_to_follow_the_teachers(small_model: FaceModel) -> None:
     codes = people_along(small_model, slice(0, 6), 4.0)
     loss = SirLoss(small_model, PEOPLE).double()

@@ -67,6 +67,11 @@ class Finding(NamedTuple):
         """Some of them, by number or by a mask."""
         return Finding(*(values[rows] for values in self))
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether one of the faces is, by :data:`SURE`."""
+        return bool((self.score >= SURE).any())
+
     def enlarged(self, view: tuple[int, ...], image: tuple[int, ...]) -> Finding:
         """The same faces in the image of a view; shapes (height, width, ...)."""
         step = np.array([image[1] / view[1], image[0] / view[0]])
@@ -206,7 +211,7 @@ class Finder:
         largest = shrunk(image, sides[-1])  # the smaller copies are made of it: that is faster than of the photo
         longer, parts = max(largest.shape[:2]), [Finding.joined([])]
         for number, side in enumerate(sides):
-            sure = any((part.score >= SURE).any() for part in parts)
+            sure = any(part.is_sure for part in parts)
             found = self.look(largest, side, max(least, BESIDES) if sure else least)
             factor = min(1.0, side / longer)
             is_last = side >= longer or number == len(sides) - 1

@@ -1,8 +1,8 @@
 """What a network says of several looks at one face, as one answer: a closer and a wider crop and their mirror images.
 
 A network is never quite fair to left and right or to sizes, and what it gets wrong in one look it often gets right in
-another. Four looks instead of one and its mirror image lower the landmark error by 1 % of itself and raise the AUC of
-shapes by 0.006 (``benchmarks/landmarks.py``, ``benchmarks/evaluate.py``), for a millisecond and a half each two.
+another. Four looks instead of one and its mirror image lowered the landmark error by 1 % of itself and raised the AUC
+of shapes by 0.006 (``benchmarks/landmarks.py``, ``benchmarks/evaluate.py``), for two more passes of the network.
 """
 
 from __future__ import annotations

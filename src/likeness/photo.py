@@ -10,7 +10,7 @@ import numpy as np
 
 from likeness.camera import OUTSIDE_GREY, Crop
 from likeness.errors import StrPath
-from likeness.finder import BESIDES, LOOKS, SURE, Finder, Finding, default_finder, without_doubles
+from likeness.finder import BESIDES, LOOKS, SURE, Finder, Finding, default_finder, shrunk, without_doubles
 from likeness.photo_files import MAX_PIXELS, MIN_SIDE, Photo, load_photo, photo_from_array
 from likeness.yunet import find_by_yunet
 
@@ -105,10 +105,10 @@ def find_faces(image: np.ndarray, *, thorough: bool = False, yunet_model: StrPat
     for search, is_settled in _stages(image, default_finder()):
         if thorough or not is_settled(seen):
             more = search()
-            if not thorough and _is_sure(seen):  # of further faces more is asked, as within a search
+            if not thorough and seen.is_sure:  # of further faces more is asked, as within a search
                 more = more.select(more.score >= BESIDES)
             seen = without_doubles(Finding.joined([seen, more]))
-    if not thorough and _is_sure(seen):
+    if not thorough and seen.is_sure:
         seen = seen.select(seen.score >= SURE)
     proposals = [
         Proposal(_square(c, s), float(score), "found", float(a)) for c, s, a, score in zip(*seen, strict=True)
@@ -134,18 +134,19 @@ def _stages(image: np.ndarray, finder: Finder) -> Iterator[tuple[Callable[[], Fi
     def crowd() -> Finding:
         return finder(image, CROWD_LOOKS) if longer > LOOKS[-1] else Finding.joined([])
 
+    def padded() -> Finding:
+        small = shrunk(image, LOOKS[1])
+        return _find_padded(small, finder).enlarged(small.shape, image.shape)
+
     def turned() -> Finding:
-        return Finding.joined([_find_turned(image, quarters, finder) for quarters in (1, 2, 3)])
+        small = shrunk(image, LOOKS[1])  # before it is turned: photos are large
+        found = Finding.joined([_find_turned(small, quarters, finder) for quarters in (1, 2, 3)])
+        return found.enlarged(small.shape, image.shape)
 
     yield upright, lambda found: False
-    yield lambda: _find_padded(image, finder), _is_sure
-    yield turned, lambda found: bool(_is_sure(found) and found.score[0] >= CERTAIN and abs(found.angle[0]) < STEEP)
-    yield crowd, _is_sure
-
-
-def _is_sure(found: Finding) -> bool:
-    """Whether one of the faces is."""
-    return bool((found.score >= SURE).any())
+    yield padded, lambda found: found.is_sure
+    yield turned, lambda found: bool(found.is_sure and found.score[0] >= CERTAIN and abs(found.angle[0]) < STEEP)
+    yield crowd, lambda found: found.is_sure
 
 
 def _find_padded(image: np.ndarray, finder: Finder) -> Finding:

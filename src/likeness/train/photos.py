@@ -9,7 +9,6 @@ loss is gated by it. The same program trains the plain regressor, SIR and the Sp
 from __future__ import annotations
 
 import io
-import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -35,8 +34,6 @@ from likeness.train.settings import PhotoSettings, Progress
 from likeness.train.student import Student
 from likeness.train.told import TeacherNotes
 from likeness.train.validation import HeldOut, contact_sheet, label_photos
-
-log = logging.getLogger(__name__)
 
 FACE_MODEL = "face_model.npz"
 """The file in a training's output folder that holds a learned face model."""
@@ -71,17 +68,17 @@ class Trainer:
             precision=settings.precision,
         )
         self.fabric.launch()
-        self.settings, self.report = settings, report
+        self.settings, self.report, self._side = settings, report, ""
+        per_step = settings.mix.total * self.fabric.world_size * settings.accumulate
+        self.steps = max(1, round(settings.schedule.budget / per_step))
+        self.step, self.per_step = 0, per_step
+        self.decisive = settings.decisive(self.steps)  # at once: files that it names must be there before any work
         self.labeller = self._read_labeller(sources.model)
         self.sources = sources = self._centered(sources)
         self.held_out = _with_rendered(held_out or HeldOut(), sources)
         self.notes = TeacherNotes.open(settings.teacher, sources, settings.out)
         self.maker = SampleMaker(sources, settings.augment, told=self.notes.told)
         self.student = Student(sources.model, settings, sources.people, self.notes.size, self.fabric)
-        per_step = settings.mix.total * self.fabric.world_size * settings.accumulate
-        self.steps = max(1, round(settings.schedule.budget / per_step))
-        self.step, self.per_step = 0, per_step
-        self.decisive = settings.decisive(self.steps)  # at once: files that it names must be there before any work
         self.validation: dict[str, float] = {}
         self.losses: dict[str, float] = {}
         if settings.resume and (settings.out / CHECKPOINT).is_file():
@@ -93,6 +90,8 @@ class Trainer:
         """Train to the end of the budget; the last validation's figures."""
         self._journal = Journal(self.settings.out, self.fabric.is_global_zero, self.step)
         try:
+            if self._side:
+                self._tell(self._side)
             for stop in self._segments():
                 self._label_photos()
                 for batches in self._batches(stop):
@@ -280,7 +279,7 @@ class Trainer:
         if self.fabric.is_global_zero:
             share = sideways(self.labeller, LandmarkHead(sources.model).to(self.fabric.device), sources.frames)
         share = float(self.fabric.broadcast(share))
-        log.info("the frames' landmarks lie %.2f %% of their box to the right: moved back", 100 * share)
+        self._side = f"landmarks lie {100 * share:.2f} % of their box to the right: moved back"
         return replace(sources, frames=centered(sources.frames, share))
 
     def _validate(self) -> dict[str, float]:

@@ -30,8 +30,6 @@ class SirWeights:
         prior: of the people's centres.
         relation: squared difference of pairwise cosines from a teacher's, in both domains.
         shown: share of ``relation`` that is asked of the geometry embedding, the rest of the codes.
-        like: the teacher's cosine from which two pictures are taken for the same person's. Recognisers give the same
-            person a cosine of about 0.5 in two photographs; shapes that agree no better are half strangers.
         told: 1 - cosine of the teacher's embedding and the network's guess of it.
         scale, margin: of both softmaxes.
         apart: τ: people's centres are pushed apart up to this share of the prior's expected squared distance.
@@ -45,7 +43,6 @@ class SirWeights:
     prior: float = 0.1
     relation: float = 0.0
     shown: float = 0.5
-    like: float = 1.0
     told: float = 0.0
     scale: float = 32.0
     margin: float = 0.2
@@ -113,8 +110,8 @@ class SirLoss(nn.Module):
         if told is not None:
             asked = told.abs().sum(1) > 0
             codes, told, labels = codes[asked], told[asked], labels[asked]
-            shown, like = self.weights.shown, self.weights.like
-            by_code, by_shape = (relation_distance(one, told, labels, like) for one in (codes, codes @ factor))
+            shown = self.weights.shown
+            by_code, by_shape = (relation_distance(one, told, labels) for one in (codes, codes @ factor))
             terms["relation"] = (1 - shown) * by_code + shown * by_shape
             if guess is not None and len(told):
                 terms["told"] = 1 - functional.cosine_similarity(guess[asked], told).mean()
@@ -195,7 +192,7 @@ def gaussian_kl(centers: Tensor) -> Tensor:
     return 0.5 * (variance + mean.square() - 1 - variance.log()).mean()
 
 
-def relation_distance(vectors: Tensor, teacher: Tensor, labels: Tensor | None = None, like: float = 1.0) -> Tensor:
+def relation_distance(vectors: Tensor, teacher: Tensor, labels: Tensor | None = None) -> Tensor:
     """Mean squared difference of the pairwise cosines of vectors from those of a teacher's (Park et al., Relational
     Knowledge Distillation, 2019, with cosines); 0 for one vector.
 
@@ -204,13 +201,12 @@ def relation_distance(vectors: Tensor, teacher: Tensor, labels: Tensor | None = 
         teacher: (n, D).
         labels: (n,) who it is, -1 where that is not known: of one person's vectors a cosine of 1 is wanted, whatever
             the teacher thinks; None: of nobody it is known.
-        like: the teacher's cosines are divided by this, up to 1.
     """
     if len(vectors) < 2:
         return vectors.sum() * 0
     rows, columns = torch.triu_indices(len(vectors), len(vectors), 1, device=vectors.device)
     mine, theirs = (functional.normalize(v, dim=-1) for v in (vectors, teacher.to(vectors.dtype)))
-    wanted = ((theirs @ theirs.T)[rows, columns] / like).clamp(-1.0, 1.0)
+    wanted = (theirs @ theirs.T)[rows, columns]
     if labels is not None:
         wanted = torch.where((labels[rows] == labels[columns]) & (labels[rows] >= 0), 1.0, wanted)
     return ((mine @ mine.T)[rows, columns] - wanted).square().mean()

@@ -20,7 +20,8 @@ from likeness.train.nets import CROP_SIZE, Regressor
 from likeness.train.sources import Frames, Photos
 
 DETECTOR_SHIFT, DETECTOR_LOG_SCALE = 0.05, 0.1
-"""How far the crops of a face finder stray: centre (share of the side) and log side, standard deviations."""
+"""How far crops stray: centre (share of the side) and log side, standard deviations. Those of the face finder stray
+less on held-out frames, by 0.025 and 0.07."""
 
 MIN_SCORE = 0.6
 MAX_DISAGREEMENT = 0.04
