@@ -15,18 +15,18 @@ from train_sources import TOLD, write_morphs, write_teacher
 
 from likeness.errors import FileError
 from likeness.evaluate.teacher import FIVE_POINTS, Teacher, five_of
-from likeness.train.morphs import SIZE, Face, Morphs, leveled, morph
+from likeness.train.morphs import PICTURES, SIZE, Face, Leveled, Morphs, People, leveled, make_person, morph
 from likeness.train.morphs import write_morphs as make_morphs
 
 
-def face(seed: int) -> Face:
-    """A smooth picture with a drawing's landmarks, turned and moved a little."""
+def face(seed: int, person: int | None = None) -> Face:
+    """A smooth picture with a drawing's landmarks, turned and moved a little; each is another person's."""
     rng = np.random.default_rng(seed)
     image = cv2.resize(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8), (200, 220), interpolation=cv2.INTER_CUBIC)
     angle = rng.uniform(-0.3, 0.3)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     points = landmark_drawing() * [0.5 + 0.2 * (seed % 2), -0.6] @ turn + [100, 110]
-    return Face(image, points, seed)
+    return Face(image, points, seed if person is None else person)
 
 
 def two() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -67,6 +67,48 @@ def test_a_dot_on_a_landmark_moves_with_it() -> None:
     assert np.linalg.norm(points - first[1], axis=1).max() > 3.0  # there was something to move
 
 
+def test_a_new_persons_pictures_are_mixed_from_other_pictures_in_the_same_shares(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    faces = [face(seed, seed % 2) for seed in range(12)]
+    shares, sources = [], []
+
+    def noted(first: Leveled, second: Leveled, shape: float, texture: float) -> Leveled:
+        shares.append((shape, texture))
+        sources.append((first, second))
+        return morph(first, second, shape, texture)
+
+    monkeypatch.setattr("likeness.train.morphs.morph", noted)
+    made = make_person(faces, People(faces), np.random.default_rng(0))
+    assert len(made) == PICTURES
+    assert len(set(shares)) == 1
+    whole = [leveled(one, np.random.default_rng(0))[1] for one in faces]
+    found = [[_which(whole, points) for _, points in pair] for pair in sources]
+    assert {first % 2 for first, _ in found} == {found[0][0] % 2}
+    assert {second % 2 for _, second in found} == {1 - found[0][0] % 2}
+    assert len({first for first, _ in found}) == PICTURES
+
+
+def _which(whole: list[np.ndarray], points: np.ndarray) -> int:
+    """Of which face these are the landmarks."""
+    return int(np.argmin([np.abs(points - one).max() for one in whole]))
+
+
+def test_partners_are_posed_alike() -> None:
+    faces = [face(seed, seed % 2) for seed in range(12)]
+    whole = np.stack([leveled(one, np.random.default_rng(0))[1].ravel() for one in faces])
+    theirs, apart = People(faces).nearest(np.array([0, 4]), 1)
+    for mine, other in zip((0, 4), theirs, strict=True):
+        assert other == min(range(1, 12, 2), key=lambda one: np.abs(whole[one] - whole[mine]).sum())
+    assert apart == pytest.approx(np.abs(whole[[0, 4]] - whole[theirs]).sum())
+
+
+def test_one_person_cannot_be_mixed() -> None:
+    with pytest.raises(ValueError, match="at least two people"):
+        People([face(0, 3), face(1, 3)])
+    assert len(People([face(0, -1), face(1, -1)]).faces) == 2  # of the unknown each may be another
+
+
 def test_the_teacher_sees_faces_where_it_expects_them(tmp_path: Path) -> None:
     for width, shift in ((96, 0.0), (112, 8.0)):
         teacher = Teacher.load(write_teacher(tmp_path / f"{width}.onnx", width))
@@ -95,9 +137,10 @@ def test_files_that_are_no_teacher_say_what_was_expected(tmp_path: Path) -> None
 def test_what_is_written_is_read_and_depends_on_the_seed(tmp_path: Path) -> None:
     teacher, faces = Teacher.load(write_teacher(tmp_path / "teacher.onnx")), [face(seed) for seed in range(5)]
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        assert list(make_morphs(faces, teacher, tmp_path / name, 3, seed)) == [3]
+        assert list(make_morphs(faces, teacher, tmp_path / name, 6, seed)) == [6]
     a, b, c = (Morphs(tmp_path / name) for name in "abc")
-    assert len(a) == 3
+    assert len(a) == 6
+    assert a.person.tolist() == [0, 0, 0, 0, 1, 1]
     np.testing.assert_array_equal(a.image, b.image)
     assert not np.array_equal(a.image, c.image)
     again = teacher(np.stack([teacher.aligned(a.image[1], a.landmarks[1].astype(float))]))[0]

@@ -26,6 +26,7 @@ from train_sources import (  # noqa: E402
 from likeness.errors import FileError  # noqa: E402
 from likeness.face_model import FaceModel  # noqa: E402
 from likeness.predict import Reconstructor  # noqa: E402
+from likeness.train.augment import AugmentSettings  # noqa: E402
 from likeness.train.basis import BasisSettings  # noqa: E402
 from likeness.train.batches import Mix, TrainBatches  # noqa: E402
 from likeness.train.checkpoint import CHECKPOINT, read_checkpoint  # noqa: E402
@@ -113,6 +114,17 @@ def test_a_run_goes_on_with_the_same_settings_and_pictures_only(sources: Sources
         train_photos(replace(run, resume=True, seed=1), sources)
     with pytest.raises(FileError, match="another sources"):
         train_photos(replace(run, resume=True), replace(sources, morphs=None))
+
+
+def test_a_new_persons_morphs_come_together_and_are_nobody_elses(sources: Sources) -> None:
+    mix = Mix(frames=0, people=0, synthetic=0, morphs=4, negatives=0)
+    batches = TrainBatches(SampleMaker(sources, AugmentSettings()), mix, 0)
+    people = np.concatenate([batches[number][1].person.numpy() for number in range(7)])
+    passes = people.reshape(4, 7) - sources.people  # seven batches of four pictures of seven
+    for one_pass in passes:
+        assert sorted(one_pass) == [0, 0, 1, 1, 2, 2, 3]
+        starts = np.flatnonzero(np.diff(one_pass, prepend=-1))
+        assert len(starts) == 4  # each of the four people in one piece
 
 
 def test_accumulated_gradients_are_the_mean_of_the_batches(

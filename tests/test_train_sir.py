@@ -56,6 +56,26 @@ def test_a_person_whose_shape_wobbles_fails_within(small_model: FaceModel) -> No
     assert loss_of(small_model, wobbling)["within"] > 5 * loss_of(small_model, steady)["within"]
 
 
+def test_new_people_are_held_together_without_a_centre_or_a_class(small_model: FaceModel) -> None:
+    steady = people_along(small_model, slice(0, 6), 4.0)
+    wobbling = steady + torch.tensor(np.random.default_rng(1).normal(0, 1.5, steady.shape)) * torch.eye(12)[0]
+    loss = SirLoss(small_model, 2).double()
+    new = labels() + 2
+    terms = loss(wobbling, new)
+    assert terms["mixed"] > 5 * loss(steady, new)["mixed"]
+    assert terms["code"] == terms["within"] == 0
+    assert not loss.seen.any()
+    assert loss(steady, torch.arange(len(steady)) + 2)["mixed"] == 0  # one picture each
+
+
+def test_scatter_of_new_people_does_not_depend_on_how_many_pictures_they_have(small_model: FaceModel) -> None:
+    rng = np.random.default_rng(4)
+    codes = torch.tensor(rng.standard_normal((6000, 12)))
+    loss = SirLoss(small_model, 1).double()
+    found = [loss(codes, torch.arange(6000) // each + 1)["mixed"].item() for each in (2, 3, 6)]
+    np.testing.assert_allclose(found, found[-1], rtol=0.05)
+
+
 def test_the_direction_softmax_sees_geometry_only(small_model: FaceModel) -> None:
     """Loud codes that move nothing must not drown the quiet ones that do."""
     quiet = people_along(small_model, slice(0, 6), 2.0)

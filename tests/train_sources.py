@@ -70,13 +70,14 @@ def write_synthetic(model: FaceModel, folder: Path, count: int, size: int = 64) 
 
 
 def write_morphs(folder: Path, count: int = 7, size: int = 64) -> Path:
-    """Noise with landmarks and embeddings."""
+    """Noise with landmarks and embeddings, two pictures per new person."""
     rng = np.random.default_rng(6)
     folder.mkdir()
     points = landmark_drawing() * [0.25, -0.25] + size / 2
     np.save(folder / "image.npy", rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8))
     np.save(folder / "landmarks.npy", (points + rng.normal(0, 1, (count, 68, 2))).astype(np.float32))
     np.save(folder / "told.npy", rng.standard_normal((count, TOLD)).astype(np.float32))
+    np.save(folder / "person.npy", (np.arange(count) // 2).astype(np.int32))
     return folder
 
 

@@ -31,7 +31,8 @@ class Mix:
         frames: pictures with landmarks, each once per pass.
         people: of whom a batch holds several pictures, with landmarks or without.
         each: pictures of each of them.
-        synthetic, photos, morphs: see :class:`likeness.train.data.Sources`, each once per pass.
+        synthetic, photos, morphs: see :class:`likeness.train.data.Sources`, each once per pass; morphs of one new
+            person come together.
         negatives: crops without a face.
     """
 
@@ -121,6 +122,13 @@ def _permutation(seed: int, epoch: int, source: int, count: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch, source]).permutation(count)
 
 
+def together(order: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """An order (N,) of pictures -> one in which each person's follow the first of them; ``person`` (N,) says whose
+    picture a number is."""
+    _, first, whose = np.unique(person[order], return_index=True, return_inverse=True)
+    return np.asarray(order[np.argsort(first[whose], kind="stable")])
+
+
 class TrainBatches(Dataset):
     """Batches by number: ``batches[number]`` is (images (n, 112, 112, 3) uint8, :class:`Targets`).
 
@@ -159,6 +167,7 @@ class TrainBatches(Dataset):
             "photos": maker.photo,
             "morphs": maker.morph,
         }
+        self._order: tuple[tuple[int, int], np.ndarray] | None = None
 
     def __getitem__(self, number: int) -> tuple[Tensor, Targets]:
         samples: list[Sample] = []
@@ -174,9 +183,19 @@ class TrainBatches(Dataset):
             elif count:
                 length = self.lengths[kind]
                 for position, rng in enumerate(generators, turn * count):
-                    order = _permutation(self.seed, position // length, source, length)
+                    order = self._ordered(kind, source, position // length)
                     samples.append(self._make[kind](int(order[position % length]), rng))
         return collate(samples, self.maker.sources.model)
+
+    def _ordered(self, kind: str, source: int, epoch: int) -> np.ndarray:
+        """In which order a pass goes through a source."""
+        order = _permutation(self.seed, epoch, source, self.lengths[kind])
+        morphs = self.maker.sources.morphs
+        if kind != "morphs" or morphs is None:
+            return order
+        if self._order is None or self._order[0] != (source, epoch):
+            self._order = (source, epoch), together(order, morphs.person)
+        return self._order[1]
 
     def _several(self, rng: np.random.Generator, generators: list[np.random.Generator]) -> list[Sample]:
         """Several pictures of some people."""

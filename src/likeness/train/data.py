@@ -159,11 +159,15 @@ class SampleMaker:
         return sample
 
     def morph(self, number: int, rng: np.random.Generator) -> Sample:
-        """A face between two people: nobody's, but a teacher has seen it."""
+        """A face between two people: nobody's of those that are there, but a teacher has seen it.
+
+        New people are numbered on from the others.
+        """
         morphs = self.sources.morphs
         assert morphs is not None
         sample = self._landmarked(morphs.image[number], morphs.landmarks[number].astype(float), rng)
         sample.landmark_gate = MORPH_GATE
+        sample.person = self.sources.people + int(morphs.person[number])
         sample.told = _row(morphs.told, number)
         return sample
 

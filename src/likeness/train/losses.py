@@ -73,7 +73,8 @@ class Targets(NamedTuple):
         identity, expression, albedo, light, rotation, translation: as in :class:`likeness.train.nets.Prediction`.
         told: (n, D) a teacher's embedding of the picture; D is 0 where there is no teacher.
         told_gate: (n,) 1 where the teacher was asked.
-        person: (n,) int64 identity label within the training set, -1 unknown.
+        person: (n,) int64 identity label within the training set, -1 unknown; beyond the set's people are new ones
+            (:mod:`likeness.train.morphs`).
     """
 
     landmarks: Tensor

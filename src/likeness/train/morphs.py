@@ -1,4 +1,4 @@
-"""Morphs: faces between two people, and shapes a little beyond, with landmarks and what a teacher sees in them.
+"""Morphs: new people between two, and shapes a little beyond, with landmarks and what a teacher sees in them.
 
     python -m likeness.train.morphs --data photos/ --teacher teacher.onnx --out work/morphs --count 24000
 
@@ -8,7 +8,11 @@ along, and the teacher (a face-recognition network of the user's) says where the
 such mixtures, from the very picture that it has seen, is what Beyer et al. (Knowledge distillation: a good teacher is
 patient and consistent, 2022) found to matter most.
 
-Writes ``image.npy`` (N, S, S, 3) uint8, ``landmarks.npy`` (N, 68, 2) pixels and ``told.npy`` (N, D) embeddings.
+Of each new person there are several pictures, from different pictures of the two and in the same shares: what stays
+the same from picture to picture is learned from thousands of people, not from a few hundred.
+
+Writes ``image.npy`` (N, S, S, 3) uint8, ``landmarks.npy`` (N, 68, 2) pixels, ``told.npy`` (N, D) embeddings and
+``person.npy`` (N,): picture ``n`` shows new person ``n // PICTURES``.
 """
 
 from __future__ import annotations
@@ -40,7 +44,11 @@ MARGIN = 1.4
 CANDIDATES = 12
 """Of so many random partners the one whose landmarks are nearest, so that poses fit."""
 
-BATCH = 64
+PICTURES = 4
+"""Pictures of each new person."""
+
+BATCH = 16
+"""People whose pictures the teacher sees at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +60,18 @@ class Face:
     person: int
 
 
-def leveled(face: Face, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+Leveled = tuple[np.ndarray, np.ndarray]
+"""An upright face in the middle of a picture (S, S, 3), and its landmarks there (68, 2)."""
+
+
+def leveled(face: Face, rng: np.random.Generator) -> Leveled:
     """The face upright in the middle of a picture (S, S, 3), and its landmarks there (68, 2)."""
     crop = crop_from_landmarks(face.landmarks, SIZE, upright=True)
     crop = Crop.from_box(crop.center, MARGIN * crop.side, SIZE, crop.angle)
     return cut(face.image, crop, rng), crop.to_crop(face.landmarks)
 
 
-def morph(
-    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], shape: float, texture: float
-) -> tuple[np.ndarray, np.ndarray]:
+def morph(first: Leveled, second: Leveled, shape: float, texture: float) -> Leveled:
     """A face between two leveled ones (:func:`leveled`).
 
     Args:
@@ -111,6 +121,41 @@ def _delaunay(points: np.ndarray, size: int) -> np.ndarray:
     return np.array(corners)
 
 
+class People:
+    """Whose faces there are: ``faces`` holds for each person the numbers of its faces.
+
+    A face of an unknown person counts as one of its own.
+
+    Raises:
+        ValueError: there are not two people.
+    """
+
+    def __init__(self, faces: list[Face]) -> None:
+        whose: dict[int, list[int]] = {}
+        for number, face in enumerate(faces):
+            whose.setdefault(face.person if face.person >= 0 else -1 - number, []).append(number)
+        if len(whose) < 2:
+            raise ValueError(f"expected faces of at least two people to mix, got {len(whose)}")
+        self.faces = [np.array(numbers) for numbers in whose.values()]
+        plain = np.random.default_rng(0)
+        self._places = np.stack([leveled(face, plain)[1].ravel() for face in faces])
+        # By the square root of how many pictures there are: neither those with hundreds nor those with one make all.
+        weights = np.sqrt([len(numbers) for numbers in self.faces])
+        self._chance = weights / weights.sum()
+
+    def draw(self, count: int, rng: np.random.Generator) -> list[int]:
+        """The numbers of so many people, all different; fewer if there are not as many."""
+        drawn = rng.choice(len(self.faces), min(count, len(self.faces)), replace=False, p=self._chance)
+        return [int(one) for one in drawn]
+
+    def nearest(self, numbers: np.ndarray, person: int) -> tuple[np.ndarray, float]:
+        """For faces (n,) those of a person that are posed most alike (n,), and how far their landmarks are apart."""
+        theirs = self.faces[person]
+        apart = np.abs(self._places[numbers][:, None] - self._places[theirs]).sum(-1)
+        best = apart.argmin(1)
+        return theirs[best], float(apart.min(1).sum())
+
+
 class Morphs:
     """The folder that :func:`write_morphs` writes, memory-mapped.
 
@@ -118,13 +163,14 @@ class Morphs:
         image: (N, S, S, 3) uint8.
         landmarks: (N, 68, 2) pixels.
         told: (N, D) the teacher's embeddings.
+        person: (N,) who it is, from 0.
 
     Raises:
         FileError: a file is missing, no array, or of another shape.
     """
 
     def __init__(self, folder: StrPath) -> None:
-        fields = {"image": (None, None, 3), "landmarks": (68, 2), "told": (None,)}
+        fields = {"image": (None, None, 3), "landmarks": (68, 2), "told": (None,), "person": ()}
         arrays: dict[str, np.ndarray] = {}
         for name, shape in fields.items():
             path = Path(folder) / f"{name}.npy"
@@ -139,48 +185,56 @@ class Morphs:
             ):
                 raise FileError(path, f"expected an array {(count, *shape)}, got {arrays[name].shape}")
         self.image, self.landmarks, self.told = arrays["image"], arrays["landmarks"], arrays["told"]
+        self.person = np.asarray(arrays["person"])
 
     def __len__(self) -> int:
         return len(self.image)
 
 
-def make_morph(faces: list[Face], flat: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A random morph: picture and landmarks.
+def make_person(faces: list[Face], people: People, rng: np.random.Generator) -> list[Leveled]:
+    """:data:`PICTURES` pictures of a random new person, each with its landmarks.
 
     Args:
-        faces: N faces.
-        flat: (N, 136) their leveled landmarks.
+        faces: all faces.
+        people: whose they are.
         rng: draws who and how much.
     """
-    while True:
-        first = int(rng.integers(len(faces)))
-        others = rng.integers(len(faces), size=CANDIDATES)
-        partners = [int(one) for one in others if faces[one].person != faces[first].person or faces[first].person < 0]
-        if partners:
-            break
-    second = min(partners, key=lambda one: float(np.abs(flat[one] - flat[first]).sum()))
+    first, *others = people.draw(1 + CANDIDATES, rng)
+    mine = rng.choice(people.faces[first], PICTURES, replace=len(people.faces[first]) < PICTURES)
+    nearest = [people.nearest(mine, other) for other in others]
+    partners = min(nearest, key=lambda found: found[1])[0]
     shape = rng.uniform(0.0, 1.0) if rng.random() < 0.7 else rng.uniform(-0.4, 0.0)
     texture = rng.uniform(0.0, 0.6) if rng.random() < 0.8 else 0.0
-    return morph(leveled(faces[first], rng), leveled(faces[second], rng), shape, texture)
+    return [
+        morph(leveled(faces[one], rng), leveled(faces[other], rng), shape, texture)
+        for one, other in zip(mine, partners, strict=True)
+    ]
 
 
 def write_morphs(faces: list[Face], teacher: Teacher, out: Path, count: int, seed: int = 0) -> Iterator[int]:
-    """Make ``count`` morphs of ``faces`` into ``out`` (see the module's docstring); yields how many are done."""
+    """Make ``count`` morphs of ``faces`` into ``out`` (see the module's docstring); yields how many are done.
+
+    Raises:
+        ValueError: there are not two people.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    plain = np.random.default_rng(seed)
-    flat = np.stack([leveled(face, plain)[1].ravel() for face in faces])
+    people = People(faces)
     shapes = {
         "image": ((SIZE, SIZE, 3), np.uint8),
         "landmarks": ((68, 2), np.float32),
         "told": ((teacher.size,), np.float32),
+        "person": ((), np.int32),
     }
     arrays = {
         name: np.lib.format.open_memmap(out / f"{name}.npy", mode="w+", dtype=kind, shape=(count, *shape))
         for name, (shape, kind) in shapes.items()
     }
-    for start in range(0, count, BATCH):
-        rows = range(start, min(start + BATCH, count))
-        made = [make_morph(faces, flat, np.random.default_rng([seed, row])) for row in rows]
+    arrays["person"][:] = np.arange(count) // PICTURES
+    for start in range(0, count, BATCH * PICTURES):
+        rows = range(start, min(start + BATCH * PICTURES, count))
+        new = range(start // PICTURES, -(-rows.stop // PICTURES))
+        made = [one for person in new for one in make_person(faces, people, np.random.default_rng([seed, person]))]
+        made = made[: len(rows)]
         arrays["image"][rows.start : rows.stop] = [image for image, _ in made]
         arrays["landmarks"][rows.start : rows.stop] = [points for _, points in made]
         arrays["told"][rows.start : rows.stop] = teacher(np.stack([teacher.aligned(*one) for one in made]))

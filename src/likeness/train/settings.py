@@ -64,7 +64,7 @@ HEADS_LANDMARKS, HEADS_RELATION = 2.5, 2.0
 """Where only what is read from good features is learned: landmarks count so many times as much, and a
 teacher, whom the features follow already, less."""
 
-HEADS_MIX = Mix(frames=36, synthetic=20, morphs=14)
+HEADS_MIX = Mix(frames=36, synthetic=20, morphs=16)
 """More pictures that people annotated, fewer that a network did."""
 
 

@@ -27,6 +27,7 @@ class SirWeights:
         code: margin softmax of codes, nats.
         direction: margin softmax of the directions of the geometry embedding, nats.
         within, between: scatter of the embedding, in units of what two random faces differ by.
+        mixed: ``within`` of new people, mixed from those that are there.
         prior: of the people's centres.
         relation: squared difference of pairwise cosines from a teacher's, in both domains.
         shown: share of ``relation`` that is asked of the geometry embedding, the rest of the codes.
@@ -40,6 +41,7 @@ class SirWeights:
     direction: float = 0.3
     within: float = 1.0
     between: float = 1.0
+    mixed: float = 1.0
     prior: float = 0.1
     relation: float = 0.0
     shown: float = 0.5
@@ -99,13 +101,17 @@ class SirLoss(nn.Module):
         Args:
             codes: (n, K) identity codes.
             labels: (n,) int64 in [0, C), -1 where the person is not known: such codes count for the teacher's terms.
+                From C on: people that are not of the training set (:mod:`likeness.train.morphs`), too many to keep
+                centres and class vectors of: for them count the scatter within the batch and the teacher's terms.
             told: (n, D) embeddings of the same photos by a face-recognition network, rows of zeros where it was not
                 asked; None: no relation term.
             factor: (K, K) L of the geometry metric where the basis is learned; None: that of the model.
             guess: (n, D) the network's guess of ``told``; None: no term for it.
         """
         factor = self.factor if factor is None else factor
-        terms = self._of_people(codes[labels >= 0], labels[labels >= 0], factor)
+        known = (labels >= 0) & (labels < len(self.bank))
+        terms = self._of_people(codes[known], labels[known], factor)
+        terms["mixed"] = self._of_new_people(codes, labels, factor)
         terms["relation"] = terms["told"] = codes.sum() * 0
         if told is not None:
             asked = told.abs().sum(1) > 0
@@ -134,6 +140,23 @@ class SirLoss(nn.Module):
         if self.training:
             self._remember(codes.detach(), labels)
         return terms
+
+    def _of_new_people(self, codes: Tensor, labels: Tensor, factor: Tensor) -> Tensor:
+        """Scatter of those who have no running centre, about their means in the batch."""
+        new = labels >= len(self.bank)
+        if not new.any():
+            return codes.sum() * 0
+        _, member = labels[new].unique(return_inverse=True)
+        embedded = codes[new] @ factor
+        count = torch.bincount(member)
+        centers = embedded.new_zeros(len(count), embedded.shape[1]).index_add(0, member, embedded) / count[:, None]
+        several = count[member] > 1
+        if not several.any():
+            return codes.sum() * 0
+        # About the mean of n the squares are too small by (n - 1) / n.
+        share = (count / (count - 1).clamp_min(1)).sqrt()[member, None].to(embedded.dtype)
+        centered = ((embedded - centers[member]) * share)[several]
+        return centered.square().sum(1).mean() / self.random_squared
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """The weighted sum of :meth:`forward`'s terms."""
