@@ -182,7 +182,7 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
 def photo_settings(settings: Photos) -> PhotoSettings:
     """The command's settings as the training wants them."""
     from likeness.train.checkpoint import CHECKPOINT
-    from likeness.train.settings import PhotoSettings, Schedule, mix_of, recipe
+    from likeness.train.settings import PhotoSettings, Schedule, mix_of, recipe, reliability_of
 
     return PhotoSettings(
         out=settings.out,
@@ -193,6 +193,7 @@ def photo_settings(settings: Photos) -> PhotoSettings:
         labeller=None if settings.labeller is None else settings.labeller / CHECKPOINT,
         trunk=None if settings.trunk is None else settings.trunk / CHECKPOINT,
         start=None if settings.start is None else settings.start / CHECKPOINT,
+        reliability=reliability_of(settings.recipe),
         seed=settings.seed,
         resume=settings.resume,
         accelerator=settings.accelerator,

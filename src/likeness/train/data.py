@@ -11,7 +11,7 @@ import numpy as np
 
 from likeness.camera import Camera, Crop, image_center, project
 from likeness.face_model import FaceModel
-from likeness.photo import CROP_PER_LANDMARK_BOX
+from likeness.photo import CROP_PER_LANDMARK_BOX, crop_from_landmarks
 from likeness.rotation import rotation_onto
 from likeness.train.augment import (
     AugmentSettings,
@@ -184,6 +184,18 @@ class SampleMaker:
         sample.person = first + person if person >= 0 else -1
         sample.told = _row(self.told.photos, index)
         return sample
+
+    def upright(self, is_frame: bool, number: int) -> np.ndarray:
+        """The crop (S, S, 3) of a frame or of a kept photo as it is, without augmentation."""
+        frames, photos, pseudo = self.sources.frames, self.sources.photos, self.pseudo
+        if is_frame:
+            assert frames is not None
+            image, landmarks = frames.images[number], frames.landmarks[number]
+        else:
+            assert photos is not None
+            assert pseudo is not None
+            image, landmarks = photos.images[int(pseudo.index[number])], pseudo.landmarks[number]
+        return cut(image, crop_from_landmarks(landmarks, CROP_SIZE, upright=True))
 
     def _landmarked(self, image: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> Sample:
         crop = jittered_crop(landmarks, CROP_SIZE, self.settings, rng)

@@ -73,6 +73,16 @@ def mix_of(name: str) -> Mix:
     return HEADS_MIX if name == "heads" else Mix()
 
 
+RELIABILITY = 1.25
+"""How much the scatter of one person's pictures counts where codes are drawn towards what can be relied on. People
+that a network has not seen scatter 1.29 times as much (mm², val) as those whom it has."""
+
+
+def reliability_of(name: str) -> float:
+    """``PhotoSettings.reliability`` of a recipe: of those whose codes are to be recognised by."""
+    return RELIABILITY if name in ("sir", "sfm", "heads") else 0.0
+
+
 def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
     """The settings of one of the methods that the papers compare.
 
@@ -119,6 +129,8 @@ class PhotoSettings:
             is learned, several times as fast. Of the same widths; None: everything is learned.
         start: the checkpoint of an earlier network for the same face model to go on from with another objective: its
             weights and its people's centres; everything is learned, best at a low rate.
+        reliability: how much the scatter within people counts when, at the end, codes are drawn towards what can be
+            relied on (:mod:`likeness.train.reliability`); 0: not at all.
         shrink: see :class:`likeness.train.nets.NetSettings`.
         seed: of everything random.
         resume: go on from ``out/checkpoint.pt`` if it is there; nothing that decides the result may differ.
@@ -139,6 +151,7 @@ class PhotoSettings:
     labeller: Path | None = None
     trunk: Path | None = None
     start: Path | None = None
+    reliability: float = 0.0
     shrink: int = 1
     seed: int = 0
     resume: bool = False
@@ -160,8 +173,8 @@ class PhotoSettings:
             name: getattr(self, name) and file_digest(getattr(self, name))
             for name in ("teacher", "labeller", "trunk", "start")
         }
-        single = {"seed": self.seed, "steps": steps, "shrink": self.shrink, "accumulate": self.accumulate}
-        return {**single, **files, **groups}
+        single = {name: getattr(self, name) for name in ("seed", "shrink", "accumulate", "reliability")}
+        return {**single, "steps": steps, **files, **groups}
 
 
 @dataclass(frozen=True)
