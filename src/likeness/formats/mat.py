@@ -16,6 +16,14 @@ from likeness.errors import FileError, StrPath
 from likeness.formats.arrays import GROWTH, SMALL
 from likeness.mesh_files import read_bytes
 
+MATLAB_ORIGIN = 1.0
+"""The first pixel's centre in MATLAB's pixels, ours is 0.
+
+300W's page at iBUG says so of its points: the top left pixel is x = 1, y = 1.
+300W-LP and AFLW2000-3D come from MATLAB code; that they count from 1 is what 3DDFA does when it leaves MATLAB (Guo et
+al. 2020, `similar_transform`: x - 1, and size - y, of an image whose last row is `size` and y points up).
+"""
+
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _MATRIX, _COMPRESSED = 14, 15
 _NUMERIC_CLASSES = range(6, 16)  # mxDOUBLE to mxUINT64

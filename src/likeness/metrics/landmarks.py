@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from likeness.errors import FileError, MissingExtraError, StrPath
+from likeness.errors import FileError, StrPath
+from likeness.formats.mat import MATLAB_ORIGIN, read_mat
 from likeness.metrics.records import Excluded, listed
 
 NORMALISERS = ("box", "inter-ocular", "inter-pupil")
@@ -141,8 +141,8 @@ class Aflw2000:
 
     Args:
         photos: N photo files.
-        landmarks: (N, 68, 3) `pt3d_68`, pixels as stored (points behind the face are where they are, not where the
-            outline is), z up to an offset.
+        landmarks: (N, 68, 3) `pt3d_68`, pixels from 0 where the files count from 1 (points behind the face are where
+            they are, not where the outline is), z up to an offset.
         yaw: (N,) radians, of the annotation's `Pose_Para`.
         excluded: files that could not be read, and why.
     """
@@ -165,7 +165,6 @@ def read_aflw2000(folder: StrPath) -> Aflw2000:
 
     Raises:
         FileError: no such folder, no annotation in it, or none that can be read.
-        MissingExtraError: SciPy is not installed.
     """
     directory = Path(folder)
     if not directory.is_dir():
@@ -192,30 +191,23 @@ def read_aflw2000(folder: StrPath) -> Aflw2000:
 
 
 def read_aflw2000_mat(path: StrPath) -> tuple[np.ndarray, float]:
-    """Landmarks (68, 3), pixels, and yaw, radians, of one annotation.
+    """Landmarks (68, 3), pixels (0 is the centre of the first), and yaw, radians, of one annotation.
 
     Raises:
         FileError: missing, damaged, or without `pt3d_68` (3, 68) and `Pose_Para`.
-        MissingExtraError: SciPy is not installed.
     """
-    try:
-        io = importlib.import_module("scipy.io")
-    except ImportError as error:
-        raise MissingExtraError("reading AFLW2000-3D", "scans") from error
     if not Path(path).is_file():
         raise FileError(path, "no such file; expected an annotation of AFLW2000-3D (.mat)")
     if Path(path).stat().st_size > MAX_MAT_BYTES:
         raise FileError(path, f"is over {MAX_MAT_BYTES >> 20} MiB; expected an annotation of AFLW2000-3D (.mat)")
-    try:
-        content = io.loadmat(str(path), variable_names=["pt3d_68", "Pose_Para"])
-    except Exception as error:  # SciPy raises a dozen types for damaged files
-        raise FileError(path, f"cannot be read as .mat ({type(error).__name__}: {error})") from error
-    points, pose = (np.asarray(content.get(key, np.zeros(0))) for key in ("pt3d_68", "Pose_Para"))
+    content = read_mat(path, ("pt3d_68", "Pose_Para"))
+    points, pose = (content.get(key, np.zeros(0)) for key in ("pt3d_68", "Pose_Para"))
     if points.shape != (3, 68) or points.dtype.kind not in "fiu" or not np.isfinite(points).all():
         raise FileError(path, f"expected pt3d_68 (3, 68) of finite numbers, got {points.dtype} {points.shape}")
     if pose.size < 3 or pose.dtype.kind not in "fiu" or not np.isfinite(pose).all():
         raise FileError(path, f"expected Pose_Para (1, 7) of finite numbers, got {pose.dtype} {pose.shape}")
-    return points.T.astype(np.float64), float(pose.ravel()[1])  # pitch, yaw, roll, translation, scale
+    landmarks = points.T.astype(np.float64) - [MATLAB_ORIGIN, MATLAB_ORIGIN, 0.0]
+    return landmarks, float(pose.ravel()[1])  # pitch, yaw, roll, translation, scale
 
 
 def _normalising_length(truth: np.ndarray, normaliser: str, boxes: np.ndarray | None) -> np.ndarray:

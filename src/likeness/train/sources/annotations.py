@@ -10,16 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.formats.mat import read_mat
+from likeness.formats.mat import MATLAB_ORIGIN, read_mat
 from likeness.mesh_files import read_bytes
-
-MATLAB_ORIGIN = 1.0
-"""The first pixel's centre in MATLAB's pixels, ours is 0.
-
-300W's page at iBUG says so of its points: the top left pixel is x = 1, y = 1.
-300W-LP and AFLW2000-3D come from MATLAB code; that they count from 1 is what 3DDFA does when it leaves MATLAB (Guo et
-al. 2020, `similar_transform`: x - 1, and size - y, of an image whose last row is `size` and y points up).
-"""
 
 
 @dataclass(frozen=True)
