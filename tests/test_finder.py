@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -230,6 +231,39 @@ def test_a_mirrored_scene_mirrors_its_labels(maker) -> None:  # type: ignore[no-
     np.testing.assert_allclose(mirrored.mirrored().faces, scene.faces)
 
 
+@pytest.mark.parametrize(
+    ("covered", "wanted", "ignored"), [(0.0, 1, 0), (0.2, 1, 0), (0.4, 0, 1), (0.7, 0, 0), (1.0, 0, 0)]
+)
+def test_what_something_covers_is_like_what_the_edge_cuts_off(covered: float, wanted: int, ignored: int) -> None:
+    for by_edge in (False, True):
+        scene, place, face = draft(96.0 + 30.0 - 60.0 * (1.0 - covered) if by_edge and covered else 60.0)
+        scene.add(place, face)
+        if not by_edge:
+            scene.image[:, : round(30 + 60 * covered)] = 0
+        scene.compare()
+        done = scene.finished()
+        assert (len(done.faces), len(done.ignored)) == (wanted, ignored)
+
+
+def test_faces_in_the_dark_need_not_be_found() -> None:
+    for brightness, wanted in ((1.0, 1), (0.2, 1), (0.05, 0)):
+        scene, place, face = draft(60.0)
+        scene.add(place, face)
+        scene.compare()
+        scene.image = (scene.image * brightness).astype(np.uint8)
+        done = scene.finished()
+        assert (len(done.faces), len(done.ignored)) == (wanted, 1 - wanted)
+
+
+def draft(x: float):  # type: ignore[no-untyped-def]
+    """An unfinished scene of noise, 96 px wide, and a face of 60 px in it with its middle at x."""
+    _, finder_faces, _, finder_scenes = train_modules()
+    scene = finder_scenes._Draft((96, 96), finder_scenes.SceneSettings())
+    scene.image[:] = np.random.default_rng(0).integers(60, 256, (96, 96, 3), dtype=np.uint8)
+    face = finder_faces.Face(scene.image, np.zeros(2), 60.0, 0.0, 0.0, "frame")
+    return scene, finder_scenes._Place(np.array([x, 48.0]), 60.0, 0.0, False), face
+
+
 @pytest.mark.parametrize("size", [9.0, 20.0, 27.9, 28.1, 50.0, 71.0, 150.0, 185.0])
 def test_what_is_encoded_is_decoded(size: float) -> None:
     _, _, finder_net, _ = train_modules()
@@ -295,6 +329,14 @@ def test_torch_and_onnx_agree_and_training_resumes(maker, tmp_path: Path) -> Non
         torch.testing.assert_close(one, other)
     with pytest.raises(FileError, match="expected a training"):
         finder.train_finder(maker, stopped, finder.FinderSettings(budget=9), workers=0, resume=True)
+
+    started = finder.train_finder(
+        maker, tmp_path / "started", replace(settings, learning_rate=0.0), start=stopped / "checkpoint.pt", workers=0
+    )
+    for (name, one), other in zip(whole.named_parameters(), started.parameters(), strict=True):
+        torch.testing.assert_close(one, other, msg=name)
+    with pytest.raises(FileError, match="began with the same weights"):
+        finder.train_finder(maker, tmp_path / "started", replace(settings, learning_rate=0.0), workers=0, resume=True)
 
     finder.export_finder(stopped / "checkpoint.pt", tmp_path / "finder.onnx")
     view = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from likeness.errors import FileError, MissingExtraError, StrPath
+from likeness.evaluate.cache import file_digest
 from likeness.face_model import FaceModel
 from likeness.files import write_atomically
 from likeness.finder import map_names
@@ -112,6 +113,7 @@ def train_finder(
     out: StrPath,
     settings: FinderSettings,
     *,
+    start: StrPath | None = None,
     resume: bool = False,
     workers: int = 1,
     report: Callable[[int, dict[str, float]], None] | None = None,
@@ -122,6 +124,7 @@ def train_finder(
         maker: of the scenes.
         out: folder of ``checkpoint.pt``.
         settings: see there.
+        start: the checkpoint of an earlier training whose averaged weights this one begins with; None: random ones.
         resume: go on from the checkpoint if there is one.
         workers: processes that make scenes; 0: none beside this one.
         report: is told step and mean losses now and then.
@@ -135,12 +138,15 @@ def train_finder(
     fabric.launch()
     torch.manual_seed(settings.seed)
     plain = FinderNet()
+    if start is not None:
+        plain.load_state_dict(read_finder_checkpoint(start)["average"])
+    started = "" if start is None else file_digest(start)
     average = MovingAverage(plain, settings.ema)
     network, optimizer = fabric.setup(plain, torch.optim.AdamW(_groups(plain, settings), lr=settings.learning_rate))
     path, first = Path(out) / CHECKPOINT, 0
     path.parent.mkdir(parents=True, exist_ok=True)
     if resume and path.is_file():
-        first = _continue(path, settings, plain, average.module, optimizer)
+        first = _continue(path, settings, started, plain, average.module, optimizer)
     batches = Subset(SceneBatches(maker, settings), range(first, settings.steps))
     loader = DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
     seen: list[dict[str, float]] = []
@@ -160,8 +166,10 @@ def train_finder(
             report(done, {name: float(np.mean([row[name] for row in seen])) for name in seen[0]})
             seen.clear()
         if done % settings.save_every == 0 or done == settings.steps:
-            state = {"kind": KIND, "step": done, "settings": asdict(settings), "network": plain.state_dict()}
-            state.update(average=average.module.state_dict(), optimizer=optimizer.state_dict())
+            state = {"kind": KIND, "step": done, "settings": asdict(settings), "start": started}
+            state.update(
+                network=plain.state_dict(), average=average.module.state_dict(), optimizer=optimizer.state_dict()
+            )
             buffer = io.BytesIO()
             torch.save(state, buffer)
             write_atomically(path, buffer.getvalue())
@@ -175,11 +183,15 @@ def _groups(network: FinderNet, settings: FinderSettings) -> list[dict[str, Any]
     return [{"params": decay, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
 
 
-def _continue(path: Path, settings: FinderSettings, network: nn.Module, average: nn.Module, optimizer: Any) -> int:
+def _continue(
+    path: Path, settings: FinderSettings, started: str, network: nn.Module, average: nn.Module, optimizer: Any
+) -> int:
     """Take up a checkpoint; the number of steps that it has behind it."""
     state = read_finder_checkpoint(path)
     if state["settings"] != asdict(settings):
         raise FileError(path, f"expected a training with {asdict(settings)}, got {state['settings']}")
+    if state.get("start", "") != started:
+        raise FileError(path, "expected a training that began with the same weights")
     network.load_state_dict(state["network"])
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
@@ -257,6 +269,8 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=FinderSettings.budget, help="scenes in all")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads; one of them makes the scenes")
     parser.add_argument("--precision", default=FinderSettings.precision)
+    parser.add_argument("--learning-rate", type=float, default=FinderSettings.learning_rate, help="the highest")
+    parser.add_argument("--start", type=Path, help="folder of an earlier training to begin with the weights of")
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -270,7 +284,9 @@ def main() -> None:
         model=FaceModel.load(arguments.model),
         network=arguments.network,
     )
-    settings = FinderSettings(budget=arguments.budget, precision=arguments.precision)
+    settings = FinderSettings(
+        budget=arguments.budget, learning_rate=arguments.learning_rate, precision=arguments.precision
+    )
     start, began = time.perf_counter(), [0]
 
     def report(step: int, terms: dict[str, float]) -> None:
@@ -279,7 +295,8 @@ def main() -> None:
         losses = " ".join(f"{name} {value:.3g}" for name, value in terms.items())
         log.info("%d/%d %.0f scenes/s | %s", step, settings.steps, pace, losses)
 
-    train_finder(SceneMaker(bank), arguments.out, settings, resume=arguments.resume, report=report)
+    start_from = None if arguments.start is None else arguments.start / CHECKPOINT
+    train_finder(SceneMaker(bank), arguments.out, settings, start=start_from, resume=arguments.resume, report=report)
     export_finder(arguments.out / CHECKPOINT, arguments.out / FILE)
 
 

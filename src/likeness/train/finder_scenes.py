@@ -20,7 +20,15 @@ SMALLEST = 0.85
 """Faces from this part of the smallest wanted size on are in the scene but need not be found."""
 
 SEEN = 0.75, 0.4
-"""The share of a face's box inside the picture from which it should be found, and from which it need not be."""
+"""The share of a face's box that is in the picture and not covered, from which it should be found, and from which it
+need not be."""
+
+COVERED = 12
+"""Levels of 255 by which a pixel of a face has to change for something to be in front of it."""
+
+FAINTEST = 20
+"""Levels of grey between the 5th and the 95th percentile of a face, from which it should be found: below, as in the
+dark, there is nothing to see."""
 
 ENLARGED = 3.0
 """Faces are enlarged at most so many times."""
@@ -99,6 +107,7 @@ class SceneMaker:
         for place, _ in scene.placed:
             if rng.random() < self.settings.hidden:  # something small in front
                 draw_any(scene.image, place.at + rng.uniform(-0.45, 0.45, 2) * place.size, 0.3 * place.size, rng)
+        scene.compare()
         if rng.random() < self.settings.spoilt:
             scene.image = spoilt(scene.image, rng)
         return scene.finished()
@@ -297,10 +306,32 @@ class _Draft:
         self.size, self.settings = size, settings
         self.image = np.zeros((size[1], size[0], 3), np.uint8)
         self.placed: list[tuple[_Place, Face]] = []
+        self.seen: list[float] = []  # the share of each face's box that can be seen
+        self._drawn: list[np.ndarray] = []
 
     def add(self, place: _Place, face: Face) -> None:
-        """Note a face."""
+        """Note a face that was just drawn."""
         self.placed.append((place, face))
+        self._drawn.append(self.image[self._box(place)].copy())
+
+    def compare(self) -> None:
+        """Note what of each face is still to be seen, before the whole picture is changed."""
+        for (place, _), drawn in zip(self.placed, self._drawn, strict=True):
+            if drawn.size == 0:  # wholly outside
+                self.seen.append(0.0)
+                continue
+            same = cv2.absdiff(self.image[self._box(place)], drawn).max(axis=2) <= COVERED
+            self.seen.append(float(same.sum()) / place.size**2)
+
+    def _box(self, place: _Place) -> tuple[slice, slice]:
+        """A face's box in the picture."""
+        low, high = (np.clip(place.at + sign * place.size, 0, self.size).round().astype(int) for sign in (-0.5, 0.5))
+        return slice(low[1], high[1]), slice(low[0], high[0])
+
+    def _is_faint(self, place: _Place) -> bool:
+        """Whether a face is too dark, or too even, to be seen."""
+        grey = cv2.cvtColor(np.ascontiguousarray(self.image[self._box(place)]), cv2.COLOR_RGB2GRAY)
+        return bool(np.ptp(np.percentile(grey, [5, 95])) < FAINTEST)
 
     def is_taken(self, at: np.ndarray, size: float) -> bool:
         """Whether something of that size would hide a face or be hidden."""
@@ -309,11 +340,9 @@ class _Draft:
     def finished(self) -> Scene:
         """The scene with its labels."""
         faces, yaw, ignored, kinds = [], [], [], []
-        for place, face in self.placed:
-            half = 0.5 * place.size
-            low, high = np.maximum(place.at - half, 0), np.minimum(place.at + half, self.size)
-            seen = float(np.prod(np.maximum(high - low, 0.0))) / place.size**2
-            if seen >= SEEN[0] and place.size >= self.settings.sizes[0]:
+        for (place, face), seen in zip(self.placed, self.seen, strict=True):
+            large = place.size >= self.settings.sizes[0]
+            if seen >= SEEN[0] and large and not self._is_faint(place):
                 faces.append([*place.at, place.size, place.angle])
                 yaw.append(face.yaw)
                 kinds.append(face.kind)
