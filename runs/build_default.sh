@@ -6,8 +6,8 @@
 #
 # DATA holds ict-face-model.npz, teacher-mobilefacenet.onnx and photos/{video,photo}-{train,val}.tar (see
 # benchmarks/README.md for the layout and where to get such data). WORK (default: work) takes what is made on the way and can be deleted.
-# BUDGET, HEADS and SCOUT (samples that features, heads and the first network see), SYNTHETIC and MORPHS (faces) and SCENES
-# (of the face finder) set the size; THREADS the CPU threads.
+# BUDGET, PLACES, HEADS and SCOUT (samples that features, features with more landmarks, heads and the first network see),
+# SYNTHETIC and MORPHS (faces) and SCENES (of the face finder) set the size; THREADS the CPU threads.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: runs/build_default.sh DATA [WORK]}
@@ -34,15 +34,14 @@ grep -qs bf16 /proc/cpuinfo && photos+=("--precision" bf16-mixed)
 more=("--data" "$data/photos/video-train.tar" "$data/photos/photo-train.tar"
   "--validation" "$data/photos/video-val.tar" "$data/photos/photo-val.tar"
   "--morphs" "$work/morphs" "--teacher" "$data/teacher-mobilefacenet.onnx")
-# Features first, for a long time; what is read from them is then learned anew, for recognisable shapes: twice, because
-# the first of these networks finds landmarks in photographs better than any before it.
+# Features first, for a long time, then with much more weight on landmarks; what is read from them is then learned anew, for
+# recognisable shapes. Each network finds landmarks in photographs better than the one before it, and labels for the next.
 "$python" -m likeness train photos -o "$work/features" "${more[@]}" --labeller "$work/scout" --recipe features \
   --budget "${BUDGET:-1000000}" "${photos[@]}"
-heads=("--trunk" "$work/features" "--recipe" heads)
-"$python" -m likeness train photos -o "$work/heads" "${more[@]}" --labeller "$work/features" "${heads[@]}" \
-  --budget "${HEADS:-300000}" "${photos[@]}"
-"$python" -m likeness train photos -o "$work/default" "${more[@]}" --labeller "$work/heads" "${heads[@]}" \
-  --budget "${HEADS:-300000}" "${photos[@]}"
+"$python" -m likeness train photos -o "$work/places" "${more[@]}" --labeller "$work/features" --start "$work/features" \
+  --recipe places --learning-rate 1e-3 --budget "${PLACES:-600000}" "${photos[@]}"
+"$python" -m likeness train photos -o "$work/default" "${more[@]}" --labeller "$work/places" --trunk "$work/places" \
+  --recipe heads --budget "${HEADS:-300000}" "${photos[@]}"
 "$python" -m likeness.train.finder --data "$data" --model "$work/sphere.npz" --synthetic "$work/synthetic" \
   --network "$work/default/regressor.onnx" --out "$work/finder" --budget "${SCENES:-400000}" --threads "${THREADS:-2}" --resume
 "$python" runs/ship.py "$work" "$data" "$assets"

@@ -69,10 +69,10 @@ class Photos:
     """Folder of an earlier training to go on from with another recipe or rate; everything is learned."""
     model: Path | None = None
     """Another face model (.npz) than the embedded one."""
-    recipe: Literal["sir", "sfm", "features", "heads", "margin", "tikhonov"] = "sir"
+    recipe: Literal["sir", "sfm", "features", "places", "heads", "margin", "tikhonov"] = "sir"
     """sir: recognisable shapes, basis fixed; sfm: basis learned along; features: for a --trunk, the teacher weighs
-    most; heads: sir with a --trunk, landmarks weigh more; margin: recognisable codes only; tikhonov: reconstruction
-    only."""
+    most; places: the same, landmarks weigh much more, to go on with from there (--start); heads: sir with a --trunk,
+    landmarks weigh more; margin: recognisable codes only; tikhonov: reconstruction only."""
     budget: int = 1_500_000
     """Samples to see, over all devices."""
     learning_rate: float = 2e-3

@@ -50,7 +50,7 @@ class Schedule:
 PHOTOMETRIC = 3.0
 """Weight of the colours: a quarter of the gradient that the landmarks have on the features, about."""
 
-RECIPES = ("tikhonov", "margin", "sir", "sfm", "features", "heads")
+RECIPES = ("tikhonov", "margin", "sir", "sfm", "features", "places", "heads")
 """What :func:`recipe` knows."""
 
 
@@ -68,9 +68,16 @@ HEADS_MIX = Mix(frames=36, synthetic=20, morphs=16)
 """More pictures that people annotated, fewer that a network did."""
 
 
+PLACES_LANDMARKS = 15.0
+"""How many times as much landmarks count where features that know who it is still have to learn where things are."""
+
+PLACES_MIX = Mix(frames=44, synthetic=14, morphs=20)
+"""Still more pictures that people annotated."""
+
+
 def mix_of(name: str) -> Mix:
     """The mixture of a recipe's batches."""
-    return HEADS_MIX if name == "heads" else Mix()
+    return {"heads": HEADS_MIX, "places": PLACES_MIX}.get(name, Mix())
 
 
 RELIABILITY = 1.25
@@ -89,8 +96,9 @@ def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
     ``tikhonov``: reconstruction, with codes held near the mean face. ``margin``: margin softmax on codes besides.
     ``sir``: shape identity-aware regularisation in the place of the Tikhonov prior, the basis fixed. ``sfm``: the
     same with the basis learned along (Sphere Face Model, stage 2). ``features``: SIR that follows a teacher
-    more than the people it knows, for a trunk whose features others read (``PhotoSettings.trunk``). ``heads``: SIR
-    for what is read from such features, with more weight on landmarks.
+    more than the people it knows, for a trunk whose features others read (``PhotoSettings.trunk``). ``places``: the
+    same with much more weight on landmarks, to go on with from there (``PhotoSettings.start``). ``heads``: SIR for
+    what is read from features, with more weight on landmarks.
 
     Args:
         name: one of :data:`RECIPES`.
@@ -107,7 +115,9 @@ def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
         only = SirWeights(direction=0.0, within=0.0, between=0.0, prior=0.0, relation=0.0, told=0.0)
         return ObjectiveSettings(sir=only, photometric=PHOTOMETRIC)
     free = replace(LossWeights(), identity_prior=0.0)
-    own, teachers = FEATURES if name == "features" else ({}, TAUGHT)
+    own, teachers = FEATURES if name in ("features", "places") else ({}, TAUGHT)
+    if name == "places":
+        free = replace(free, landmark=PLACES_LANDMARKS * free.landmark)
     if name == "heads":
         free = replace(free, landmark=HEADS_LANDMARKS * free.landmark)
         teachers = {**TAUGHT, "relation": HEADS_RELATION}
