@@ -55,7 +55,7 @@ def ratio(embedded: np.ndarray, person: np.ndarray) -> float:
 def test_people_that_were_not_asked_about_become_more_recognisable_and_as_different_as_before() -> None:
     """And without the gain shapes come nearer to the true ones."""
     seen, _, person = shapes(0)
-    matrix = reliable(spread_of(seen, person))
+    matrix = reliable(spread_of(seen, person), kept=0.0)
     new, true, person = shapes(1)
     found = (new - new.mean(0)) @ matrix + new.mean(0)
     assert ratio(found, person) > 1.5 * ratio(new, person)
@@ -71,6 +71,9 @@ def test_strength_is_how_much_is_given_up() -> None:
     np.testing.assert_array_equal(reliable(spread, 0.0), np.eye(SIZE))
     ratios = [ratio(seen @ reliable(spread, strength), person) for strength in (0.0, 0.5, 1.0, 3.0)]
     assert ratios == sorted(ratios)
+    ratios = [ratio(seen @ reliable(spread, 1.0, kept), person) for kept in (1.0, 0.6, 0.3, 0.0)]
+    assert ratios == sorted(ratios)
+    np.testing.assert_allclose(reliable(spread, 1.0, kept=1.0), np.eye(SIZE))
 
 
 @pytest.mark.parametrize("person", [[0, 0, 1, 2], [0, 1, 2, 3], []])

@@ -80,9 +80,9 @@ def mix_of(name: str) -> Mix:
     return {"heads": HEADS_MIX, "places": PLACES_MIX}.get(name, Mix())
 
 
-RELIABILITY = 1.25
-"""How much the scatter of one person's pictures counts where codes are drawn towards what can be relied on. People
-that a network has not seen scatter 1.29 times as much (mm², val) as those whom it has."""
+RELIABILITY = 2.0
+"""How much the scatter of one person's pictures counts where codes are drawn towards what can be relied on: more than
+1, as pictures of people that a network has not seen scatter more (1.29 times, val) than of those whom it has."""
 
 
 def reliability_of(name: str) -> float:
