@@ -237,3 +237,16 @@ def test_train_photos_says_what_it_cannot_use(
     assert run(*common, "--data", frames) == 2
     assert "frames.tar" in capsys.readouterr().err
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize(
+    "command", ["reconstruct", "register", "train photos", "evaluate landmarks", "models convert"]
+)
+def test_help_names_what_is_expected_and_not_what_is_left_out(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([*command.split(), "--help"])
+    listed = capsys.readouterr().out
+    assert "PATH" in listed
+    assert "{None}" not in listed

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from likeness import cli
+from likeness import MissingExtraError, cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -55,6 +55,14 @@ def test_extras_are_the_packages_own() -> None:
     package = (ROOT / "pyproject.toml").read_text()
     for extra in set(re.findall(r"likeness3d\[(\w+)\]", README)):
         assert f"\n{extra} = [" in package, extra
+
+
+def test_torch_is_pinned_alike_wherever_it_is_named() -> None:
+    pin = str(MissingExtraError("training", "train")).split("pip install ")[1].split()[0]
+    assert pin.startswith("torch==")
+    assert f"TORCH := {pin}\n" in (ROOT / "Makefile").read_text()
+    for text in (README, (ROOT / "docs" / "training.md").read_text()):
+        assert set(re.findall(r"torch==[\d.]+", text)) == {pin}
 
 
 def test_nothing_is_left_to_fill_in() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from likeness import LikenessError, MissingExtraError, __version__
+from likeness.arguments import MaybeInt, MaybePath
 from likeness.evaluate.commands import Evaluate
 from likeness.training import Photos, Train, train_on_photos, train_on_scans
 
@@ -30,17 +31,17 @@ class Reconstruct:
     """Folder for the results; made if missing."""
     formats: tuple[Format, ...] = ("glb", "obj", "json", "png")
     """Which files to write."""
-    max_faces: int | None = None
+    max_faces: MaybeInt = None
     """Keep only the best faces of each photo."""
     min_score: float = 0.5
     """Drop faces that the network believes less in (0 to 1)."""
-    model: Path | None = None
+    model: MaybePath = None
     """Another face model (.npz) than the embedded one."""
-    network: Path | None = None
+    network: MaybePath = None
     """Another regressor (.onnx) than the embedded one."""
-    yunet: Path | None = None
+    yunet: MaybePath = None
     """The file of OpenCV's YuNet face detector, used instead of the embedded face finder."""
-    threads: int | None = None
+    threads: MaybeInt = None
     """CPU threads of the network."""
 
 
@@ -59,9 +60,9 @@ class Register:
     """The scans' unit; without, it is guessed from the faces' size."""
     formats: tuple[ScanFormat, ...] = ("obj", "json", "png")
     """Which files to write."""
-    model: Path | None = None
+    model: MaybePath = None
     """Another face model (.npz) than the embedded one."""
-    network: Path | None = None
+    network: MaybePath = None
     """Another regressor (.onnx), for the landmarks, than the embedded one."""
 
 
@@ -73,11 +74,11 @@ class Convert:
     """The model's file, or the folder of the ICT release."""
     target: Annotated[Path, tyro.conf.Positional]
     """The .npz to write."""
-    blendshapes: Path | None = None
+    blendshapes: MaybePath = None
     """Expressions in a file of their own: eos's .bin, or Exp_Pca.bin for BFM 2009."""
-    landmarks: Path | None = None
+    landmarks: MaybePath = None
     """The 68 iBUG points: one of eos's mapping files, or a list of vertices."""
-    contours: Path | None = None
+    contours: MaybePath = None
     """eos's contours (.json), for mappings without the points of the jaw line."""
 
 

@@ -78,17 +78,9 @@ def glb_bytes(
     shapes = {} if shapes is None else shapes
     source, triangles, uv = _split_seams(mesh)
     content = _Content(len(source))
-    attributes = {
-        "POSITION": content.add((mesh.vertices * 1e-3)[source], _VERTICES, bounds=True),
-        "NORMAL": content.add(_normals(mesh)[source], _VERTICES),
-    }
-    if uv is not None:
-        attributes["TEXCOORD_0"] = content.add(np.stack([uv[:, 0], 1 - uv[:, 1]], axis=1), _VERTICES)
-    if mesh.colors is not None and mesh.texture is None:
-        attributes["COLOR_0"] = content.add(linear_from_srgb(mesh.colors)[source], _VERTICES)
     index_type = np.uint16 if len(source) <= 65535 else np.uint32  # the type's largest value is reserved
     primitive: dict[str, Any] = {
-        "attributes": attributes,
+        "attributes": _attributes(content, mesh, source, uv),
         "indices": content.add(triangles.reshape(-1, 1), _INDICES, index_type),
         "material": 0,
     }
@@ -226,6 +218,19 @@ def _normals(mesh: Mesh) -> np.ndarray:
     if lost.any():  # glTF allows unit vectors only
         normals[lost] = (0, 0, 1)
     return normals
+
+
+def _attributes(content: _Content, mesh: Mesh, source: np.ndarray, uv: np.ndarray | None) -> dict[str, int]:
+    """The accessors of what vertices carry; ``source`` (N,) numbers of the mesh's vertices, ``uv`` (N, 2)."""
+    attributes = {
+        "POSITION": content.add((mesh.vertices * 1e-3)[source], _VERTICES, bounds=True),
+        "NORMAL": content.add(_normals(mesh)[source], _VERTICES),
+    }
+    if uv is not None:
+        attributes["TEXCOORD_0"] = content.add(np.stack([uv[:, 0], 1 - uv[:, 1]], axis=1), _VERTICES)
+    if mesh.colors is not None and mesh.texture is None:
+        attributes["COLOR_0"] = content.add(linear_from_srgb(mesh.colors)[source], _VERTICES)
+    return attributes
 
 
 def _add_targets(

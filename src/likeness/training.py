@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from likeness.arguments import MaybePath
 from likeness.errors import FileError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Scans:
     to draw people from."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """The model (.npz) to write; NAME.encoder.npz and NAME.json (figures) go beside it."""
-    template: Path | None = None
+    template: MaybePath = None
     """The face model (.npz) that gives topology, expressions and albedo; default: the embedded one."""
     size: int = 128
     """K, numbers per identity code."""
@@ -35,7 +36,7 @@ class Scans:
     """Where the basis starts."""
     seed: int = 0
     """Of everything random."""
-    run: Path | None = None
+    run: MaybePath = None
     """Folder for the checkpoint and the TensorBoard curves."""
     resume: bool = False
     """Go on from the checkpoint in --run."""
@@ -53,21 +54,21 @@ class Photos:
     identity, clip), tars and folders of IDENTITY/NAME.jpg, 300W-LP, AFLW2000-3D, 300W, CelebA."""
     validation: tuple[Path, ...] = ()
     """Photos of other people, for the curves; in the same layouts."""
-    synthetic: Path | None = None
+    synthetic: MaybePath = None
     """Folder of rendered faces (python -m likeness.train.synthetic)."""
-    morphs: Path | None = None
+    morphs: MaybePath = None
     """Folder of mixed faces (python -m likeness.train.morphs)."""
-    teacher: Path | None = None
+    teacher: MaybePath = None
     """A face-recognition network (.onnx, aligned RGB faces of 112 x 96 or 112 x 112) whose opinion of who resembles
     whom is distilled."""
-    labeller: Path | None = None
+    labeller: MaybePath = None
     """Folder of an earlier training for the same face model, whose network finds the landmarks of photos that have
     none; without, they join when the new network can find them itself."""
-    trunk: Path | None = None
+    trunk: MaybePath = None
     """Folder of an earlier training whose features are taken as they are; only what is read from them is learned."""
-    start: Path | None = None
+    start: MaybePath = None
     """Folder of an earlier training to go on from with another recipe or rate; everything is learned."""
-    model: Path | None = None
+    model: MaybePath = None
     """Another face model (.npz) than the embedded one."""
     recipe: Literal["sir", "sfm", "features", "places", "heads", "margin", "tikhonov"] = "sir"
     """sir: recognisable shapes, basis fixed; sfm: basis learned along; features: for a --trunk, the teacher weighs

@@ -8,6 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
+from likeness.arguments import MaybeInt, MaybePath
+
 Kind = Literal["auto", "photos", "results", "codes", "meshes"]
 Protocol = Literal["now", "now-metrical", "deng", "genova"]
 Unit = Literal["mm", "cm", "m"]
@@ -28,19 +30,19 @@ class Settings:
     """Folder for results.json, report.html, panel.png (of shapes) and the cache that lets a killed run go on."""
     kind: Kind = "auto"
     """What the input is, where a folder holds several kinds."""
-    model: Path | None = None
+    model: MaybePath = None
     """Another face model (.npz) than the embedded one; of codes (.npz), the model that they belong to."""
-    network: Path | None = None
+    network: MaybePath = None
     """Another regressor (.onnx) than the embedded one."""
-    yunet: Path | None = None
+    yunet: MaybePath = None
     """The file of OpenCV's YuNet face detector, used instead of the embedded face finder."""
     min_score: float = 0.5
     """Drop faces that the network believes less in (0 to 1)."""
-    threads: int | None = None
+    threads: MaybeInt = None
     """CPU threads of the network."""
     annotated_crops: bool = False
     """Cut faces by the annotated landmarks instead of searching for them."""
-    exclude: Path | None = None
+    exclude: MaybePath = None
     """Text file of people or photos to leave out, one a line."""
     seed: int = 0
     """Of everything random."""
@@ -50,7 +52,7 @@ class Settings:
 class ShapeSettings(Settings):
     """What evaluations of meshes share."""
 
-    vertices: Path | None = None
+    vertices: MaybePath = None
     """Of meshes: text file of vertex numbers, the region to align and compare on; else the whole surface."""
     scale: bool = False
     """Of meshes: remove size before comparing."""
@@ -62,7 +64,7 @@ class Recognisability(ShapeSettings):
 
     name: ClassVar[str] = "recognisability"
 
-    gallery: Path | None = None
+    gallery: MaybePath = None
     """Another input of the same kind: compare everything with it instead of with each other."""
     bootstrap: int = 1000
     """Replicates for the 95 % intervals over people; 0: none."""
@@ -74,7 +76,7 @@ class Verification(ShapeSettings):
 
     name: ClassVar[str] = "verification"
 
-    pairs: Path | None = None
+    pairs: MaybePath = None
     """LFW's pairs.txt or a CSV with columns first, second, same[, fold]; names are IDENTITY/NAME, or IDENTITY or
     IDENTITY/GROUP for a fused template. Without, a .bin set's own pairs, or pairs made by seed."""
     made_pairs: int = 3000
@@ -96,7 +98,7 @@ class Reconstruction(Settings):
     """Of the scans."""
     mesh_unit: Unit = "mm"
     """Of meshes of another method."""
-    mesh_landmarks: Path | None = None
+    mesh_landmarks: MaybePath = None
     """Of meshes of one topology: text file of 7, 8, 51 or 68 vertex numbers; else each mesh has a landmark file of
     its name beside it."""
     fuse: bool = False
@@ -109,7 +111,7 @@ class Landmarks(Settings):
 
     name: ClassVar[str] = "landmarks"
 
-    truth: Path | None = None
+    truth: MaybePath = None
     """Of saved results: the photos (folder or tar) whose annotations they are compared with."""
     normaliser: Normaliser = "box"
     """By what the mean distance is divided."""

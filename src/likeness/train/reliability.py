@@ -9,9 +9,9 @@ but
 
 which keeps the directions in which people differ and gives up those in which pictures do. It is nearer to the mean
 than ``g``; a gain then makes faces as different as they were, so what some directions lose the others win. A share of
-``g`` stays in any case: what pictures of these people do not tell, others may (rendered faces, whose shapes are known,
-are missed by 4 % more with the filter, and by 8 % if nothing stays). All of it is linear and becomes part of the layer
-that reads the code from the features: the network stays as it is.
+``g`` stays in any case: what pictures of these people do not tell, others may (rendered faces, whose shapes are
+known, are missed by 4 % more with the filter, and by 8 % if nothing stays). All of it is linear and becomes part of
+the layer that reads the code from the features: the network stays as it is.
 
 A loss on the scatter within people (:mod:`likeness.train.sir`) asks for the same, but has to win it against every
 other loss: at twenty times the weight it cost recognisability between photographs, and this does not
