@@ -243,6 +243,23 @@ def test_a_start_is_where_an_earlier_training_ended(sources: Sources, tmp_path: 
         Trainer(settings(tmp_path / "fourth", start=start, shrink=1), sources)
 
 
+def test_a_share_of_the_start_remains_once(sources: Sources, tmp_path: Path) -> None:
+    train_photos(settings(tmp_path / "first"), sources)
+    start = tmp_path / "first" / CHECKPOINT
+    plain = settings(tmp_path / "plain", start=start)
+    mixed = replace(plain, out=tmp_path / "mixed", remain=0.25)
+    for run in (plain, mixed, replace(mixed, resume=True)):
+        train_photos(run, sources)
+    first, whole, both = (read_checkpoint(tmp_path / name / CHECKPOINT) for name in ("first", "plain", "mixed"))
+    for name, value in both["average"].items():
+        if value.is_floating_point():
+            expected = 0.75 * whole["average"][name] + 0.25 * first["average"][name]
+            torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
+    assert equal(both["network"], whole["network"])  # what goes on learning is not touched
+    with pytest.raises(ValueError, match="start of which"):
+        settings(tmp_path / "fourth", remain=0.25)
+
+
 def test_an_unknown_recipe_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a recipe of tikhonov"):
         recipe("magic")

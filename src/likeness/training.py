@@ -183,7 +183,7 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
 def photo_settings(settings: Photos) -> PhotoSettings:
     """The command's settings as the training wants them."""
     from likeness.train.checkpoint import CHECKPOINT
-    from likeness.train.settings import PhotoSettings, Schedule, mix_of, recipe, reliability_of
+    from likeness.train.settings import PhotoSettings, Schedule, mix_of, recipe, reliability_of, remain_of
 
     return PhotoSettings(
         out=settings.out,
@@ -194,6 +194,7 @@ def photo_settings(settings: Photos) -> PhotoSettings:
         labeller=None if settings.labeller is None else settings.labeller / CHECKPOINT,
         trunk=None if settings.trunk is None else settings.trunk / CHECKPOINT,
         start=None if settings.start is None else settings.start / CHECKPOINT,
+        remain=remain_of(settings.recipe, settings.start),
         reliability=reliability_of(settings.recipe),
         seed=settings.seed,
         resume=settings.resume,

@@ -80,7 +80,7 @@ class Trainer:
         self.notes = TeacherNotes.open(settings.teacher, sources, settings.out)
         self.maker = SampleMaker(sources, settings.augment, told=self.notes.told)
         self.student = Student(sources.model, settings, sources.people, self.notes.size, self.fabric)
-        self.relied = False
+        self.finished = False
         self.validation: dict[str, float] = {}
         self.losses: dict[str, float] = {}
         if settings.resume and (settings.out / CHECKPOINT).is_file():
@@ -99,7 +99,7 @@ class Trainer:
                 for batches in self._batches(stop):
                     self._train_step(batches)
                     self._after_step()
-            self._rely()
+            self._finish()
             self.validation = self._validate()
             self._save()
         finally:
@@ -115,7 +115,7 @@ class Trainer:
             "settings": self.decisive,
             "sources": self._shape_of_sources(),
             "step": self.step,
-            "relied": self.relied,
+            "finished": self.finished,
             "seen": self.step * self.per_step,
             "random": torch.get_rng_state(),
             "pseudo_index": None if pseudo is None else torch.from_numpy(pseudo.index),
@@ -146,7 +146,7 @@ class Trainer:
                 raise FileError(path, f"cannot go on with another {name}: expected {theirs.get(name)}, got {value}")
         self.student.load(state)
         torch.set_rng_state(state["random"])
-        self.step, self.relied, self.validation = state["step"], state["relied"], state["validation"]
+        self.step, self.finished, self.validation = state["step"], state["finished"], state["validation"]
         if state["pseudo_index"] is not None:
             self.maker.pseudo = PseudoLabels(state["pseudo_index"].numpy(), state["pseudo_landmarks"].numpy())
 
@@ -261,20 +261,24 @@ class Trainer:
         self.maker.told = self.notes.told
         self._tell(f"{len(self.maker.pseudo.index)} of {len(photos.images)} photos labelled")
 
+    def _finish(self) -> None:
+        """What is done to the averaged network once, after the last step."""
+        if self.fabric.is_global_zero and not self.finished:
+            if self.settings.remain:
+                self.student.return_towards_start(self.settings.remain)
+            if self.settings.reliability:
+                self._rely()
+        self.finished = True
+
     def _rely(self) -> None:
-        """At the end, draw the averaged network's codes towards what can be relied on."""
-        strength = self.settings.reliability
-        if strength == 0 or self.relied:
-            return
-        if self.fabric.is_global_zero:
-            network, factor = self.student.averaged, self.student.learned_model().metric.factor
-            vectors, person = codes_of_people(network, self.maker)
-            try:
-                rely(network, vectors, person, factor, strength)
-                self._tell(f"codes drawn towards what {len(vectors)} pictures say can be relied on")
-            except ValueError as error:
-                self._tell(f"codes left as they are: {error}")
-        self.relied = True
+        """Draw the averaged network's codes towards what can be relied on."""
+        network, factor = self.student.averaged, self.student.learned_model().metric.factor
+        vectors, person = codes_of_people(network, self.maker)
+        try:
+            rely(network, vectors, person, factor, self.settings.reliability)
+            self._tell(f"codes drawn towards what {len(vectors)} pictures say can be relied on")
+        except ValueError as error:
+            self._tell(f"codes left as they are: {error}")
 
     def _labeller(self) -> Regressor:
         """Who labels: an earlier network before the first step, the averaged one later."""

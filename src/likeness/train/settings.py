@@ -60,7 +60,7 @@ TAUGHT = {"relation": 6.0, "told": 4.0}
 FEATURES = {"code": 0.1, "direction": 0.1}, {"relation": 20.0, "told": 4.0}
 """Weights where the features are what is wanted: the people of the training count less, and a teacher more."""
 
-HEADS_LANDMARKS, HEADS_RELATION = 2.5, 2.0
+HEADS_LANDMARKS, HEADS_RELATION = 4.0, 2.0
 """Where only what is read from good features is learned: landmarks count so many times as much, and a
 teacher, whom the features follow already, less."""
 
@@ -80,7 +80,17 @@ def mix_of(name: str) -> Mix:
     return {"heads": HEADS_MIX, "places": PLACES_MIX}.get(name, Mix())
 
 
-RELIABILITY = 2.0
+PLACES_REMAIN = 0.3
+"""The share of the features' weights from before that remains where landmarks were learned after: of what was won for
+landmarks a sixth goes, of what was lost for recognition a half comes back (val)."""
+
+
+def remain_of(name: str, start: Path | None) -> float:
+    """``PhotoSettings.remain`` of a recipe."""
+    return PLACES_REMAIN if name == "places" and start is not None else 0.0
+
+
+RELIABILITY = 3.0
 """How much the scatter of one person's pictures counts where codes are drawn towards what can be relied on: more than
 1, as pictures of people that a network has not seen scatter more (1.29 times, val) than of those whom it has."""
 
@@ -139,6 +149,8 @@ class PhotoSettings:
             is learned, several times as fast. Of the same widths; None: everything is learned.
         start: the checkpoint of an earlier network for the same face model to go on from with another objective: its
             weights and its people's centres; everything is learned, best at a low rate.
+        remain: share of the weights of ``start`` that is mixed into the averaged ones at the end: what was known then
+            and is forgotten comes back, 0 to 1.
         reliability: how much the scatter within people counts when, at the end, codes are drawn towards what can be
             relied on (:mod:`likeness.train.reliability`); 0: not at all.
         shrink: see :class:`likeness.train.nets.NetSettings`.
@@ -161,6 +173,7 @@ class PhotoSettings:
     labeller: Path | None = None
     trunk: Path | None = None
     start: Path | None = None
+    remain: float = 0.0
     reliability: float = 0.0
     shrink: int = 1
     seed: int = 0
@@ -176,6 +189,10 @@ class PhotoSettings:
     log_every: int = 20
     validate_every: int = 500
 
+    def __post_init__(self) -> None:
+        if self.remain and self.start is None:
+            raise ValueError(f"expected a start of which {self.remain} remains, got none")
+
     def decisive(self, steps: int) -> dict[str, Any]:
         """The settings that decide the result, plain: a checkpoint goes on only with the same ones."""
         groups = {name: asdict(getattr(self, name)) for name in ("schedule", "mix", "augment", "objective")}
@@ -183,7 +200,7 @@ class PhotoSettings:
             name: getattr(self, name) and file_digest(getattr(self, name))
             for name in ("teacher", "labeller", "trunk", "start")
         }
-        single = {name: getattr(self, name) for name in ("seed", "shrink", "accumulate", "reliability")}
+        single = {name: getattr(self, name) for name in ("seed", "shrink", "accumulate", "remain", "reliability")}
         return {**single, "steps": steps, **files, **groups}
 
 

@@ -31,7 +31,7 @@ class Student:
     """
 
     def __init__(self, model: FaceModel, settings: PhotoSettings, people: int, told: int, fabric: Any) -> None:
-        self.model, self.fabric, self.told = model, fabric, told
+        self.model, self.fabric, self.told, self.start = model, fabric, told, settings.start
         self.bare = Regressor(NetSettings.for_model(model, told=told, shrink=settings.shrink))
         if fabric.device.type == "cuda":  # on CPUs this layout was a fifth slower
             self.bare = self.bare.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -64,6 +64,19 @@ class Student:
                 self.objective.load_state_dict({**self.objective.state_dict(), **mine})
         except RuntimeError as error:
             raise FileError(path, "expected a network of the same sizes, trained on the same people") from error
+
+    @torch.no_grad()
+    def return_towards_start(self, share: float) -> None:
+        """Mix so much of the weights that the training began with into the averaged ones.
+
+        Half of the way back loses less than half of what was learned, and wins back more than half of what was
+        forgotten (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
+        """
+        assert self.start is not None
+        start = load_regressor(self.start)[0].to(self.fabric.device)
+        for mine, old in zip(self.averaged.state_dict().values(), start.state_dict().values(), strict=True):
+            if mine.is_floating_point():
+                mine.lerp_(old, share)
 
     def _averaging(self) -> nn.ModuleDict:
         """What is averaged."""
