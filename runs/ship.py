@@ -1,7 +1,7 @@
 """What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
 
 WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``default/regressor.onnx``, ``finder/finder.onnx``,
-and the ``checkpoint.pt`` of ``features``, ``heads``, ``default`` and ``finder``.
+and the ``checkpoint.pt`` of ``features``, ``places``, ``default`` and ``finder``.
 
     python runs/ship.py WORK DATA ASSETS
 
@@ -61,7 +61,7 @@ def main() -> None:
         "face_model": json.loads((work / "face_model.json").read_text()),
         "sphere": json.loads((work / "sphere.json").read_text()),
         "features": training(work / "features" / CHECKPOINT),
-        "labeller": training(work / "heads" / CHECKPOINT),
+        "places": training(work / "places" / CHECKPOINT),
         "training": training(work / "default" / CHECKPOINT),
         "finder": finder_training(work / "finder" / CHECKPOINT),
     }
