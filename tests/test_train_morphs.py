@@ -15,7 +15,7 @@ from train_sources import TOLD, write_morphs, write_teacher
 
 from likeness.errors import FileError
 from likeness.evaluate.teacher import FIVE_POINTS, Teacher, five_of
-from likeness.train.morphs import PICTURES, SIZE, Face, Leveled, Morphs, People, leveled, make_person, morph
+from likeness.train.morphs import PICTURES, SIZE, Face, FacesByPerson, Leveled, Morphs, leveled, make_person, morph
 from likeness.train.morphs import write_morphs as make_morphs
 
 
@@ -79,7 +79,7 @@ def test_a_new_persons_pictures_are_mixed_from_other_pictures_in_the_same_shares
         return morph(first, second, shape, texture)
 
     monkeypatch.setattr("likeness.train.morphs.morph", noted)
-    made = make_person(faces, People(faces), np.random.default_rng(0))
+    made = make_person(faces, FacesByPerson(faces), np.random.default_rng(0))
     assert len(made) == PICTURES
     assert len(set(shares)) == 1
     whole = [leveled(one, np.random.default_rng(0))[1] for one in faces]
@@ -97,7 +97,7 @@ def _which(whole: list[np.ndarray], points: np.ndarray) -> int:
 def test_partners_are_posed_alike() -> None:
     faces = [face(seed, seed % 2) for seed in range(12)]
     whole = np.stack([leveled(one, np.random.default_rng(0))[1].ravel() for one in faces])
-    theirs, apart = People(faces).nearest(np.array([0, 4]), 1)
+    theirs, apart = FacesByPerson(faces).nearest(np.array([0, 4]), 1)
     for mine, other in zip((0, 4), theirs, strict=True):
         assert other == min(range(1, 12, 2), key=lambda one: np.abs(whole[one] - whole[mine]).sum())
     assert apart == pytest.approx(np.abs(whole[[0, 4]] - whole[theirs]).sum())
@@ -105,8 +105,8 @@ def test_partners_are_posed_alike() -> None:
 
 def test_one_person_cannot_be_mixed() -> None:
     with pytest.raises(ValueError, match="at least two people"):
-        People([face(0, 3), face(1, 3)])
-    assert len(People([face(0, -1), face(1, -1)]).faces) == 2  # of the unknown each may be another
+        FacesByPerson([face(0, 3), face(1, 3)])
+    assert len(FacesByPerson([face(0, -1), face(1, -1)]).faces) == 2  # of the unknown each may be another
 
 
 def test_the_teacher_sees_faces_where_it_expects_them(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def _delaunay(points: np.ndarray, size: int) -> np.ndarray:
     return np.array(corners)
 
 
-class People:
+class FacesByPerson:
     """Whose faces there are: ``faces`` holds for each person the numbers of its faces.
 
     A face of an unknown person counts as one of its own.
@@ -191,7 +191,7 @@ class Morphs:
         return len(self.image)
 
 
-def make_person(faces: list[Face], people: People, rng: np.random.Generator) -> list[Leveled]:
+def make_person(faces: list[Face], people: FacesByPerson, rng: np.random.Generator) -> list[Leveled]:
     """:data:`PICTURES` pictures of a random new person, each with its landmarks.
 
     Args:
@@ -218,7 +218,7 @@ def write_morphs(faces: list[Face], teacher: Teacher, out: Path, count: int, see
         ValueError: there are not two people.
     """
     out.mkdir(parents=True, exist_ok=True)
-    people = People(faces)
+    people = FacesByPerson(faces)
     shapes = {
         "image": ((SIZE, SIZE, 3), np.uint8),
         "landmarks": ((68, 2), np.float32),
