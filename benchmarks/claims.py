@@ -73,7 +73,7 @@ class Variant:
             return replace(settings, photometric=0.0)
         sir = settings.sir
         if not self.shown:
-            sir = replace(sir, direction=0.0, within=0.0, between=0.0, shown=0.0)
+            sir = replace(sir, direction=0.0, within=0.0, between=0.0, mixed=0.0, shown=0.0)
         # Colours change none of what is compared here, and take time.
         return replace(settings, sir=sir, photometric=0.0)
 

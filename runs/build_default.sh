@@ -41,7 +41,10 @@ more=("--data" "$data/photos/video-train.tar" "$data/photos/photo-train.tar"
 "$python" -m likeness train photos -o "$work/places" "${more[@]}" --labeller "$work/features" --start "$work/features" \
   --recipe places --learning-rate 1e-3 --budget "${PLACES:-600000}" "${photos[@]}"
 "$python" -m likeness train photos -o "$work/default" "${more[@]}" --labeller "$work/places" --trunk "$work/places" \
-  --recipe heads --budget "${HEADS:-300000}" "${photos[@]}"
-"$python" -m likeness.train.finder --data "$data" --model "$work/sphere.npz" --synthetic "$work/synthetic" \
-  --network "$work/default/regressor.onnx" --out "$work/finder" --budget "${SCENES:-400000}" --threads "${THREADS:-2}" --resume
+  --recipe heads --budget "${HEADS:-240000}" "${photos[@]}"
+finder=("--data" "$data" "--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--network" "$work/default/regressor.onnx"
+  "--threads" "${THREADS:-2}" "--resume")
+"$python" -m likeness.train.finder --out "$work/finder_first" --budget "${SCENES:-400000}" "${finder[@]}"
+"$python" -m likeness.train.finder --out "$work/finder" --start "$work/finder_first" --learning-rate 1.5e-3 \
+  --budget "$((${SCENES:-400000} * 3 / 4))" "${finder[@]}"
 "$python" runs/ship.py "$work" "$data" "$assets"

@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("assets", type=Path)
+    parser.add_argument("--note", default="", help="what was done otherwise than runs/build_default.sh does it")
     arguments = parser.parse_args()
     work, assets = arguments.work, arguments.assets
     for name, built in SHIPPED.items():
@@ -55,6 +56,7 @@ def main() -> None:
         "sha256": {name: hashlib.sha256((assets / name).read_bytes()).hexdigest() for name in SHIPPED},
         "bytes": {name: (assets / name).stat().st_size for name in SHIPPED},
         "made_by": "runs/build_default.sh",
+        "note": arguments.note,
         "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
         "data": DATA_USED,
         "versions": {name: importlib.metadata.version(name) for name in ("anny", "torch", "onnx", "libigl")},
@@ -81,7 +83,7 @@ def training(checkpoint: Path) -> dict[str, Any]:
 def finder_training(checkpoint: Path) -> dict[str, Any]:
     """How the face finder was trained."""
     state = read_finder_checkpoint(checkpoint)
-    return {key: state[key] for key in ("settings", "step")}
+    return {"start": state.get("start", ""), **{key: state[key] for key in ("settings", "step")}}
 
 
 def figures(work: Path, data: Path) -> dict[str, Any]:

@@ -103,6 +103,15 @@ def test_partners_are_posed_alike() -> None:
     assert apart == pytest.approx(np.abs(whole[[0, 4]] - whole[theirs]).sum())
 
 
+def test_one_picture_meets_several_partners() -> None:
+    faces = [face(0, 0), *(face(seed, 1) for seed in range(1, 6))]
+    people = FacesByPerson(faces)
+    theirs, _ = people.nearest(np.array([0, 0, 0, 0]), 1, np.arange(4))
+    assert len(set(theirs.tolist())) == 4
+    assert theirs[0] == people.nearest(np.array([0]), 1)[0][0]
+    assert people.nearest(np.array([1, 1]), 0, np.arange(2))[0].tolist() == [0, 0]  # as far as there are any
+
+
 def test_one_person_cannot_be_mixed() -> None:
     with pytest.raises(ValueError, match="at least two people"):
         FacesByPerson([face(0, 3), face(1, 3)])

@@ -244,9 +244,9 @@ def test_a_start_is_where_an_earlier_training_ended(sources: Sources, tmp_path: 
 
 
 def test_a_share_of_the_start_remains_once(sources: Sources, tmp_path: Path) -> None:
-    train_photos(settings(tmp_path / "first"), sources)
+    train_photos(settings(tmp_path / "first", objective=recipe("sir")), sources)
     start = tmp_path / "first" / CHECKPOINT
-    plain = settings(tmp_path / "plain", start=start)
+    plain = settings(tmp_path / "plain", objective=recipe("sir"), start=start)
     mixed = replace(plain, out=tmp_path / "mixed", remain=0.25)
     for run in (plain, mixed, replace(mixed, resume=True)):
         train_photos(run, sources)
@@ -257,7 +257,20 @@ def test_a_share_of_the_start_remains_once(sources: Sources, tmp_path: Path) -> 
             torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
     assert equal(both["network"], whole["network"])  # what goes on learning is not touched
     with pytest.raises(ValueError, match="start of which"):
-        settings(tmp_path / "fourth", remain=0.25)
+        replace(plain, start=None, remain=0.25)
+    with pytest.raises(ValueError, match="fixed basis"):
+        settings(tmp_path / "fourth", start=start, remain=0.25)  # these learn a basis
+
+
+def test_a_margin_softmax_alone_knows_no_geometry() -> None:
+    sir = recipe("margin", taught=True).sir
+    assert sir is not None
+    asked = {
+        name
+        for name in ("direction", "within", "between", "mixed", "prior", "relation", "told")
+        if getattr(sir, name)
+    }
+    assert (asked, sir.code > 0) == (set(), True)
 
 
 def test_an_unknown_recipe_is_refused() -> None:

@@ -56,7 +56,7 @@ class Register:
     landmarks: tuple[Path, ...] = ()
     """A text file per scan, in their order: 51 (or 68) iBUG points on the scan, one "x y z" per line. Without, they
     are found by looking at the scan from all sides."""
-    units: Literal["m", "cm", "mm", "inch"] | None = None
+    units: Annotated[Literal["m", "cm", "mm", "inch"] | None, tyro.conf.arg(metavar="m|cm|mm|inch")] = None
     """The scans' unit; without, it is guessed from the faces' size."""
     formats: tuple[ScanFormat, ...] = ("obj", "json", "png")
     """Which files to write."""

@@ -24,7 +24,7 @@ class FileError(LikenessError):
         super().__init__(f"{self.path}: {message}")
 
 
-FIRST = {"train": "torch==2.13.0 "}
+PIP_FIRST = {"train": "torch==2.13.0 "}
 """What an extra's pip line installs before it: an unpinned torch may bring gigabytes of GPU libraries."""
 
 
@@ -32,4 +32,6 @@ class MissingExtraError(LikenessError, ImportError):
     """A feature whose optional dependencies are not installed; says the pip line that installs them."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs more packages: pip install {FIRST.get(extra, '')}'likeness3d[{extra}]'")
+        super().__init__(
+            f"{feature} needs more packages: pip install {PIP_FIRST.get(extra, '')}'likeness3d[{extra}]'"
+        )

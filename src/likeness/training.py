@@ -57,7 +57,7 @@ class Photos:
     synthetic: MaybePath = None
     """Folder of rendered faces (python -m likeness.train.synthetic)."""
     morphs: MaybePath = None
-    """Folder of mixed faces (python -m likeness.train.morphs)."""
+    """Folder of new people, mixed from those of the photos (python -m likeness.train.morphs)."""
     teacher: MaybePath = None
     """A face-recognition network (.onnx, aligned RGB faces of 112 x 96 or 112 x 112) whose opinion of who resembles
     whom is distilled."""

@@ -54,7 +54,7 @@ class Sources:
         frames: pictures with landmarks.
         synthetic: rendered faces with all labels.
         photos: pictures without landmarks.
-        morphs: mixed faces with landmarks and a teacher's embeddings.
+        morphs: new people, mixed from others, with landmarks and a teacher's embeddings.
     """
 
     model: FaceModel
@@ -167,7 +167,7 @@ class SampleMaker:
         assert morphs is not None
         sample = self._landmarked(morphs.image[number], morphs.landmarks[number].astype(float), rng)
         sample.landmark_gate = MORPH_GATE
-        sample.person = self.sources.people + int(morphs.person[number])
+        sample.person = max(1, self.sources.people) + int(morphs.person[number])  # SirLoss has a class at least
         sample.told = _row(morphs.told, number)
         return sample
 

@@ -130,7 +130,7 @@ def train_finder(
         report: is told step and mean losses now and then.
 
     Raises:
-        FileError: the checkpoint cannot be used, or was made with other settings.
+        FileError: a checkpoint cannot be used, or was made with other settings or from another start.
     """
     from lightning.fabric import Fabric
 

@@ -68,7 +68,7 @@ class Scene:
         image: (H, W, 3) uint8 RGB.
         faces: (n, 4) middle x, y, size (pixels) and angle (radians): see :class:`likeness.finder.Finding`.
         yaw: (n,) degrees, without sign.
-        ignored: (m, 3) middle x, y and size of faces that need not be found: cut off, covered or too small.
+        ignored: (m, 3) middle x, y and size of faces that need not be found: cut off, covered, faint or too small.
         kinds: (n,) what the faces are: "frame", "photo" or "synthetic".
     """
 
@@ -321,7 +321,8 @@ class _Draft:
                 self.seen.append(0.0)
                 continue
             same = cv2.absdiff(self.image[self._box(place)], drawn).max(axis=2) <= COVERED
-            self.seen.append(float(same.sum()) / place.size**2)
+            low, high = (np.clip(place.at + sign * place.size, 0, self.size) for sign in (-0.5, 0.5))
+            self.seen.append(float(same.mean() * np.prod(high - low)) / place.size**2)
 
     def _box(self, place: _Place) -> tuple[slice, slice]:
         """A face's box in the picture."""

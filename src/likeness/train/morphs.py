@@ -148,12 +148,14 @@ class FacesByPerson:
         drawn = rng.choice(len(self.faces), min(count, len(self.faces)), replace=False, p=self._chance)
         return [int(one) for one in drawn]
 
-    def nearest(self, numbers: np.ndarray, person: int) -> tuple[np.ndarray, float]:
-        """For faces (n,) those of a person that are posed most alike (n,), and how far their landmarks are apart."""
+    def nearest(self, numbers: np.ndarray, person: int, rank: np.ndarray | None = None) -> tuple[np.ndarray, float]:
+        """For faces (n,) those of a person that are posed most alike (n,), and how far their landmarks are apart;
+        with ``rank`` (n,) the next best but so many, as far as there are."""
         theirs = self.faces[person]
         apart = np.abs(self._places[numbers][:, None] - self._places[theirs]).sum(-1)
-        best = apart.argmin(1)
-        return theirs[best], float(apart.min(1).sum())
+        wanted = np.zeros(len(numbers), int) if rank is None else np.minimum(rank, len(theirs) - 1)
+        best = np.take_along_axis(np.argsort(apart, axis=1), wanted[:, None], 1)[:, 0]
+        return theirs[best], float(np.take_along_axis(apart, best[:, None], 1).sum())
 
 
 class Morphs:
@@ -200,8 +202,9 @@ def make_person(faces: list[Face], people: FacesByPerson, rng: np.random.Generat
         rng: draws who and how much.
     """
     first, *others = people.draw(1 + CANDIDATES, rng)
-    mine = rng.choice(people.faces[first], PICTURES, replace=len(people.faces[first]) < PICTURES)
-    nearest = [people.nearest(mine, other) for other in others]
+    mine = np.resize(rng.permutation(people.faces[first]), PICTURES)
+    again = np.arange(PICTURES) // len(people.faces[first])  # a picture that comes again meets the next best partner
+    nearest = [people.nearest(mine, other, again) for other in others]
     partners = min(nearest, key=lambda found: found[1])[0]
     shape = rng.uniform(0.0, 1.0) if rng.random() < 0.7 else rng.uniform(-0.4, 0.0)
     texture = rng.uniform(0.0, 0.6) if rng.random() < 0.8 else 0.0

@@ -38,7 +38,7 @@ KEPT = 0.3
 """The share of every direction that stays."""
 
 RIDGE = 0.004
-"""Added to B + W, in mean variances of a direction: what hardly varied in training is not relied on."""
+"""Added to W, in mean variances of a direction: what hardly varied in training is not relied on."""
 
 
 @dataclass(frozen=True, eq=False)
