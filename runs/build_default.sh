@@ -7,7 +7,9 @@
 # DATA holds ict-face-model.npz, teacher-mobilefacenet.onnx and photos/{video,photo}-{train,val}.tar (see
 # benchmarks/README.md for the layout and where to get such data). WORK (default: work) takes what is made on the way and can be deleted.
 # BUDGET, PLACES, HEADS and SCOUT (samples that features, features with more landmarks, heads and the first network see),
-# SYNTHETIC and MORPHS (faces) and SCENES (of the face finder) set the size; THREADS the CPU threads.
+# SYNTHETIC and MORPHS (faces) and SCENES (of the face finder) set the size; THREADS the CPU threads, WORKERS the processes that
+# make samples, PROCESSES those that make faces, BATCH the batches' size over the recipes' own: 4, and as many workers and
+# processes as there are cores, keep one GPU busy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: runs/build_default.sh DATA [WORK]}
@@ -23,14 +25,17 @@ mkdir -p "$work"
 "$python" runs/build_people.py "$work/template.npz" "$work/face_model.npz" "$work/carried.npz" "$work/people.npz"
 "$python" -m likeness train scans "$work/people.npz" -o "$work/sphere.npz" --template "$work/face_model.npz" \
   --size 128 --run "$work/sphere" --resume
-"$python" -m likeness.train.synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "${SYNTHETIC:-30000}"
-photos=("--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--threads" "${THREADS:-2}" "--workers" 1 "--resume")
+"$python" -m likeness.train.synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "${SYNTHETIC:-30000}" \
+  --processes "${PROCESSES:-2}"
+photos=("--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--threads" "${THREADS:-2}"
+  "--workers" "${WORKERS:-1}" "--batch" "${BATCH:-1}" "--resume")
 grep -qs bf16 /proc/cpuinfo && photos+=("--precision" bf16-mixed)
 # A first network, of landmarks and rendered faces alone, finds the faces of photographs that have no landmarks.
 "$python" -m likeness train photos -o "$work/scout" --data "$data/photos/video-train.tar" --recipe tikhonov \
   --budget "${SCOUT:-250000}" "${photos[@]}"
 "$python" -m likeness.train.morphs --data "$data"/photos/{video,photo}-train.tar --run "$work/scout" --model "$work/sphere.npz" \
-  --teacher "$data/teacher-mobilefacenet.onnx" --out "$work/morphs" --count "${MORPHS:-26000}"
+  --teacher "$data/teacher-mobilefacenet.onnx" --out "$work/morphs" --count "${MORPHS:-64000}" \
+  --processes "${PROCESSES:-2}"
 more=("--data" "$data/photos/video-train.tar" "$data/photos/photo-train.tar"
   "--validation" "$data/photos/video-val.tar" "$data/photos/photo-val.tar"
   "--morphs" "$work/morphs" "--teacher" "$data/teacher-mobilefacenet.onnx")
@@ -43,7 +48,7 @@ more=("--data" "$data/photos/video-train.tar" "$data/photos/photo-train.tar"
 "$python" -m likeness train photos -o "$work/default" "${more[@]}" --labeller "$work/places" --trunk "$work/places" \
   --recipe heads --budget "${HEADS:-240000}" "${photos[@]}"
 finder=("--data" "$data" "--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--network" "$work/default/regressor.onnx"
-  "--threads" "${THREADS:-2}" "--resume")
+  "--threads" "${THREADS:-2}" "--workers" "${WORKERS:-1}" "--resume")
 "$python" -m likeness.train.finder --out "$work/finder_first" --budget "${SCENES:-400000}" "${finder[@]}"
 "$python" -m likeness.train.finder --out "$work/finder" --start "$work/finder_first" --learning-rate 1.5e-3 \
   --budget "$((${SCENES:-400000} * 3 / 4))" "${finder[@]}"

@@ -144,9 +144,10 @@ def test_files_that_are_no_teacher_say_what_was_expected(tmp_path: Path) -> None
 
 
 def test_what_is_written_is_read_and_depends_on_the_seed(tmp_path: Path) -> None:
-    teacher, faces = Teacher.load(write_teacher(tmp_path / "teacher.onnx")), [face(seed) for seed in range(5)]
+    path, faces = write_teacher(tmp_path / "teacher.onnx"), [face(seed) for seed in range(5)]
+    teacher = Teacher.load(path)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        assert list(make_morphs(faces, teacher, tmp_path / name, 6, seed)) == [6]
+        assert list(make_morphs(faces, path, tmp_path / name, 6, seed)) == [6]
     a, b, c = (Morphs(tmp_path / name) for name in "abc")
     assert len(a) == 6
     assert a.person.tolist() == [0, 0, 0, 0, 1, 1]
@@ -154,6 +155,15 @@ def test_what_is_written_is_read_and_depends_on_the_seed(tmp_path: Path) -> None
     assert not np.array_equal(a.image, c.image)
     again = teacher(np.stack([teacher.aligned(a.image[1], a.landmarks[1].astype(float))]))[0]
     np.testing.assert_allclose(a.told[1], again, atol=2e-2)
+
+
+def test_processes_share_the_work_without_a_trace(tmp_path: Path) -> None:
+    path, faces, count = write_teacher(tmp_path / "teacher.onnx"), [face(seed) for seed in range(5)], 70
+    for name, processes in (("one", 1), ("two", 2)):
+        assert list(make_morphs(faces, path, tmp_path / name, count, processes=processes)) == [64, 70]
+    one, two = Morphs(tmp_path / "one"), Morphs(tmp_path / "two")
+    for name in ("image", "landmarks", "told", "person"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
 def test_folders_that_cannot_be_used_name_the_file(tmp_path: Path) -> None:

@@ -37,9 +37,10 @@ small first copy keeps all large faces: there a face is told best from what only
 LEAST_SIZE = 12.0
 """Smaller faces than this are not told from other things, pixels of the view."""
 
-SURE, BESIDES = 0.5, 0.8
+SURE, BESIDES = 0.5, 0.65
 """A face is sure from the first score on. Once one is, those that a larger copy shows besides need the second: there
-are many places in a large copy, and most photos have no further face."""
+are many places in a large copy, and most photos have no further face. On pasted scenes 0.8 lost half a percent of all
+faces, small ones beside large ones; 0.5 doubled the false ones."""
 
 OVERLAP = 0.5
 """Answers that share more than this part of the smaller one's square are about one face."""
@@ -223,7 +224,10 @@ class Finder:
 
 
 def shrunk(image: np.ndarray, side: int) -> np.ndarray:
-    """An image (H, W, 3) with at most ``side`` pixels on the longer side."""
+    """An image (H, W, 3) with at most ``side`` pixels on the longer side.
+
+    Averaged where less than half is left; above, averaging over uneven squares would take four times as long.
+    """
     import cv2
 
     height, width = image.shape[:2]
@@ -231,7 +235,7 @@ def shrunk(image: np.ndarray, side: int) -> np.ndarray:
     if factor >= 1.0:
         return image
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor <= 0.5 else cv2.INTER_LINEAR))
 
 
 def map_names() -> list[str]:

@@ -267,7 +267,8 @@ def main() -> None:
         "--network", type=Path, help="regressor (.onnx) that labels the photos; default: the embedded"
     )
     parser.add_argument("--budget", type=int, default=FinderSettings.budget, help="scenes in all")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads; one of them makes the scenes")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads, one left to who makes scenes")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make the scenes")
     parser.add_argument("--precision", default=FinderSettings.precision)
     parser.add_argument("--learning-rate", type=float, default=FinderSettings.learning_rate, help="the highest")
     parser.add_argument("--start", type=Path, help="folder of an earlier training to begin with the weights of")
@@ -296,7 +297,15 @@ def main() -> None:
         log.info("%d/%d %.0f scenes/s | %s", step, settings.steps, pace, losses)
 
     start_from = None if arguments.start is None else arguments.start / CHECKPOINT
-    train_finder(SceneMaker(bank), arguments.out, settings, start=start_from, resume=arguments.resume, report=report)
+    train_finder(
+        SceneMaker(bank),
+        arguments.out,
+        settings,
+        start=start_from,
+        resume=arguments.resume,
+        workers=arguments.workers,
+        report=report,
+    )
     export_finder(arguments.out / CHECKPOINT, arguments.out / FILE)
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -34,6 +35,7 @@ from likeness.photo import crop_from_landmarks
 from likeness.train.augment import cut
 from likeness.train.checkpoint import CHECKPOINT, load_regressor
 from likeness.train.data import PseudoLabels
+from likeness.train.processes import rows_done
 from likeness.train.sources import Frames, Photos, open_sources
 from likeness.train.validation import label_photos
 
@@ -214,36 +216,66 @@ def make_person(faces: list[Face], people: FacesByPerson, rng: np.random.Generat
     ]
 
 
-def write_morphs(faces: list[Face], teacher: Teacher, out: Path, count: int, seed: int = 0) -> Iterator[int]:
+@dataclass(frozen=True, eq=False)
+class _Writer:
+    """Makes rows of the files in a folder.
+
+    Args:
+        faces, people: to mix.
+        teacher: the file of the network that sees the result.
+        out, seed: as of :func:`write_morphs`.
+    """
+
+    faces: list[Face]
+    people: FacesByPerson
+    teacher: StrPath
+    out: Path
+    seed: int
+
+    def __call__(self, rows: range) -> None:
+        """Rows that begin with a person's first."""
+        new = range(rows.start // PICTURES, -(-rows.stop // PICTURES))
+        generators = {person: np.random.default_rng([self.seed, person]) for person in new}
+        made = [one for rng in generators.values() for one in make_person(self.faces, self.people, rng)]
+        made = made[: len(rows)]
+        teacher = _teacher(self.teacher)
+        found = {
+            "image": np.stack([image for image, _ in made]),
+            "landmarks": np.stack([points for _, points in made]),
+            "told": teacher(np.stack([teacher.aligned(*one) for one in made])),
+        }
+        for name, values in found.items():
+            array = np.load(self.out / f"{name}.npy", mmap_mode="r+")
+            array[rows.start : rows.stop] = values
+            array.flush()
+
+
+@cache
+def _teacher(path: StrPath) -> Teacher:
+    """A process's own, on one thread: there are as many processes as wanted."""
+    return Teacher.load(path, threads=1)
+
+
+def write_morphs(
+    faces: list[Face], teacher: StrPath, out: Path, count: int, seed: int = 0, processes: int = 1
+) -> Iterator[int]:
     """Make ``count`` morphs of ``faces`` into ``out`` (see the module's docstring); yields how many are done.
+
+    How many processes share the work changes nothing of the result.
 
     Raises:
         ValueError: there are not two people.
+        FileError: the teacher cannot be used.
     """
+    size = Teacher.load(teacher).size
     out.mkdir(parents=True, exist_ok=True)
-    people = FacesByPerson(faces)
-    shapes = {
-        "image": ((SIZE, SIZE, 3), np.uint8),
-        "landmarks": ((68, 2), np.float32),
-        "told": ((teacher.size,), np.float32),
-        "person": ((), np.int32),
-    }
-    arrays = {
-        name: np.lib.format.open_memmap(out / f"{name}.npy", mode="w+", dtype=kind, shape=(count, *shape))
-        for name, (shape, kind) in shapes.items()
-    }
-    arrays["person"][:] = np.arange(count) // PICTURES
-    for start in range(0, count, BATCH * PICTURES):
-        rows = range(start, min(start + BATCH * PICTURES, count))
-        new = range(start // PICTURES, -(-rows.stop // PICTURES))
-        made = [one for person in new for one in make_person(faces, people, np.random.default_rng([seed, person]))]
-        made = made[: len(rows)]
-        arrays["image"][rows.start : rows.stop] = [image for image, _ in made]
-        arrays["landmarks"][rows.start : rows.stop] = [points for _, points in made]
-        arrays["told"][rows.start : rows.stop] = teacher(np.stack([teacher.aligned(*one) for one in made]))
-        yield rows.stop
-    for array in arrays.values():
-        array.flush()
+    writer = _Writer(faces, FacesByPerson(faces), teacher, out, seed)
+    shapes = {"image": ((SIZE, SIZE, 3), np.uint8), "landmarks": ((68, 2), np.float32), "told": ((size,), np.float32)}
+    for name, (shape, kind) in shapes.items():
+        np.lib.format.open_memmap(out / f"{name}.npy", mode="w+", dtype=kind, shape=(count, *shape)).flush()
+    np.save(out / "person.npy", np.arange(count, dtype=np.int32) // PICTURES)
+    chunks = [range(start, min(start + BATCH * PICTURES, count)) for start in range(0, count, BATCH * PICTURES)]
+    return rows_done(writer, chunks, processes)
 
 
 def faces_of(frames: Frames | None, photos: Photos | None, pseudo: PseudoLabels | None) -> list[Face]:
@@ -261,7 +293,7 @@ def faces_of(frames: Frames | None, photos: Photos | None, pseudo: PseudoLabels 
 
 def main() -> None:
     """Command line of this module."""
-    from rich.progress import track
+    from rich.progress import Progress
 
     from likeness.train.losses import LandmarkHead
 
@@ -273,17 +305,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=24000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
     arguments = parser.parse_args()
     opened, pseudo = open_sources(arguments.data), None
     if arguments.run is not None and opened.photos is not None:
         network, _ = load_regressor(arguments.run / CHECKPOINT)
         pseudo = label_photos(network, LandmarkHead(FaceModel.load(arguments.model)), opened.photos)
     faces = faces_of(opened.frames, opened.photos, pseudo)
-    teacher = Teacher.load(arguments.teacher)
-    for _ in track(
-        write_morphs(faces, teacher, arguments.out, arguments.count, arguments.seed), total=arguments.count
-    ):
-        pass
+    done = write_morphs(faces, arguments.teacher, arguments.out, arguments.count, arguments.seed, arguments.processes)
+    with Progress() as progress:
+        task = progress.add_task("mixing", total=arguments.count)
+        for rows in done:
+            progress.update(task, completed=rows)
 
 
 if __name__ == "__main__":

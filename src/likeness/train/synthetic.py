@@ -1,6 +1,6 @@
 """Synthetic faces with exact labels, rendered from the face model.
 
-    python -m likeness.train.synthetic --model work/face_model.npz --out work/synthetic --count 24000
+    python -m likeness.train.synthetic --model work/face_model.npz --out work/synthetic --count 24000 --processes 2
 
 Writes one ``.npy`` per field, memory-mapped by :mod:`likeness.train.data`: ``rgba`` (N, S, S, 4) uint8 with the
 head's coverage as alpha (backgrounds are put behind while training), and the labels ``identity``, ``expression``,
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -25,8 +26,10 @@ from likeness.lighting import ambient_light, distant_light, shade
 from likeness.mesh import vertex_normals
 from likeness.raster import Rasterizer, interpolate
 from likeness.rotation import FRONTAL, rotation_from_euler
+from likeness.train.processes import rows_done
 
 SIZE = 160
+SEEDS = 10_000_019  # faces of one seed have numbers up to here
 SUPERSAMPLE = 2
 FACE_MM = 250.0  # what the picture's side covers at the head's distance: the crop of the face and a margin
 MIDDLE = np.array([0.0, -28.0, 20.0])  # mm, model axes: about the middle of the landmarks' box
@@ -192,38 +195,54 @@ def _half_vector(rng: np.random.Generator) -> np.ndarray:
     return (half / np.linalg.norm(half)).astype(np.float32)
 
 
-def write_set(model: FaceModel, out: Path, count: int, seed: int = 0) -> Iterator[int]:
-    """Render ``count`` faces into ``out`` (see the module's docstring); yields how many are done."""
+CHUNK = 100
+"""Faces that a process renders at once."""
+
+
+def write_set(model: FaceModel, out: Path, count: int, seed: int = 0, processes: int = 1) -> Iterator[int]:
+    """Render ``count`` faces into ``out`` (see the module's docstring); yields how many are done.
+
+    How many processes share the work changes nothing of the result.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    fields = {name: np.asarray(value) for name, value in vars(SyntheticFaces(model)(seed * SEEDS)).items()}
+    for name, value in fields.items():
+        shape = (count, *value.shape)
+        np.lib.format.open_memmap(out / f"{name}.npy", mode="w+", dtype=value.dtype, shape=shape).flush()
+    chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+    return rows_done(partial(_render_rows, model, out, seed), chunks, processes)
+
+
+def _render_rows(model: FaceModel, out: Path, seed: int, rows: range) -> None:
+    """Render the faces of these rows into the files that are there."""
     faces = SyntheticFaces(model)
-    arrays: dict[str, np.memmap] = {}
-    for number in range(count):
-        sample = faces(seed * 10_000_019 + number)
-        for name, value in vars(sample).items():
+    arrays = {}
+    for row in rows:
+        for name, value in vars(faces(seed * SEEDS + row)).items():
             if name not in arrays:
-                value = np.asarray(value)
-                arrays[name] = np.lib.format.open_memmap(
-                    out / f"{name}.npy", mode="w+", dtype=value.dtype, shape=(count, *value.shape)
-                )
-            arrays[name][number] = value
-        yield number + 1
+                arrays[name] = np.load(out / f"{name}.npy", mmap_mode="r+")
+            arrays[name][row] = value
     for array in arrays.values():
         array.flush()
 
 
 def main() -> None:
     """Command line of this module."""
-    from rich.progress import track
+    from rich.progress import Progress
 
     parser = argparse.ArgumentParser(description="Render synthetic faces with exact labels.")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=24000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
     arguments = parser.parse_args()
     model = FaceModel.load(arguments.model)
-    for _ in track(write_set(model, arguments.out, arguments.count, arguments.seed), total=arguments.count):
-        pass
+    done = write_set(model, arguments.out, arguments.count, arguments.seed, arguments.processes)
+    with Progress() as progress:
+        task = progress.add_task("rendering", total=arguments.count)
+        for rows in done:
+            progress.update(task, completed=rows)
 
 
 if __name__ == "__main__":
