@@ -228,7 +228,7 @@ class _Writer:
 
     faces: list[Face]
     people: FacesByPerson
-    teacher: StrPath
+    teacher: Path
     out: Path
     seed: int
 
@@ -251,7 +251,7 @@ class _Writer:
 
 
 @cache
-def _teacher(path: StrPath) -> Teacher:
+def _teacher(path: Path) -> Teacher:
     """A process's own, on one thread: there are as many processes as wanted."""
     return Teacher.load(path, threads=1)
 
@@ -269,7 +269,7 @@ def write_morphs(
     """
     size = Teacher.load(teacher).size
     out.mkdir(parents=True, exist_ok=True)
-    writer = _Writer(faces, FacesByPerson(faces), teacher, out, seed)
+    writer = _Writer(faces, FacesByPerson(faces), Path(teacher), out, seed)
     shapes = {"image": ((SIZE, SIZE, 3), np.uint8), "landmarks": ((68, 2), np.float32), "told": ((size,), np.float32)}
     for name, (shape, kind) in shapes.items():
         np.lib.format.open_memmap(out / f"{name}.npy", mode="w+", dtype=kind, shape=(count, *shape)).flush()
