@@ -8,8 +8,8 @@
 # benchmarks/README.md for the layout and where to get such data). WORK (default: work) takes what is made on the way and can be deleted.
 # BUDGET, PLACES, HEADS and SCOUT (samples that features, features with more landmarks, heads and the first network see),
 # SYNTHETIC and MORPHS (faces) and SCENES (of the face finder) set the size; THREADS the CPU threads, WORKERS the processes that
-# make samples, PROCESSES those that make faces, BATCH the batches' size over the recipes' own: 4, and as many workers and
-# processes as there are cores, keep one GPU busy.
+# make samples, PROCESSES those that make faces. Two cores take about six hours in all; with as many workers and processes as
+# there are cores, 16 cores and one GPU take a quarter of an hour for everything between the rendered faces and the heads.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: runs/build_default.sh DATA [WORK]}
@@ -28,7 +28,7 @@ mkdir -p "$work"
 "$python" -m likeness.train.synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "${SYNTHETIC:-30000}" \
   --processes "${PROCESSES:-2}"
 photos=("--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--threads" "${THREADS:-2}"
-  "--workers" "${WORKERS:-1}" "--batch" "${BATCH:-1}" "--resume")
+  "--workers" "${WORKERS:-1}" "--resume")
 grep -qs bf16 /proc/cpuinfo && photos+=("--precision" bf16-mixed)
 # A first network, of landmarks and rendered faces alone, finds the faces of photographs that have no landmarks.
 "$python" -m likeness train photos -o "$work/scout" --data "$data/photos/video-train.tar" --recipe tikhonov \
@@ -42,9 +42,9 @@ more=("--data" "$data/photos/video-train.tar" "$data/photos/photo-train.tar"
 # Features first, for a long time, then with much more weight on landmarks; what is read from them is then learned anew, for
 # recognisable shapes. Each network finds landmarks in photographs better than the one before it, and labels for the next.
 "$python" -m likeness train photos -o "$work/features" "${more[@]}" --labeller "$work/scout" --recipe features \
-  --budget "${BUDGET:-1000000}" "${photos[@]}"
+  --learning-rate 3e-3 --batch 4 --budget "${BUDGET:-2000000}" "${photos[@]}"
 "$python" -m likeness train photos -o "$work/places" "${more[@]}" --labeller "$work/features" --start "$work/features" \
-  --recipe places --learning-rate 1e-3 --budget "${PLACES:-600000}" "${photos[@]}"
+  --recipe places --learning-rate 1.5e-3 --batch 4 --budget "${PLACES:-800000}" "${photos[@]}"
 "$python" -m likeness train photos -o "$work/default" "${more[@]}" --labeller "$work/places" --trunk "$work/places" \
   --recipe heads --budget "${HEADS:-240000}" "${photos[@]}"
 finder=("--data" "$data" "--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--network" "$work/default/regressor.onnx"

@@ -18,6 +18,7 @@ from likeness.finder import (
     LOOKS,
     SIZES,
     STRIDES,
+    SURE,
     Finder,
     Finding,
     decode,
@@ -113,6 +114,16 @@ def test_the_angle_follows_a_turn(astronaut: np.ndarray, degrees: float) -> None
     own = float(default_finder()(astronaut).angle[0])
     turned = cv2.warpAffine(astronaut, matrix, (300, 300), borderMode=cv2.BORDER_REPLICATE)
     assert_finds(turned, center, FACE_SIZE, own + np.radians(degrees))
+
+
+def test_a_small_face_beside_a_large_one_is_found_too(astronaut: np.ndarray) -> None:
+    small = cv2.resize(astronaut, (130, 130), interpolation=cv2.INTER_AREA)
+    both = np.pad(astronaut, ((0, 0), (0, 188), (0, 0)), constant_values=127)
+    both[300:430, 540:670] = small
+    found = default_finder()(both)
+    for center, size in ((FACE, FACE_SIZE), ((FACE + 0.5) * 130 / 512 + [539.5, 299.5], FACE_SIZE * 130 / 512)):
+        away = np.linalg.norm(found.center[found.score > SURE] - center, axis=1)
+        assert away.min() < 0.4 * size, f"expected a face of {size:.0f} pixels at {center}, found {found}"
 
 
 def test_a_shift_by_whole_cells_changes_nothing(astronaut: np.ndarray) -> None:

@@ -80,7 +80,7 @@ class NetSettings:
     center: tuple[float, float, float] = (0.0, 0.0, 0.0)
     start: tuple[float, ...] = ()
     identity_space: str = GaussianSpace.name
-    widths: tuple[int, ...] = (32, 48, 96, 192)
+    widths: tuple[int, ...] = (32, 64, 112, 208)
     blocks: tuple[int, ...] = (2, 2, 2)
     neck: int = 64
     hidden: int = 320
