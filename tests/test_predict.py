@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from likeness import Camera, FileError, Mesh, Reconstruction, Reconstructor, project
 from likeness.glb import read_glb
+from likeness.photo import Proposal, find_faces
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +131,27 @@ def test_no_face_gives_an_empty_list(reconstruct: Reconstructor) -> None:
     rng = np.random.default_rng(0)
     assert reconstruct(rng.integers(0, 256, (200, 240, 3), np.uint8)) == []
     assert reconstruct(np.full((150, 150, 3), 128, np.uint8)) == []
+
+
+@pytest.mark.parametrize(("belief", "count"), [(0.9, 1), (0.6, 1), (0.3, 0)])
+def test_a_face_needs_the_belief_of_both_networks(
+    reconstruct: Reconstructor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch, belief: float, count: int
+) -> None:
+    best = find_faces(photo)[0]
+
+    def proposals(image: np.ndarray, *, thorough: bool, yunet_model: object) -> list[Proposal]:
+        return [] if thorough else [replace(best, score=belief)]
+
+    monkeypatch.setattr("likeness.predict.find_faces", proposals)
+    assert len(reconstruct(photo)) == count
+
+
+def test_where_no_face_passes_the_network_alone_decides(
+    reconstruct: Reconstructor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = find_faces(photo)[0]
+    monkeypatch.setattr("likeness.predict.find_faces", lambda *_, **__: [replace(best, score=0.1)])
+    assert len(reconstruct(photo)) == 1
 
 
 def test_a_given_box_and_given_landmarks_are_used(
