@@ -193,13 +193,8 @@ def train_modules() -> tuple:  # type: ignore[type-arg]
     return finder, finder_faces, finder_net, finder_scenes
 
 
-@pytest.fixture(scope="module")
-def maker(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
-    """Scenes from eight made-up frames: ovals with landmarks."""
-    _, finder_faces, _, finder_scenes = train_modules()
-    from likeness.train.sources import read_frames
-
-    folder = tmp_path_factory.mktemp("frames")
+def write_frames(folder: Path) -> Path:
+    """A tar of eight made-up frames: ovals with landmarks."""
     rng = np.random.default_rng(0)
     angles = np.linspace(0, 2 * np.pi, 68, endpoint=False)
     with tarfile.open(folder / "frames.tar", "w") as archive:
@@ -213,8 +208,28 @@ def maker(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-
             (folder / f"{number}.json").write_text(json.dumps({"landmarks": points.tolist()}))
             for kind in ("png", "json"):
                 archive.add(folder / f"{number}.{kind}", f"{number}.{kind}")
-    frames = read_frames(folder / "frames.tar")
+    return folder / "frames.tar"
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """Scenes from eight made-up frames."""
+    _, finder_faces, _, finder_scenes = train_modules()
+    from likeness.train.sources import read_frames
+
+    frames = read_frames(write_frames(tmp_path_factory.mktemp("frames")))
     return finder_scenes.SceneMaker(finder_faces.FaceBank(frames, np.zeros(8)))
+
+
+def test_photos_in_which_the_network_sees_no_face_are_refused(tmp_path: Path) -> None:
+    _, finder_faces, _, _ = train_modules()
+    noise = np.random.default_rng(0).integers(0, 256, (130, 130, 3), dtype=np.uint8)
+    (tmp_path / "noise.png").write_bytes(cv2.imencode(".png", noise)[1].tobytes())
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        for name in ("anna/0.png", "anna/1.png", "berta/0.png"):
+            archive.add(tmp_path / "noise.png", name)
+    with pytest.raises(FileError, match=r"photos\.tar.*0 of 3"):
+        finder_faces.read_bank(write_frames(tmp_path), tmp_path / "photos.tar", tmp_path / "labels")
 
 
 def test_scenes_are_a_pure_function_of_the_seed(maker) -> None:  # type: ignore[no-untyped-def]

@@ -122,7 +122,7 @@ def read_bank(
         network: a regressor (.onnx) for the labels, with its face model in ``model``; None: the embedded default.
 
     Raises:
-        FileError: an archive or folder cannot be used.
+        FileError: an archive or folder cannot be used, or the network finds landmarks in none of the photos.
     """
     folder = Path(cache)
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,6 +133,11 @@ def read_bank(
     if photos is not None:
         portraits = read_photos(photos)
         labels = _kept(folder / f"{Path(photos).stem}.npz", lambda: _photo_labels(portraits.images, reconstruct()))
+        if len(labels["index"]) == 0:
+            count = len(portraits.images)
+            raise FileError(
+                photos, f"expected photos whose faces the network trusts (score {TRUSTED}), 0 of {count} are"
+            )
         fields.update(photos=portraits, **{f"photo_{key}": value for key, value in labels.items()})
     if synthetic_folder is not None and model is not None:
         rendered = SyntheticFolder(synthetic_folder, model)
