@@ -8,8 +8,8 @@
 # benchmarks/README.md for the layout and where to get such data). WORK (default: work) takes what is made on the way and can be deleted.
 # BUDGET, PLACES, HEADS and SCOUT (samples that features, features with more landmarks, heads and the first network see),
 # SYNTHETIC and MORPHS (faces) and SCENES (of the face finder) set the size; THREADS the CPU threads, WORKERS the processes that
-# make samples, PROCESSES those that make faces. Two cores take about six hours in all; with as many workers and processes as
-# there are cores, 16 cores and one GPU take a quarter of an hour for everything between the rendered faces and the heads.
+# make samples, PROCESSES those that make faces. Two cores should take about six hours in all; with as many workers and processes as
+# there are cores, 16 cores and one GPU should take a quarter of an hour for everything between the rendered faces and the heads.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: runs/build_default.sh DATA [WORK]}

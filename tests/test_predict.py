@@ -154,6 +154,20 @@ def test_where_no_face_passes_the_network_alone_decides(
     assert len(reconstruct(photo)) == 1
 
 
+def test_what_nobody_proposed_needs_no_second_search(
+    reconstruct: Reconstructor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best, searches = find_faces(photo)[0], []
+
+    def proposals(image: np.ndarray, *, thorough: bool, yunet_model: object) -> list[Proposal]:
+        searches.append(thorough)
+        return [replace(best, score=0.0, kind="whole")]
+
+    monkeypatch.setattr("likeness.predict.find_faces", proposals)
+    assert len(reconstruct(photo)) == 1
+    assert searches == [False]
+
+
 def test_a_given_box_and_given_landmarks_are_used(
     reconstruct: Reconstructor, photo: np.ndarray, face: Reconstruction
 ) -> None:

@@ -149,14 +149,14 @@ class Reconstructor:
     def _find(self, image: np.ndarray) -> list[_Face]:
         """Faces of an image: every proposal is run twice, the second time on the crop that the first one found.
 
-        Who proposes and the network err on different things: the product of what both believe is asked for. On 700
-        pasted scenes 2 of 12 false faces remain so, and all of 1,013 true ones. Where no face passes, the network
-        alone decides on everything that might be one.
+        Who proposes and the network err on different things: the product of what both believe is asked for. Of four
+        false faces on video-val one remains so, of 15 on 500 pasted scenes 12, and no true one is lost. Where nobody
+        proposes or no face passes, the network alone decides.
         """
         for thorough in (False, True):
             proposals = find_faces(image, thorough=thorough, yunet_model=self.yunet_model)
             first = self._regress(image, [crop_from_proposal(p, self.network.size) for p in proposals])
-            beliefs = [1.0 if thorough else proposal.score for proposal in proposals]
+            beliefs = [1.0 if thorough or p.kind == "whole" else p.score for p in proposals]
             # A proposal is only roughly placed, so its first score is asked for half, no more.
             half = 0.5 * self.min_score
             likely = [(face, belief) for face, belief in zip(first, beliefs, strict=True) if face.score > half]

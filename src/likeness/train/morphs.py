@@ -35,7 +35,7 @@ from likeness.photo import crop_from_landmarks
 from likeness.train.augment import cut
 from likeness.train.checkpoint import CHECKPOINT, load_regressor
 from likeness.train.data import PseudoLabels
-from likeness.train.processes import rows_done
+from likeness.train.processes import rows_done, watch
 from likeness.train.sources import Frames, Photos, open_sources
 from likeness.train.validation import label_photos
 
@@ -293,8 +293,6 @@ def faces_of(frames: Frames | None, photos: Photos | None, pseudo: PseudoLabels 
 
 def main() -> None:
     """Command line of this module."""
-    from rich.progress import Progress
-
     from likeness.train.losses import LandmarkHead
 
     parser = argparse.ArgumentParser(prog="python -m likeness.train.morphs", description="Faces between people.")
@@ -313,10 +311,7 @@ def main() -> None:
         pseudo = label_photos(network, LandmarkHead(FaceModel.load(arguments.model)), opened.photos)
     faces = faces_of(opened.frames, opened.photos, pseudo)
     done = write_morphs(faces, arguments.teacher, arguments.out, arguments.count, arguments.seed, arguments.processes)
-    with Progress() as progress:
-        task = progress.add_task("mixing", total=arguments.count)
-        for rows in done:
-            progress.update(task, completed=rows)
+    watch(done, arguments.count, "mixing")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from likeness.lighting import ambient_light, distant_light, shade
 from likeness.mesh import vertex_normals
 from likeness.raster import Rasterizer, interpolate
 from likeness.rotation import FRONTAL, rotation_from_euler
-from likeness.train.processes import rows_done
+from likeness.train.processes import rows_done, watch
 
 SIZE = 160
 SEEDS = 10_000_019  # faces of one seed have numbers up to here
@@ -228,8 +228,6 @@ def _render_rows(model: FaceModel, out: Path, seed: int, rows: range) -> None:
 
 def main() -> None:
     """Command line of this module."""
-    from rich.progress import Progress
-
     parser = argparse.ArgumentParser(description="Render synthetic faces with exact labels.")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -239,10 +237,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model = FaceModel.load(arguments.model)
     done = write_set(model, arguments.out, arguments.count, arguments.seed, arguments.processes)
-    with Progress() as progress:
-        task = progress.add_task("rendering", total=arguments.count)
-        for rows in done:
-            progress.update(task, completed=rows)
+    watch(done, arguments.count, "rendering")
 
 
 if __name__ == "__main__":
