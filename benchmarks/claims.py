@@ -28,23 +28,23 @@ import numpy as np
 import torch
 
 from likeness.assets import asset
-from likeness.face_model import FaceModel
-from likeness.identity import GaussianSpace
-from likeness.metrics.alignment import align
+from likeness.datasets import Frames, Photos, SyntheticFaces, read_frames, read_photos
+from likeness.metrics.procrustes import align
 from likeness.metrics.recognisability import compare_domains
 from likeness.metrics.records import Samples
-from likeness.metrics.space import clustering
+from likeness.metrics.shape_space import clustering
+from likeness.model.face_model import FaceModel
+from likeness.model.identity import GaussianSpace
 from likeness.train.checkpoint import CHECKPOINT, load_regressor
-from likeness.train.data import PseudoLabels, SampleMaker, Sources
-from likeness.train.losses import LandmarkHead
-from likeness.train.morphs import Morphs
-from likeness.train.nets import Regressor
-from likeness.train.objective import ObjectiveSettings
-from likeness.train.photos import Trainer
+from likeness.train.generate.morphs import Morphs
+from likeness.train.losses.objective import ObjectiveSettings
+from likeness.train.losses.reconstruction import LandmarkHead
+from likeness.train.photos.network import Regressor
+from likeness.train.photos.samples import PseudoLabels, SampleMaker, Sources
+from likeness.train.photos.teacher_embeddings import NOTES
+from likeness.train.photos.trainer import Trainer
+from likeness.train.photos.validation import codes_at, label_photos, validate
 from likeness.train.settings import PhotoSettings, Progress, Schedule, recipe
-from likeness.train.sources import Frames, Photos, SyntheticFaces, read_frames, read_photos
-from likeness.train.told import NOTES
-from likeness.train.validation import codes_at, label_photos, validate
 
 
 @dataclass(frozen=True)

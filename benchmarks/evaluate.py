@@ -21,22 +21,22 @@ from typing import Any
 
 import numpy as np
 
+from likeness.cli.terminal import rich_table
+from likeness.datasets.test_sets import PhotoItem, PhotoSet, open_photos
 from likeness.evaluate.cache import Cache
 from likeness.evaluate.collection import Collection, from_predictions
+from likeness.evaluate.html import report
 from likeness.evaluate.pair_examples import made_pairs
 from likeness.evaluate.pictures import png
 from likeness.evaluate.predictions import Predictor, open_predictor, predict
-from likeness.evaluate.recognisability import measure_recognisability, recognisability_outcome
-from likeness.evaluate.report import report
-from likeness.evaluate.sources import PhotoItem, PhotoSet, open_photos
+from likeness.evaluate.reports.recognisability import measure_recognisability, recognisability_outcome
+from likeness.evaluate.reports.verification import measure_verification, rows_by_name
 from likeness.evaluate.tables import Table, estimate, number, percent
-from likeness.evaluate.teacher import Teacher
-from likeness.evaluate.terminal import rich_table
-from likeness.evaluate.verification import measure_verification, rows_by_name
-from likeness.metrics.alignment import align
+from likeness.metrics.procrustes import align
 from likeness.metrics.recognisability import recognisability_of_codes
 from likeness.metrics.records import Samples
 from likeness.metrics.verification import verify
+from likeness.networks.recogniser import Teacher
 
 PAIRS = 3000
 

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 
 from likeness import Reconstructor
-from likeness.face_model import FaceModel
-from likeness.finder import SURE, Finder, default_finder
-from likeness.photo import crop_from_landmarks
-from likeness.photo_files import MIN_SIDE
-from likeness.train.finder_faces import FaceBank, read_bank
-from likeness.train.finder_scenes import Scene, SceneMaker, SceneSettings
+from likeness.images.photo import MIN_SIDE
+from likeness.model.face_model import FaceModel
+from likeness.networks.detector import SURE, Finder, default_finder
+from likeness.reconstruct.proposals import crop_from_landmarks
+from likeness.train.detector.faces import FaceBank, read_bank
+from likeness.train.detector.scenes import Scene, SceneMaker, SceneSettings
 
 Find = Callable[[np.ndarray], np.ndarray]
 """An image -> (n, 3) middles x, y and sizes of faces."""

@@ -92,7 +92,7 @@ def without_side(rows: list[Any]) -> dict[str, float]:
     """How far the annotations of the rows of :func:`measure` lie to the right, percent, and the error without that.
 
     The program's answer is a mean over crop and mirror image, so it has no side of its own: what all inner points of
-    all frames have in common is the annotators' (:mod:`likeness.train.annotators`).
+    all frames have in common is the annotators' (:mod:`likeness.train.photos.landmark_bias`).
     """
     truth, found = (np.array([row[column] for row in rows]) for column in (3, 4))
     size = np.sqrt(np.prod(np.ptp(truth, axis=1), axis=-1))
@@ -131,7 +131,7 @@ def draw_worst(rows: list[Any], folder: Path) -> None:
     """The 24 worst frames as one picture: truth green, ours red."""
     import cv2
 
-    from likeness.camera import Crop
+    from likeness.geometry.camera import Crop
     from likeness.render import draw_points
 
     tiles = []

@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 
 from likeness import Reconstruction, Reconstructor
-from likeness.evaluate.sources import PhotoItem, open_photos
-from likeness.rotation import FRONTAL
-from likeness.sheet import sheet
+from likeness.datasets.test_sets import PhotoItem, open_photos
+from likeness.geometry.rotation import FRONTAL
+from likeness.reconstruct.overview import sheet
 
 PANEL = 120
 RANDOM, WORST, PAIRS = 60, 20, 20

@@ -46,7 +46,7 @@ def measure(faces: dict[tuple[str, str], Reconstruction]) -> dict[str, float]:
 def main() -> None:
     import cv2
 
-    from likeness.sheet import sheet
+    from likeness.reconstruct.overview import sheet
 
     parser = argparse.ArgumentParser(description="The portraits through the whole program.")
     parser.add_argument("folder", type=Path)

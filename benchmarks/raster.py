@@ -39,9 +39,9 @@ from typing import Any
 
 import numpy as np
 
-from likeness.camera import FRONTAL, Camera
-from likeness.raster import Rasterizer, interpolate, rasterize_view
+from likeness.geometry.camera import FRONTAL, Camera
 from likeness.render import render_image
+from likeness.render.raster import Rasterizer, interpolate, rasterize_view
 
 SIZES = (112, 224, 512)
 GOAL = {224: 2.5}
@@ -52,7 +52,7 @@ COLD = """
 import time; t = [time.perf_counter()]
 import numpy; t.append(time.perf_counter())
 import warp; t.append(time.perf_counter())
-from likeness.kernel_loading import load_kernels
+from likeness.render.kernel_loading import load_kernels
 load_kernels(); t.append(time.perf_counter())
 print(*(b - a for a, b in zip(t, t[1:])))
 """

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from likeness.metrics import Samples, recognisability_of_codes
-from likeness.metrics.measures import Measure
+from likeness.metrics.distances import Measure
 from likeness.metrics.pairs import PairSet, cores, one_blas_thread
 
 CASES = {

@@ -18,11 +18,11 @@ import numpy as np
 
 from likeness import FaceModel
 from likeness.assets import asset
-from likeness.predict import Network
-from likeness.train.augment import AugmentSettings
-from likeness.train.data import SampleMaker, Sources
-from likeness.train.photos import RENDERED_HELD_OUT
-from likeness.train.sources import SyntheticFaces
+from likeness.datasets import SyntheticFaces
+from likeness.reconstruct.reconstructor import Network
+from likeness.train.photos.augment import AugmentSettings
+from likeness.train.photos.samples import SampleMaker, Sources
+from likeness.train.photos.trainer import RENDERED_HELD_OUT
 
 STRONGEST = 6
 PLAIN = AugmentSettings(shift=0.0, log_scale=0.0, angle=0.0, turned=0.0, photometric=0.0, occlusion=0.0)

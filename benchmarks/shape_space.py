@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 
 from likeness import FaceModel, Mesh
-from likeness.identity import GaussianSpace, Lift
 from likeness.metrics import Samples, clustering, code_statistics, specificity
-from likeness.shape_codes import ShapeEncoder, codes_of_vertices, importance
-from likeness.train.meshes import Reduction, RegisteredMeshes, read_meshes
-from likeness.train.scans import train_scans
+from likeness.model.codes import ShapeEncoder, codes_of_vertices, importance
+from likeness.model.identity import GaussianSpace, Lift
+from likeness.train.scans.meshes import Reduction, RegisteredMeshes, read_meshes
+from likeness.train.scans.trainer import train_scans
 from likeness.train.settings import ScanSettings
 
 BOOTSTRAP = 40

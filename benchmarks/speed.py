@@ -62,8 +62,8 @@ def warm(path: Path) -> dict[str, float]:
 
     cv2.setNumThreads(1)
     from likeness import Reconstructor
-    from likeness.photo import crop_from_proposal, find_faces
-    from likeness.photo_files import load_photo
+    from likeness.images.photo import load_photo
+    from likeness.reconstruct.proposals import crop_from_proposal, find_faces
 
     reconstruct = Reconstructor(threads=1)
     image = load_photo(path).image

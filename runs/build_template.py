@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from likeness.face_model import ARKIT_NAMES
+from likeness.model.face_model import ARKIT_NAMES
 
 SEGMENTS = (
     "head", "eye_cavity.L", "eye_cavity.R", "mouth_cavity", "tongue",

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from annotate import landmarks_through
 
-from likeness.face_model import FaceModel
-from likeness.landmarks import LandmarkMap
+from likeness.geometry.landmarks import LandmarkMap
+from likeness.geometry.rotation import FRONTAL, rotation_from_6d
+from likeness.model.face_model import FaceModel
 from likeness.register import closest_points
-from likeness.rotation import FRONTAL, rotation_from_6d
 
 PRIOR = 60.0
 """Weight of a code's mean square against the landmarks' in square pixels: with a hundredth of it the jaw's points are

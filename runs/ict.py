@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from likeness.formats.ict import arkit_shapes
+from likeness.model.formats.ict import arkit_shapes
 
 
 @dataclass(frozen=True, eq=False)

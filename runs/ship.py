@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from likeness.train.checkpoint import CHECKPOINT, read_checkpoint
-from likeness.train.finder import read_finder_checkpoint
+from likeness.train.detector.trainer import read_finder_checkpoint
 
 LARGEST = 12 * 2**20  # bytes of all assets together
 # name in the package -> in WORK

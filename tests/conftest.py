@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from likeness.face_model import ARKIT_NAMES, FaceModel, Topology
-from likeness.landmarks import LandmarkMap
+from likeness.geometry.landmarks import LandmarkMap
+from likeness.model.face_model import ARKIT_NAMES, FaceModel, Topology
 
 CENTER = np.array([0.0, -30.0, -80.0])
 AXES = np.array([78.0, 115.0, 100.0])

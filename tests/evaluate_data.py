@@ -15,7 +15,7 @@ import numpy as np
 
 from likeness import FaceModel, Mesh
 from likeness.evaluate.predictions import Predictor
-from likeness.photo import load_photo
+from likeness.reconstruct.proposals import load_photo
 
 SIDE = 64
 NOBODY = 255

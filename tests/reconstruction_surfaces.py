@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from likeness.mesh import Mesh
-from likeness.metrics.reconstruction_align import Similarity
+from likeness.metrics.scan_alignment import Similarity
 
 # x and y of the seven landmarks and the nose tip on the front of `face`, mm.
 MARKS = np.array([[-45, 30], [-16, 28], [16, 28], [45, 30], [0, -18], [-25, -48], [25, -48], [0, -2]], float)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from likeness.color import linear_from_srgb, srgb_from_linear
-from likeness.face_model import FaceModel
+from likeness.geometry.rotation import rotation_from_euler
+from likeness.images.color import linear_from_srgb, srgb_from_linear
 from likeness.mesh import Mesh
+from likeness.model.face_model import FaceModel
 from likeness.register import Similarity
-from likeness.rotation import rotation_from_euler
 
 POSE = Similarity(0.001, rotation_from_euler(0.5, -0.3, 0.4), np.array([0.4, -1.2, 3.0]))
 """Scan (metres) from model (mm)."""

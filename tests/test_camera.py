@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from likeness.camera import (
+from likeness.geometry.camera import (
     FRONTAL,
     OUTSIDE_GREY,
     Camera,

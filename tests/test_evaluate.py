@@ -27,11 +27,11 @@ from evaluate_data import (
 from likeness import FaceModel, cli
 from likeness.evaluate import run as run_module
 from likeness.evaluate.collection import Collection
-from likeness.evaluate.commands import Landmarks, Recognisability, Reconstruction, Space, Verification
 from likeness.evaluate.pair_examples import alike_strangers, made_pairs, unlike_selves
 from likeness.evaluate.panel import differences, limit_of, panel
 from likeness.evaluate.run import Evaluation, evaluate
-from likeness.metrics.reconstruction_pictures import color_bar
+from likeness.evaluate.settings import Landmarks, Recognisability, Reconstruction, Space, Verification
+from likeness.render.error_map import color_bar
 
 
 def run(*arguments: object) -> int:
@@ -272,7 +272,7 @@ def test_nothing_imports_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys, likeness.evaluate.run, likeness.evaluate.terminal; sys.exit('torch' in sys.modules)"
+    code = "import sys, likeness.evaluate.run, likeness.cli.terminal; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

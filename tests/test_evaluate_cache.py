@@ -9,9 +9,9 @@ import pytest
 from evaluate_data import NOBODY, annotated, codes_of, photo, predictor, write_photos
 
 from likeness import FaceModel, FileError
+from likeness.datasets.test_sets import open_photos
 from likeness.evaluate.cache import Cache, key_of
 from likeness.evaluate.predictions import predict
-from likeness.evaluate.sources import open_photos
 
 
 def entries(folder: Path) -> list[Path]:

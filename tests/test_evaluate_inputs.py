@@ -22,11 +22,11 @@ from evaluate_data import (
 )
 
 from likeness import FaceModel, FileError
+from likeness.datasets.test_sets import open_photos, unique_names
 from likeness.evaluate.collection import from_predictions
 from likeness.evaluate.inputs import kind_of, read_codes, read_meshes
-from likeness.evaluate.results_files import read_results
+from likeness.evaluate.saved_results import read_results
 from likeness.evaluate.scans import find_scans
-from likeness.evaluate.sources import open_photos, unique_names
 
 
 def test_kinds_are_told_apart(small_model: FaceModel, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from likeness import FileError
 from likeness.assets import asset
-from likeness.finder import (
+from likeness.networks.detector import (
     LOOKS,
     SIZES,
     STRIDES,
@@ -188,7 +188,10 @@ def test_files_that_are_no_finder_are_named(tmp_path: Path) -> None:
 def train_modules() -> tuple:  # type: ignore[type-arg]
     pytest.importorskip("torch")
     pytest.importorskip("lightning")
-    from likeness.train import finder, finder_faces, finder_net, finder_scenes
+    from likeness.train.detector import faces as finder_faces
+    from likeness.train.detector import network as finder_net
+    from likeness.train.detector import scenes as finder_scenes
+    from likeness.train.detector import trainer as finder
 
     return finder, finder_faces, finder_net, finder_scenes
 
@@ -215,7 +218,7 @@ def write_frames(folder: Path) -> Path:
 def maker(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """Scenes from eight made-up frames."""
     _, finder_faces, _, finder_scenes = train_modules()
-    from likeness.train.sources import read_frames
+    from likeness.datasets import read_frames
 
     frames = read_frames(write_frames(tmp_path_factory.mktemp("frames")))
     return finder_scenes.SceneMaker(finder_faces.FaceBank(frames, np.zeros(8)))

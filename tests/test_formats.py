@@ -12,9 +12,9 @@ import pytest
 from format_files import Written
 
 from likeness import ARKIT_NAMES, FaceModel, FileError, MissingExtraError
-from likeness.color import srgb_from_linear
-from likeness.formats import load_model
+from likeness.images.color import srgb_from_linear
 from likeness.mesh import Mesh
+from likeness.model.formats import load_model
 
 WRITERS = {
     "bfm-2009": lambda folder, model: format_files.write_bfm_2009(folder, model, compressed=False),
@@ -176,6 +176,6 @@ def test_without_h5py_the_extra_is_named(
 
 
 def test_importing_the_formats_imports_none_of_the_extras() -> None:
-    code = "import sys, likeness.formats; print({'scipy', 'h5py', 'torch', 'igl'} & set(sys.modules))"
+    code = "import sys, likeness.model.formats; print({'scipy', 'h5py', 'torch', 'igl'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"

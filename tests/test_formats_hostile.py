@@ -17,8 +17,8 @@ import pytest
 from test_formats import WRITERS
 
 from likeness import FaceModel, FileError, cli
-from likeness.formats import load_model
-from likeness.formats.pickles import as_array, load_pickle
+from likeness.model.formats import load_model
+from likeness.model.formats.pickles import as_array, load_pickle
 
 ENOUGH = 200_000_000  # bytes: what a small file may claim, twice while it is decompressed
 

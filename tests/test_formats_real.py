@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from likeness import ARKIT_NAMES, FaceModel
-from likeness.formats import load_model
 from likeness.mesh import Mesh
+from likeness.model.formats import load_model
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"

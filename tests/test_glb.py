@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from likeness.glb import glb_bytes, read_glb, write_glb
 from likeness.mesh import Mesh
+from likeness.mesh.glb_writer import glb_bytes, read_glb, write_glb
 
 SIZES = {5121: 1, 5123: 2, 5125: 4, 5126: 4}
 TYPES = {5121: "u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from likeness.errors import FileError
-from likeness.glb import read_glb
+from likeness.mesh.glb_writer import read_glb
 
 
 def test_the_scenes_transforms_are_applied(tmp_path: Path) -> None:

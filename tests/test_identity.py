@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from likeness import FaceModel, GaussianSpace
-from likeness.identity import GeometryMetric, Lift, SphereSpace
+from likeness.model.identity import GeometryMetric, Lift, SphereSpace
 
 
 @given(st.integers(1, 40), st.integers(0, 10_000))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from likeness import FaceModel
-from likeness.rotation import FRONTAL, rotation_from_euler
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 
 
 def projected(model: FaceModel, rotation: np.ndarray) -> np.ndarray:

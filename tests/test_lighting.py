@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from likeness.color import linear_from_srgb, srgb_from_linear
-from likeness.lighting import ambient_light, distant_light, reflection_polynomial, sh_basis, shade
+from likeness.images.color import linear_from_srgb, srgb_from_linear
+from likeness.render.lighting import ambient_light, distant_light, reflection_polynomial, sh_basis, shade
 
 
 def sphere_quadrature(n: int) -> tuple[np.ndarray, np.ndarray]:

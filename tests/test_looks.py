@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from likeness.camera import Camera, Crop, project
-from likeness.face_model import ARKIT_NAMES, FaceModel
-from likeness.lighting import sh_basis
-from likeness.looks import SCALES, averaged, looks_at, mirrored_answer, mirrored_names, nearer_answer
-from likeness.rotation import FRONTAL, rotation_from_euler
+from likeness.geometry.camera import Camera, Crop, project
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler
+from likeness.model.face_model import ARKIT_NAMES, FaceModel
+from likeness.reconstruct.test_time import SCALES, averaged, looks_at, mirrored_answer, mirrored_names, nearer_answer
+from likeness.render.lighting import sh_basis
 
 SIZE = 112
 

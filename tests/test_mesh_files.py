@@ -10,7 +10,7 @@ import pytest
 
 from likeness.errors import FileError
 from likeness.mesh import Mesh
-from likeness.mesh_ply import write_ply
+from likeness.mesh.ply import write_ply
 
 SAVERS: dict[str, Callable[[Path, Mesh], None]] = {
     "a.obj": lambda path, mesh: mesh.save(path),

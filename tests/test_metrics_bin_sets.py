@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from likeness import FileError
-from likeness.metrics import bin_sets as module
+from likeness.datasets import bin_sets as module
 from likeness.metrics import read_bin
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from likeness import FileError
 from likeness.metrics import landmark_errors, read_aflw2000
-from likeness.metrics.landmarks import NORMALISERS, YAW_BINS, LandmarkErrors, read_aflw2000_mat
+from likeness.metrics.landmark_error import NORMALISERS, YAW_BINS, LandmarkErrors, read_aflw2000_mat
 
 
 def faces(count: int) -> np.ndarray:

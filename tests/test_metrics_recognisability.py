@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from likeness.face_model import FaceModel
+from likeness.geometry.rotation import rotation_from_euler
 from likeness.metrics import Samples, compare_domains, recognisability_of_codes, recognisability_of_meshes
 from likeness.metrics import pairs as pairs_module
-from likeness.metrics.alignment import align
 from likeness.metrics.bootstrap import draw, make_tables, statistics
-from likeness.metrics.measures import MEASURES, Measure
+from likeness.metrics.distances import MEASURES, Measure
 from likeness.metrics.pairs import PairSet, fine_bins, fine_edges, tally
+from likeness.metrics.procrustes import align
 from likeness.metrics.recognisability import Recognisability
-from likeness.rotation import rotation_from_euler
+from likeness.model.face_model import FaceModel
 
 FIGURES = ("sir", "mean_genuine", "mean_impostor", "d_prime", "auc", "eer", "rank1")
 
@@ -453,7 +453,8 @@ def test_results_are_json(small_model: FaceModel) -> None:
 
 def test_metrics_need_neither_torch_nor_the_extras() -> None:
     code = (
-        "import sys, numpy as np, likeness.metrics.space, likeness.metrics.verification, likeness.metrics.landmarks\n"
+        "import sys, numpy as np\n"
+        "import likeness.metrics.shape_space, likeness.metrics.verification, likeness.metrics.landmark_error\n"
         "from likeness.metrics import *\n"
         "recognisability_of_codes(Samples(np.random.rand(8, 3), np.arange(8) // 2), bootstrap=5)\n"
         "print(*sorted(sys.modules))"

@@ -16,14 +16,14 @@ pytest.importorskip("igl")
 from reconstruction_surfaces import face_mesh, marks, moved
 
 from likeness.errors import FileError, LikenessError
+from likeness.evaluate import scan_batches as reconstruction_files
+from likeness.evaluate.scan_batches import ScanPair, measure_files, measure_pairs, summarise
+from likeness.geometry.rotation import rotation_from_euler
 from likeness.mesh import Mesh
-from likeness.metrics import reconstruction_files
-from likeness.metrics.reconstruction import error_curve
-from likeness.metrics.reconstruction_align import Similarity
-from likeness.metrics.reconstruction_files import ScanPair, measure_files, measure_pairs, summarise
-from likeness.metrics.reconstruction_landmarks import FaceLandmarks, read_landmarks
-from likeness.metrics.reconstruction_pictures import color_bar, error_colors, error_map
-from likeness.rotation import rotation_from_euler
+from likeness.metrics.scan_alignment import Similarity
+from likeness.metrics.scan_error import error_curve
+from likeness.metrics.scan_landmarks import FaceLandmarks, read_landmarks
+from likeness.render.error_map import color_bar, error_colors, error_map
 
 LJSON = {
     "groups": {"LJSON": {"labels": [{"label": "nose", "mask": [0]}], "landmarks": {"points": marks()[:7].tolist()}}}

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from likeness.face_model import FaceModel
-from likeness.identity import SphereSpace
 from likeness.metrics import Samples, clustering, code_statistics, compactness, generalisation, specificity
-from likeness.metrics.space import identity_centres, uniformity_of_uniform
+from likeness.metrics.shape_space import identity_centres, uniformity_of_uniform
+from likeness.model.face_model import FaceModel
+from likeness.model.identity import SphereSpace
 
 
 def turned(model: FaceModel, seed: int = 0) -> FaceModel:

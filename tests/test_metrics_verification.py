@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from likeness import FileError
-from likeness.face_model import FaceModel
+from likeness.datasets.pairs import contiguous_folds
 from likeness.metrics import Pairs, read_lfw_pairs, read_names, read_pair_csv, verify, verify_distances
-from likeness.metrics.pair_files import contiguous_folds
 from likeness.metrics.verification import best_threshold
+from likeness.model.face_model import FaceModel
 
 PEOPLE = ("Ann", "Bob", "Cem", "Dee")
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from likeness.errors import FileError
-from likeness.photo import (
+from likeness.reconstruct.proposals import (
     CROP_PER_LANDMARK_BOX,
     Proposal,
     crop_from_landmarks,
     crop_from_proposal,
     find_faces,
 )
-from likeness.yunet import box_from_five_points
+from likeness.reconstruct.yunet import box_from_five_points
 
 FACE = np.array([219.0, 129.0])  # the middle of the astronaut's face, and its size from brows to chin
 FACE_SIZE = 84.0

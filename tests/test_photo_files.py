@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from likeness.camera import OUTSIDE_GREY
 from likeness.errors import FileError
-from likeness.image_header import read_header
-from likeness.photo import MAX_PIXELS, MIN_SIDE, load_photo, photo_from_array
+from likeness.geometry.camera import OUTSIDE_GREY
+from likeness.images.header import read_header
+from likeness.reconstruct.proposals import MAX_PIXELS, MIN_SIDE, load_photo, photo_from_array
 
 FORMATS = [".jpg", ".png", ".webp", ".tif", ".bmp"]
 QUARTERS = {".jpg": 6, ".webp": 6}  # levels that lossy formats may be off by; the others are exact

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from likeness import Camera, FileError, Mesh, Reconstruction, Reconstructor, project
-from likeness.glb import read_glb
-from likeness.photo import Proposal, find_faces
+from likeness.mesh.glb_writer import read_glb
+from likeness.reconstruct.proposals import Proposal, find_faces
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_a_face_needs_the_belief_of_both_networks(
     def proposals(image: np.ndarray, *, thorough: bool, yunet_model: object) -> list[Proposal]:
         return [] if thorough else [replace(best, score=belief)]
 
-    monkeypatch.setattr("likeness.predict.find_faces", proposals)
+    monkeypatch.setattr("likeness.reconstruct.reconstructor.find_faces", proposals)
     assert len(reconstruct(photo)) == count
 
 
@@ -150,7 +150,7 @@ def test_where_no_face_passes_the_network_alone_decides(
     reconstruct: Reconstructor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     best = find_faces(photo)[0]
-    monkeypatch.setattr("likeness.predict.find_faces", lambda *_, **__: [replace(best, score=0.1)])
+    monkeypatch.setattr("likeness.reconstruct.reconstructor.find_faces", lambda *_, **__: [replace(best, score=0.1)])
     assert len(reconstruct(photo)) == 1
 
 
@@ -163,7 +163,7 @@ def test_what_nobody_proposed_needs_no_second_search(
         searches.append(thorough)
         return [replace(best, score=0.0, kind="whole")]
 
-    monkeypatch.setattr("likeness.predict.find_faces", proposals)
+    monkeypatch.setattr("likeness.reconstruct.reconstructor.find_faces", proposals)
     assert len(reconstruct(photo)) == 1
     assert searches == [False]
 

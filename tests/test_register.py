@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("scipy")
 pytest.importorskip("igl")
 
+from likeness.geometry.rotation import rotation_from_euler
 from likeness.register import (
     NonRigid,
     carry_smoothly,
@@ -17,7 +18,6 @@ from likeness.register import (
     similarity_from_points,
     warp_through_points,
 )
-from likeness.rotation import rotation_from_euler
 
 
 def sphere(rings: int, radius: float = 50.0) -> tuple[np.ndarray, np.ndarray]:

@@ -8,11 +8,11 @@ import pytest
 pytest.importorskip("scipy")
 pytest.importorskip("igl")
 
-from likeness.face_model import FaceModel
+from likeness.mesh.closest import boundary_vertices
+from likeness.model.face_model import FaceModel
 from likeness.register import Surface, drape, folded_triangles
-from likeness.register.draping import unfolded, with_loose_parts
-from likeness.register.parts import Parts
-from likeness.register.surface import boundary_vertices
+from likeness.register.head_parts import Parts
+from likeness.register.nonrigid_scan import unfolded, with_loose_parts
 
 
 def sheet(side: int = 21, spacing: float = 2.0) -> tuple[np.ndarray, np.ndarray]:

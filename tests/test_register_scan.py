@@ -13,12 +13,13 @@ import pytest
 from register_scans import POSE, code_of, colour_reader, coloured, raw_scan
 
 from likeness.errors import FileError, MissingExtraError
-from likeness.face_model import FaceModel
 from likeness.mesh import Mesh
+from likeness.model.face_model import FaceModel
 
 pytest.importorskip("scipy")
 pytest.importorskip("igl")
 
+from likeness.geometry.rotation import rotation_from_euler
 from likeness.register import (
     Registration,
     Similarity,
@@ -30,10 +31,9 @@ from likeness.register import (
     similarity_from_points,
     simplified,
 )
-from likeness.register.placement import place_by_landmarks
+from likeness.register.initial_pose import place_by_landmarks
 from likeness.register.report import registration_picture
 from likeness.register.scan import checked_scan
-from likeness.rotation import rotation_from_euler
 
 SCAN = Path(__file__).parents[2] / "shared" / "data" / "scan" / "raw-scan.ply"
 

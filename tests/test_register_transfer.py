@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from register_scans import code_of, subdivided
 
-from likeness.face_model import FaceModel, Topology
-from likeness.landmarks import LandmarkMap
+from likeness.geometry.landmarks import LandmarkMap
+from likeness.model.face_model import FaceModel, Topology
 
 pytest.importorskip("scipy")
 pytest.importorskip("igl")
 
+from likeness.geometry.rotation import rotation_from_euler
 from likeness.register import closest_points, transfer
-from likeness.rotation import rotation_from_euler
 
 
 def retriangulated(model: FaceModel, shift: np.ndarray | None = None, turn: np.ndarray | None = None) -> FaceModel:

@@ -8,11 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from likeness import render
-from likeness.camera import FRONTAL, Camera, rotation_from_euler
-from likeness.kernel_loading import load_kernels
+from likeness.geometry.camera import FRONTAL, Camera, rotation_from_euler
 from likeness.mesh import vertex_normals
-from likeness.render import (
+from likeness.render import shading
+from likeness.render.shading import (
     Rasterizer,
     ambient_light,
     distant_light,
@@ -25,6 +24,7 @@ from likeness.render import (
     shade,
     srgb_from_linear,
 )
+from likeness.render.kernel_loading import load_kernels
 
 SUBPIXEL = 4096
 CAMERA = Camera(220.0, (31.5, 23.5), (64, 48))
@@ -287,7 +287,7 @@ def test_cpu_and_gpu_see_the_same() -> None:
 
 def test_warp_loads_late_and_says_nothing() -> None:
     code = (
-        "import sys, numpy as np, likeness.render as r\n"
+        "import sys, numpy as np, likeness.render.shading as r\n"
         "assert 'warp' not in sys.modules, 'imported early'\n"
         "r.rasterize(np.ones((3, 3)), np.array([[0, 1, 2]]), (4, 4))\n"
     )
@@ -359,7 +359,7 @@ def test_a_picture_in_bands_is_the_same_picture(monkeypatch: pytest.MonkeyPatch)
     vertices, triangles = ball()
     view = (vertices, triangles, None, CAMERA, FRONTAL, DISTANCE)
     whole = render_image(*view).astype(int)
-    monkeypatch.setattr(render, "BAND", 1000)
+    monkeypatch.setattr(shading, "BAND", 1000)
     bands = render_image(*view).astype(int)
     # Vertices may snap to the other of two neighbouring 1/4096 pixels where the origin moves.
     assert (whole != bands).any(axis=-1).mean() < 0.01

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from likeness import FaceModel, FileError
-from likeness.shape_codes import ShapeEncoder, codes_of_vertices, importance, nearest_on_sphere
+from likeness.model.codes import ShapeEncoder, codes_of_vertices, importance, nearest_on_sphere
 
 
 @pytest.mark.parametrize("space", ["gaussian", "sphere"])

@@ -8,9 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
-from likeness.face_model import FaceModel  # noqa: E402
-from likeness.train.basis import BasisSettings, LearnedBasis, smooth_fields  # noqa: E402
-from likeness.train.losses import LandmarkHead  # noqa: E402
+from likeness.model.face_model import FaceModel  # noqa: E402
+from likeness.train.losses.basis import BasisSettings, LearnedBasis, smooth_fields  # noqa: E402
+from likeness.train.losses.reconstruction import LandmarkHead  # noqa: E402
 
 
 def changed(model: FaceModel, size: float = 0.3) -> LearnedBasis:

@@ -18,12 +18,13 @@ torch = pytest.importorskip("torch")
 
 from conftest import landmark_drawing  # noqa: E402
 
-from likeness.camera import Camera, Crop, project  # noqa: E402
-from likeness.face_model import FaceModel  # noqa: E402
-from likeness.lighting import sh_basis  # noqa: E402
-from likeness.photo import crop_from_landmarks  # noqa: E402
-from likeness.rotation import FRONTAL, rotation_from_euler  # noqa: E402
-from likeness.train.augment import (  # noqa: E402
+from likeness.datasets import SyntheticFaces, read_frames, read_photos  # noqa: E402
+from likeness.geometry.camera import Camera, Crop, project  # noqa: E402
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler  # noqa: E402
+from likeness.model.face_model import FaceModel  # noqa: E402
+from likeness.reconstruct.proposals import crop_from_landmarks  # noqa: E402
+from likeness.render.lighting import sh_basis  # noqa: E402
+from likeness.train.photos.augment import (  # noqa: E402
     FLIP,
     AugmentSettings,
     augment,
@@ -34,10 +35,9 @@ from likeness.train.augment import (  # noqa: E402
     photometric,
     procedural_background,
 )
-from likeness.train.batches import Mix, TrainBatches  # noqa: E402
-from likeness.train.data import PseudoLabels, SampleMaker, Sources, crop_pose, turned_light  # noqa: E402
-from likeness.train.nets import CROP_SIZE  # noqa: E402
-from likeness.train.sources import SyntheticFaces, read_frames, read_photos  # noqa: E402
+from likeness.train.photos.batches import Mix, TrainBatches  # noqa: E402
+from likeness.train.photos.network import CROP_SIZE  # noqa: E402
+from likeness.train.photos.samples import PseudoLabels, SampleMaker, Sources, crop_pose, turned_light  # noqa: E402
 
 PLAIN = AugmentSettings(photometric=0.0, occlusion=0.0)
 NOTHING = Mix(frames=0, people=0, each=0, synthetic=0, photos=0, morphs=0, negatives=0)
@@ -178,7 +178,7 @@ def test_turned_light_is_the_light_of_the_turned_picture() -> None:
 def test_turned_light_turns_as_the_pixels_do() -> None:
     crop = Crop.from_box((0.0, 0.0), 10.0, 10, 0.6)
     ahead = crop.to_crop(np.array([1.0, 0.0])) - crop.to_crop(np.array([0.0, 0.0]))  # the photo's x axis in the crop
-    from likeness.lighting import distant_light
+    from likeness.render.lighting import distant_light
 
     light = turned_light(distant_light((1.0, 0.0, 0.0)), crop.angle)
     want = distant_light((ahead[0], -ahead[1], 0.0))

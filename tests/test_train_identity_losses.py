@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from likeness.train.identity_losses import MarginSoftmax, margin_softmax, uniformity  # noqa: E402
+from likeness.train.losses.margin import MarginSoftmax, margin_softmax, uniformity  # noqa: E402
 
 
 def test_margin_softmax_is_cross_entropy_with_a_handicap() -> None:

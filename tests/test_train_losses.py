@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from likeness.camera import Camera, project  # noqa: E402
-from likeness.face_model import FaceModel  # noqa: E402
-from likeness.rotation import FRONTAL, rotation_from_euler  # noqa: E402
-from likeness.train.losses import LossWeights, RegressorLoss, Targets, gated_mean, smooth_norm  # noqa: E402
-from likeness.train.nets import CROP_SIZE, Prediction  # noqa: E402
+from likeness.geometry.camera import Camera, project  # noqa: E402
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler  # noqa: E402
+from likeness.model.face_model import FaceModel  # noqa: E402
+from likeness.train.losses.reconstruction import LossWeights, RegressorLoss, Targets, gated_mean, smooth_norm  # noqa: E402
+from likeness.train.photos.network import CROP_SIZE, Prediction  # noqa: E402
 
 N = 4
 

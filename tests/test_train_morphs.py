@@ -14,9 +14,19 @@ from conftest import landmark_drawing
 from train_sources import TOLD, write_morphs, write_teacher
 
 from likeness.errors import FileError
-from likeness.evaluate.teacher import FIVE_POINTS, Teacher, five_of
-from likeness.train.morphs import PICTURES, SIZE, Face, FacesByPerson, Leveled, Morphs, leveled, make_person, morph
-from likeness.train.morphs import write_morphs as make_morphs
+from likeness.networks.recogniser import FIVE_POINTS, Teacher, five_of
+from likeness.train.generate.morphs import (
+    PICTURES,
+    SIZE,
+    Face,
+    FacesByPerson,
+    Leveled,
+    Morphs,
+    leveled,
+    make_person,
+    morph,
+)
+from likeness.train.generate.morphs import write_morphs as make_morphs
 
 
 def face(seed: int, person: int | None = None) -> Face:
@@ -78,7 +88,7 @@ def test_a_new_persons_pictures_are_mixed_from_other_pictures_in_the_same_shares
         sources.append((first, second))
         return morph(first, second, shape, texture)
 
-    monkeypatch.setattr("likeness.train.morphs.morph", noted)
+    monkeypatch.setattr("likeness.train.generate.morphs.morph", noted)
     made = make_person(faces, FacesByPerson(faces), np.random.default_rng(0))
     assert len(made) == PICTURES
     assert len(set(shares)) == 1

@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from likeness.face_model import FaceModel  # noqa: E402
-from likeness.photo import CROP_PER_LANDMARK_BOX  # noqa: E402
-from likeness.train.export import onnx_bytes  # noqa: E402
-from likeness.train.losses import LandmarkHead  # noqa: E402
-from likeness.train.nets import CROP_SIZE, NetSettings, Prediction, Regressor, parameter_count  # noqa: E402
+from likeness.model.face_model import FaceModel  # noqa: E402
+from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX  # noqa: E402
+from likeness.train.losses.reconstruction import LandmarkHead  # noqa: E402
+from likeness.train.photos.export import onnx_bytes  # noqa: E402
+from likeness.train.photos.network import CROP_SIZE, NetSettings, Prediction, Regressor, parameter_count  # noqa: E402
 
 
 def network(model: FaceModel) -> Regressor:
@@ -120,7 +120,7 @@ def test_weights_too_large_for_half_floats_are_refused(small_model: FaceModel) -
 
 def test_the_file_is_what_the_reconstructor_opens(small_model: FaceModel, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
-    from likeness.predict import Network
+    from likeness.reconstruct.reconstructor import Network
 
     path = tmp_path / "regressor.onnx"
     path.write_bytes(onnx_bytes(network(small_model), "test", "small"))

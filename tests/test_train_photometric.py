@@ -12,17 +12,16 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from likeness.assets import asset  # noqa: E402
-from likeness.camera import Camera, project  # noqa: E402
-from likeness.color import srgb_curve, srgb_from_linear  # noqa: E402
-from likeness.face_model import FaceModel  # noqa: E402
-from likeness.lighting import ambient_light, shade  # noqa: E402
+from likeness.datasets import SyntheticFaces  # noqa: E402
+from likeness.geometry.camera import Camera, project  # noqa: E402
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler, rotation_from_vector  # noqa: E402
+from likeness.images.color import srgb_curve, srgb_from_linear  # noqa: E402
 from likeness.mesh import Mesh, vertex_normals  # noqa: E402
-from likeness.raster import Rasterizer  # noqa: E402
-from likeness.rotation import FRONTAL, rotation_from_euler, rotation_from_vector  # noqa: E402
-from likeness.train.augment import AugmentSettings  # noqa: E402
-from likeness.train.data import SampleMaker, Sources  # noqa: E402
-from likeness.train.nets import CROP_SIZE, Prediction  # noqa: E402
-from likeness.train.photometric import (  # noqa: E402
+from likeness.model.face_model import FaceModel  # noqa: E402
+from likeness.render.lighting import ambient_light, shade  # noqa: E402
+from likeness.render.raster import Rasterizer  # noqa: E402
+from likeness.train.generate.rendered import write_set  # noqa: E402
+from likeness.train.losses.photometric import (  # noqa: E402
     CELL,
     GRAZING,
     Comparison,
@@ -31,8 +30,9 @@ from likeness.train.photometric import (  # noqa: E402
     sample,
     spread_vertices,
 )
-from likeness.train.sources import SyntheticFaces  # noqa: E402
-from likeness.train.synthetic import write_set  # noqa: E402
+from likeness.train.photos.augment import AugmentSettings  # noqa: E402
+from likeness.train.photos.network import CROP_SIZE, Prediction  # noqa: E402
+from likeness.train.photos.samples import SampleMaker, Sources  # noqa: E402
 
 FACES = 12
 SHAPE = ("identity", "expression", "rotation", "translation")

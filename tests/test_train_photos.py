@@ -23,22 +23,22 @@ from train_sources import (  # noqa: E402
     write_teacher,
 )
 
+from likeness.datasets import SyntheticFaces, read_frames, read_photos  # noqa: E402
 from likeness.errors import FileError  # noqa: E402
-from likeness.face_model import FaceModel  # noqa: E402
-from likeness.predict import Reconstructor  # noqa: E402
-from likeness.train.augment import AugmentSettings  # noqa: E402
-from likeness.train.basis import BasisSettings  # noqa: E402
-from likeness.train.batches import Mix, TrainBatches  # noqa: E402
+from likeness.model.face_model import FaceModel  # noqa: E402
+from likeness.reconstruct.reconstructor import Reconstructor  # noqa: E402
 from likeness.train.checkpoint import CHECKPOINT, read_checkpoint  # noqa: E402
-from likeness.train.data import PseudoLabels, SampleMaker, Sources  # noqa: E402
-from likeness.train.export import export_regressor  # noqa: E402
-from likeness.train.morphs import Morphs  # noqa: E402
-from likeness.train.objective import ObjectiveSettings  # noqa: E402
-from likeness.train.photos import FACE_MODEL, Trainer, TrainingError, train_photos  # noqa: E402
+from likeness.train.generate.morphs import Morphs  # noqa: E402
+from likeness.train.losses.basis import BasisSettings  # noqa: E402
+from likeness.train.losses.objective import ObjectiveSettings  # noqa: E402
+from likeness.train.losses.sir import SirWeights  # noqa: E402
+from likeness.train.photos.augment import AugmentSettings  # noqa: E402
+from likeness.train.photos.batches import Mix, TrainBatches  # noqa: E402
+from likeness.train.photos.export import export_regressor  # noqa: E402
+from likeness.train.photos.samples import PseudoLabels, SampleMaker, Sources  # noqa: E402
+from likeness.train.photos.trainer import FACE_MODEL, Trainer, TrainingError, train_photos  # noqa: E402
+from likeness.train.photos.validation import HeldOut  # noqa: E402
 from likeness.train.settings import RECIPES, PhotoSettings, Schedule, recipe  # noqa: E402
-from likeness.train.sir import SirWeights  # noqa: E402
-from likeness.train.sources import SyntheticFaces, read_frames, read_photos  # noqa: E402
-from likeness.train.validation import HeldOut  # noqa: E402
 
 MIX = Mix(frames=2, people=2, each=2, synthetic=2, morphs=2, negatives=1)
 STEPS = 6
@@ -88,7 +88,7 @@ def equal(a: Any, b: Any) -> bool:
 def test_killed_and_resumed_equals_uninterrupted(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int
 ) -> None:
-    monkeypatch.setattr("likeness.train.photos.label_photos", label_all)
+    monkeypatch.setattr("likeness.train.photos.trainer.label_photos", label_all)
     teacher = write_teacher(tmp_path / "teacher.onnx")
     train_photos(settings(tmp_path / "whole", teacher=teacher), sources)
 
@@ -186,7 +186,7 @@ def test_batches_hold_several_pictures_of_some_people(sources: Sources) -> None:
 def test_a_teachers_embeddings_go_with_their_pictures(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("likeness.train.photos.label_photos", label_all)
+    monkeypatch.setattr("likeness.train.photos.trainer.label_photos", label_all)
     run = settings(tmp_path / "run", teacher=write_teacher(tmp_path / "teacher.onnx"))
     trainer = Trainer(run, sources)
     trainer.run()

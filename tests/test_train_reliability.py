@@ -15,15 +15,15 @@ pytest.importorskip("lightning")
 from test_train_photos import settings  # noqa: E402
 from train_sources import write_frames, write_photos  # noqa: E402
 
-from likeness.face_model import FaceModel  # noqa: E402
-from likeness.train.augment import AugmentSettings  # noqa: E402
+from likeness.datasets import read_frames, read_photos  # noqa: E402
+from likeness.model.face_model import FaceModel  # noqa: E402
 from likeness.train.checkpoint import CHECKPOINT, read_checkpoint  # noqa: E402
-from likeness.train.data import PseudoLabels, SampleMaker, Sources  # noqa: E402
-from likeness.train.nets import NetSettings, Regressor  # noqa: E402
-from likeness.train.photos import train_photos  # noqa: E402
-from likeness.train.reliability import codes_of_people, reliable, rely, spread_of  # noqa: E402
+from likeness.train.photos.augment import AugmentSettings  # noqa: E402
+from likeness.train.photos.network import NetSettings, Regressor  # noqa: E402
+from likeness.train.photos.posterior_codes import codes_of_people, reliable, rely, spread_of  # noqa: E402
+from likeness.train.photos.samples import PseudoLabels, SampleMaker, Sources  # noqa: E402
+from likeness.train.photos.trainer import train_photos  # noqa: E402
 from likeness.train.settings import recipe  # noqa: E402
-from likeness.train.sources import read_frames, read_photos  # noqa: E402
 
 SIZE, PEOPLE, PICTURES = 6, 3000, 4
 

@@ -13,10 +13,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
 from likeness import FaceModel, FileError  # noqa: E402
-from likeness.identity import SphereSpace  # noqa: E402
-from likeness.shape_codes import ShapeEncoder, codes_of_vertices, importance  # noqa: E402
-from likeness.train.meshes import Reduction, RegisteredMeshes, read_meshes, sample_meshes  # noqa: E402
-from likeness.train.scans import CHECKPOINT, ScanTrainer, start, train_scans, unspanned  # noqa: E402
+from likeness.model.codes import ShapeEncoder, codes_of_vertices, importance  # noqa: E402
+from likeness.model.identity import SphereSpace  # noqa: E402
+from likeness.train.scans.meshes import Reduction, RegisteredMeshes, read_meshes, sample_meshes  # noqa: E402
+from likeness.train.scans.trainer import CHECKPOINT, ScanTrainer, start, train_scans, unspanned  # noqa: E402
 from likeness.train.settings import ScanLossWeights, ScanSettings  # noqa: E402
 
 SIZE = 8

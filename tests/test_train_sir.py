@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from likeness import FaceModel  # noqa: E402
-from likeness.train.sir import (  # noqa: E402
+from likeness.train.losses.sir import (  # noqa: E402
     SirLoss,
     SirWeights,
     between_scatter,

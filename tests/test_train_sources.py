@@ -14,15 +14,9 @@ torch = pytest.importorskip("torch")
 from source_files import Rng, face, note, pixels, same, write_files, write_tar  # noqa: E402
 from train_sources import picture, write_frames, write_photos, write_synthetic  # noqa: E402
 
+from likeness.datasets import Frames, Photos, open_sources, read_frames, read_photos  # noqa: E402
 from likeness.errors import FileError  # noqa: E402
-from likeness.face_model import FaceModel  # noqa: E402
-from likeness.train.sources import (  # noqa: E402
-    Frames,
-    Photos,
-    open_sources,
-    read_frames,
-    read_photos,
-)
+from likeness.model.face_model import FaceModel  # noqa: E402
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from conftest import landmark_drawing
 
-from likeness.face_model import FaceModel
-from likeness.rotation import FRONTAL, rotation_from_euler
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler
+from likeness.model.face_model import FaceModel
 
 TOLD = 6
 """Numbers per embedding of the small teacher."""

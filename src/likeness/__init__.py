@@ -12,30 +12,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from likeness.camera import Camera, project
     from likeness.errors import FileError, LikenessError, MissingExtraError
-    from likeness.face_model import ARKIT_NAMES, Coefficients, FaceModel
-    from likeness.identity import GaussianSpace, SphereSpace
+    from likeness.geometry.camera import Camera, project
     from likeness.mesh import Mesh
-    from likeness.predict import Reconstructor
-    from likeness.reconstruction import Reconstruction
+    from likeness.model.face_model import ARKIT_NAMES, Coefficients, FaceModel
+    from likeness.model.identity import GaussianSpace, SphereSpace
+    from likeness.reconstruct.reconstructor import Reconstructor
+    from likeness.reconstruct.result import Reconstruction
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ARKIT_NAMES": "face_model",
-    "Camera": "camera",
-    "Coefficients": "face_model",
-    "FaceModel": "face_model",
+    "ARKIT_NAMES": "model.face_model",
+    "Camera": "geometry.camera",
+    "Coefficients": "model.face_model",
+    "FaceModel": "model.face_model",
     "FileError": "errors",
-    "GaussianSpace": "identity",
+    "GaussianSpace": "model.identity",
     "LikenessError": "errors",
     "Mesh": "mesh",
     "MissingExtraError": "errors",
-    "Reconstruction": "reconstruction",
-    "Reconstructor": "predict",
-    "SphereSpace": "identity",
-    "project": "camera",
+    "Reconstruction": "reconstruct.result",
+    "Reconstructor": "reconstruct.reconstructor",
+    "SphereSpace": "model.identity",
+    "project": "geometry.camera",
 }
 
 __all__ = [

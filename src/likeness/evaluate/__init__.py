@@ -2,7 +2,7 @@
 
 The numbers come from :mod:`likeness.metrics`; here inputs are read, long runs are cached, and what came out is shown.
 
-    from likeness.evaluate.commands import Recognisability
+    from likeness.evaluate.settings import Recognisability
     from likeness.evaluate.run import evaluate
     print(evaluate(Recognisability(input=Path("photos"), out=Path("out"))).results)
 """

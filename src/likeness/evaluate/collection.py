@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from likeness.datasets.pairs import Pairs
+from likeness.datasets.test_sets import PhotoItem
 from likeness.evaluate.predictions import FoundFace, Prediction
-from likeness.evaluate.sources import PhotoItem
-from likeness.face_model import FaceModel
-from likeness.metrics.alignment import Aligned
-from likeness.metrics.measures import Measure
-from likeness.metrics.pair_files import Pairs
+from likeness.metrics.distances import Measure
+from likeness.metrics.procrustes import Aligned
 from likeness.metrics.records import Excluded, Samples
+from likeness.model.face_model import FaceModel
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from likeness.datasets.test_sets import PHOTO_SUFFIXES, identity_and_group, unique_names
 from likeness.errors import FileError, LikenessError, StrPath
 from likeness.evaluate.cache import digest
 from likeness.evaluate.collection import Collection, grouped
 from likeness.evaluate.predictions import Steps
-from likeness.evaluate.results_files import is_result
-from likeness.evaluate.sources import PHOTO_SUFFIXES, identity_and_group, unique_names
-from likeness.face_model import FaceModel
+from likeness.evaluate.saved_results import is_result
 from likeness.mesh import Mesh
-from likeness.metrics.alignment import align
+from likeness.metrics.procrustes import align
 from likeness.metrics.records import Excluded, Samples, listed
+from likeness.model.face_model import FaceModel
 
 KINDS = ("photos", "results", "codes", "meshes")
 MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb")

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from likeness.color import linear_from_srgb
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.pictures import Stage, labelled, photo_of, stage_of
-from likeness.lighting import ambient_light, distant_light
-from likeness.metrics.reconstruction_pictures import color_bar, error_colors
+from likeness.images.color import linear_from_srgb
+from likeness.render.error_map import color_bar, error_colors
+from likeness.render.lighting import ambient_light, distant_light
 
 PEOPLE, PHOTOS = 6, 3
 TILE = 120

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from likeness.camera import Camera, Crop, image_center
 from likeness.errors import LikenessError
 from likeness.evaluate.collection import Collection
-from likeness.rotation import FRONTAL, rotation_from_euler
+from likeness.geometry.camera import Camera, Crop, image_center
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 
 SIDE = 160
 """Of a picture of a face, pixels."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from likeness.assets import asset
+from likeness.datasets.test_sets import PhotoItem
 from likeness.errors import LikenessError, StrPath
 from likeness.evaluate.cache import Cache, digest, file_digest, key_of
-from likeness.evaluate.sources import PhotoItem
-from likeness.face_model import FaceModel
+from likeness.model.face_model import FaceModel
 
 if TYPE_CHECKING:
-    from likeness.reconstruction import Reconstruction
+    from likeness.reconstruct.result import Reconstruction
 
 SAME_FACE_OVERLAP = 0.3
 """Intersection over union of a found face's landmark box with the annotated one, from which they are one face."""
@@ -91,7 +91,7 @@ def open_predictor(
     Raises:
         FileError: a file is missing, damaged or does not fit the others.
     """
-    from likeness.predict import Reconstructor
+    from likeness.reconstruct.reconstructor import Reconstructor
 
     opened = Reconstructor(model, network, yunet_model=yunet_model, min_score=min_score, threads=threads)
     files = [

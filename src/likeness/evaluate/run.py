@@ -13,10 +13,30 @@ import numpy as np
 
 from likeness import __version__
 from likeness.assets import asset
+from likeness.datasets.pairs import Pairs, read_lfw_pairs, read_names, read_pair_csv
+from likeness.datasets.test_sets import open_photos
 from likeness.errors import FileError, MissingExtraError
 from likeness.evaluate.cache import Cache
 from likeness.evaluate.collection import Collection, from_predictions, without
-from likeness.evaluate.commands import (
+from likeness.evaluate.html import report
+from likeness.evaluate.inputs import kind_of, read_codes, read_meshes
+from likeness.evaluate.outcome import Outcome
+from likeness.evaluate.pair_examples import made_pairs
+from likeness.evaluate.pictures import png
+from likeness.evaluate.predictions import Predictor, Steps, open_predictor, predict
+from likeness.evaluate.reports.landmarks import (
+    landmark_outcome,
+    landmarks_of_arrays,
+    landmarks_of_predictions,
+    landmarks_of_results,
+)
+from likeness.evaluate.reports.recognisability import recognisability_outcome
+from likeness.evaluate.reports.reconstruction import ScanProtocol, measure_scans, reconstruction_outcome
+from likeness.evaluate.reports.space import space_outcome
+from likeness.evaluate.reports.verification import verification_outcome
+from likeness.evaluate.saved_results import read_results
+from likeness.evaluate.scans import find_scans, shapes_of_codes, shapes_of_meshes
+from likeness.evaluate.settings import (
     Command,
     Landmarks,
     Reconstruction,
@@ -25,28 +45,8 @@ from likeness.evaluate.commands import (
     Space,
     Verification,
 )
-from likeness.evaluate.inputs import kind_of, read_codes, read_meshes
-from likeness.evaluate.landmarks import (
-    landmark_outcome,
-    landmarks_of_arrays,
-    landmarks_of_predictions,
-    landmarks_of_results,
-)
-from likeness.evaluate.outcome import Outcome
-from likeness.evaluate.pair_examples import made_pairs
-from likeness.evaluate.pictures import png
-from likeness.evaluate.predictions import Predictor, Steps, open_predictor, predict
-from likeness.evaluate.recognisability import recognisability_outcome
-from likeness.evaluate.reconstruction import ScanProtocol, measure_scans, reconstruction_outcome
-from likeness.evaluate.report import report
-from likeness.evaluate.results_files import read_results
-from likeness.evaluate.scans import find_scans, shapes_of_codes, shapes_of_meshes
-from likeness.evaluate.sources import open_photos
-from likeness.evaluate.space import space_outcome
-from likeness.evaluate.verification import verification_outcome
-from likeness.face_model import FaceModel
 from likeness.files import write_atomically
-from likeness.metrics.pair_files import Pairs, read_lfw_pairs, read_names, read_pair_csv
+from likeness.model.face_model import FaceModel
 
 RESULTS, REPORT, PANEL, CACHE = "results.json", "report.html", "panel.png", "cache"
 OpenPredictor = Callable[[], Predictor]
@@ -75,7 +75,7 @@ def evaluate(command: Command, *, predictor: Predictor | None = None, steps: Ste
     """Run one evaluation and write its files.
 
     Args:
-        command: the settings, of :mod:`likeness.evaluate.commands`.
+        command: the settings, of :mod:`likeness.evaluate.settings`.
         predictor: what reconstructs photos; None: a reconstructor with the settings' model and network.
         steps: told of the progress.
 

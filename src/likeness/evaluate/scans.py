@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from likeness.datasets.test_sets import identity_and_group, unique_names
 from likeness.errors import FileError, LikenessError, StrPath
 from likeness.evaluate.cache import digest, file_digest
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.inputs import MESH_SUFFIXES, read_vertex_numbers
-from likeness.evaluate.sources import identity_and_group, unique_names
-from likeness.face_model import FaceModel
 from likeness.mesh import Mesh
-from likeness.metrics.reconstruction_landmarks import FaceLandmarks, read_landmarks
 from likeness.metrics.records import Excluded
+from likeness.metrics.scan_landmarks import FaceLandmarks, read_landmarks
+from likeness.model.face_model import FaceModel
 
 LANDMARK_SUFFIXES = (".txt", ".npy", ".json", ".ljson", ".pp")
 HIDDEN_REGIONS = ("eyes", "mouth")

@@ -12,35 +12,35 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from likeness.metrics.bin_sets import read_bin
-    from likeness.metrics.landmarks import landmark_errors, read_aflw2000
-    from likeness.metrics.pair_files import Pairs, read_lfw_pairs, read_names, read_pair_csv
+    from likeness.datasets.bin_sets import read_bin
+    from likeness.datasets.pairs import Pairs, read_lfw_pairs, read_names, read_pair_csv
+    from likeness.metrics.landmark_error import landmark_errors, read_aflw2000
     from likeness.metrics.recognisability import compare_domains, recognisability_of_codes, recognisability_of_meshes
     from likeness.metrics.records import Estimate, Excluded, Samples
-    from likeness.metrics.space import clustering, code_statistics, compactness, generalisation, specificity
+    from likeness.metrics.shape_space import clustering, code_statistics, compactness, generalisation, specificity
     from likeness.metrics.verification import verify, verify_distances
 
 _HOMES = {
-    "Estimate": "records",
-    "Excluded": "records",
-    "Pairs": "pair_files",
-    "Samples": "records",
-    "clustering": "space",
-    "code_statistics": "space",
-    "compactness": "space",
-    "compare_domains": "recognisability",
-    "generalisation": "space",
-    "landmark_errors": "landmarks",
-    "read_aflw2000": "landmarks",
-    "read_bin": "bin_sets",
-    "read_lfw_pairs": "pair_files",
-    "read_names": "pair_files",
-    "read_pair_csv": "pair_files",
-    "recognisability_of_codes": "recognisability",
-    "recognisability_of_meshes": "recognisability",
-    "specificity": "space",
-    "verify": "verification",
-    "verify_distances": "verification",
+    "Estimate": "metrics.records",
+    "Excluded": "metrics.records",
+    "Pairs": "datasets.pairs",
+    "Samples": "metrics.records",
+    "clustering": "metrics.shape_space",
+    "code_statistics": "metrics.shape_space",
+    "compactness": "metrics.shape_space",
+    "compare_domains": "metrics.recognisability",
+    "generalisation": "metrics.shape_space",
+    "landmark_errors": "metrics.landmark_error",
+    "read_aflw2000": "metrics.landmark_error",
+    "read_bin": "datasets.bin_sets",
+    "read_lfw_pairs": "datasets.pairs",
+    "read_names": "datasets.pairs",
+    "read_pair_csv": "datasets.pairs",
+    "recognisability_of_codes": "metrics.recognisability",
+    "recognisability_of_meshes": "metrics.recognisability",
+    "specificity": "metrics.shape_space",
+    "verify": "metrics.verification",
+    "verify_distances": "metrics.verification",
 }
 
 __all__ = [
@@ -70,7 +70,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'likeness.metrics' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"likeness.metrics.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"likeness.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from likeness.metrics.measures import Measure
+from likeness.metrics.distances import Measure
 from likeness.metrics.records import Samples
 from likeness.metrics.roc import counts_of
 

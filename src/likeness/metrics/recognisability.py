@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from likeness.face_model import FaceModel
 from likeness.mesh import Mesh
-from likeness.metrics.alignment import align
 from likeness.metrics.bootstrap import replicates, statistics
-from likeness.metrics.measures import Measure
+from likeness.metrics.distances import Measure
 from likeness.metrics.pairs import PairSet, Progress, Tally, one_blas_thread, tally
+from likeness.metrics.procrustes import align
 from likeness.metrics.records import Estimate, Excluded, Samples
 from likeness.metrics.roc import FALSE_ACCEPT_RATES, Roc, auc_uncertainty, roc_curve, too_few_impostors
+from likeness.model.face_model import FaceModel
 
 REPLICATES = 1000
 _BOUNDS = {
@@ -205,7 +205,7 @@ def recognisability_of_meshes(
     """Measure meshes of any one topology by the RMS distance of their vertices, in the meshes' unit (mm).
 
     All are first turned onto their mean (or a reference) on the region that ``weights`` gives: see
-    :func:`likeness.metrics.alignment.align`. Neutral meshes are meant: an expression is a difference in shape.
+    :func:`likeness.metrics.procrustes.align`. Neutral meshes are meant: an expression is a difference in shape.
 
     Args:
         meshes: N meshes or arrays (V, 3), or (N, V, 3), mm, any pose.

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from likeness.face_model import FaceModel
-from likeness.metrics.measures import Measure
-from likeness.metrics.pair_files import Pairs
+from likeness.datasets.pairs import Pairs
+from likeness.metrics.distances import Measure
 from likeness.metrics.records import Excluded, check_codes, listed
 from likeness.metrics.roc import (
     FALSE_ACCEPT_RATES,
@@ -26,6 +25,7 @@ from likeness.metrics.roc import (
     too_few_impostors,
     true_accept_rate,
 )
+from likeness.model.face_model import FaceModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +90,12 @@ def verify(
     people to exclude. An evaluation with many of them is not comparable to a published one: look at ``excluded``.
 
     Args:
-        pairs: from :func:`likeness.metrics.pair_files.read_lfw_pairs` and its neighbours.
+        pairs: from :func:`likeness.datasets.pairs.read_lfw_pairs` and its neighbours.
         codes: name -> code (K,), or template (T, K) of T photos or frames of one person, which is fused to one code:
             as the model's space does, else by the mean of unit vectors where directions count, by the mean where not.
         measure: ``cosine``, ``euclidean``, ``angle``, or ``geometry``: RMS vertex distance in mm of the shapes.
         model: whose codes these are; needed for ``geometry``.
-        exclude: people or photos to leave out, see :meth:`likeness.metrics.pair_files.Pairs.without`.
+        exclude: people or photos to leave out, see :meth:`likeness.datasets.pairs.Pairs.without`.
 
     Raises:
         ValueError: another measure, ``geometry`` without a model, codes of different sizes or not finite (says

@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from likeness.face_model import FaceModel
-from likeness.identity import SphereSpace
-from likeness.register.parts import Parts
-from likeness.register.placement import Placement
-from likeness.register.similarity import Similarity
-from likeness.register.surface import Surface, vertex_normals_of
-from likeness.rotation import rotation_from_vector
+from likeness.geometry.rotation import rotation_from_vector
+from likeness.geometry.similarity import Similarity
+from likeness.mesh.closest import Surface, vertex_normals_of
+from likeness.model.face_model import FaceModel
+from likeness.model.identity import SphereSpace
+from likeness.register.head_parts import Parts
+from likeness.register.initial_pose import Placement
 
 Array = np.ndarray
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from likeness.camera import Camera, image_center
-from likeness.color import linear_from_srgb
 from likeness.files import write_atomically
-from likeness.lighting import ambient_light, distant_light
+from likeness.geometry.camera import Camera, image_center
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler
+from likeness.images.color import linear_from_srgb
 from likeness.render import render_image
-from likeness.rotation import FRONTAL, rotation_from_euler
+from likeness.render.lighting import ambient_light, distant_light
 
 if TYPE_CHECKING:
-    from likeness.register.registration import Registration
+    from likeness.register.pipeline import Registration
 
 Array = np.ndarray
 

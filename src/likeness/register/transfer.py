@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from likeness.face_model import FaceModel
 from likeness.mesh import Mesh
-from likeness.predict import Reconstructor
-from likeness.register.parts import Parts
-from likeness.register.registration import Registration, register_scan
-from likeness.register.smooth import carry_smoothly, components, graph_laplacian
-from likeness.register.surface import ClosestPoints, Surface, vertex_normals_of
+from likeness.mesh.closest import ClosestPoints, Surface, vertex_normals_of
+from likeness.mesh.laplacians import carry_smoothly, components, graph_laplacian
+from likeness.model.face_model import FaceModel
+from likeness.reconstruct.reconstructor import Reconstructor
+from likeness.register.head_parts import Parts
+from likeness.register.pipeline import Registration, register_scan
 
 Array = np.ndarray
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from likeness.errors import FileError, StrPath
-from likeness.train.nets import NetSettings, Regressor
+from likeness.train.photos.network import NetSettings, Regressor
 
 CHECKPOINT = "checkpoint.pt"
 """The file in a training's output folder."""
@@ -40,7 +40,7 @@ def load_regressor(path: StrPath) -> tuple[Regressor, dict[str, Any]]:
     """The averaged network of a checkpoint, ready for inference on the CPU, and what else the checkpoint holds.
 
     Raises:
-        FileError: missing, damaged, or not written by :func:`likeness.train.photos.train_photos`.
+        FileError: missing, damaged, or not written by :func:`likeness.train.photos.trainer.train_photos`.
     """
     state = read_checkpoint(path)
     network = Regressor(NetSettings(**state["net"]))

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from likeness.evaluate.cache import file_digest
-from likeness.train.augment import AugmentSettings
-from likeness.train.basis import BasisSettings
-from likeness.train.batches import Mix
-from likeness.train.losses import LossWeights
-from likeness.train.objective import ObjectiveSettings
-from likeness.train.sir import SirWeights
+from likeness.train.losses.basis import BasisSettings
+from likeness.train.losses.objective import ObjectiveSettings
+from likeness.train.losses.reconstruction import LossWeights
+from likeness.train.losses.sir import SirWeights
+from likeness.train.photos.augment import AugmentSettings
+from likeness.train.photos.batches import Mix
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
 
 @dataclass(frozen=True)
 class PhotoSettings:
-    """What :func:`likeness.train.photos.train_photos` is told.
+    """What :func:`likeness.train.photos.trainer.train_photos` is told.
 
     Args:
         out: folder for ``checkpoint.pt`` and the TensorBoard files.
@@ -153,8 +153,8 @@ class PhotoSettings:
         remain: share of the weights of ``start`` that is mixed into the averaged ones at the end: what was known then
             and is forgotten comes back, 0 to 1.
         reliability: how much the scatter within people counts when, at the end, codes are drawn towards what can be
-            relied on (:mod:`likeness.train.reliability`); 0: not at all.
-        shrink: see :class:`likeness.train.nets.NetSettings`.
+            relied on (:mod:`likeness.train.photos.posterior_codes`); 0: not at all.
+        shrink: see :class:`likeness.train.photos.network.NetSettings`.
         seed: of everything random.
         resume: go on from ``out/checkpoint.pt`` if it is there; nothing that decides the result may differ.
         accelerator, devices, nodes, precision: Lightning Fabric's.
@@ -216,7 +216,7 @@ class Progress:
         seen: samples so far.
         rate: samples per second since the run (or the resumed run) began, validation and all.
         losses: unweighted terms by name and their weighted sum ``total``, of the last batch.
-        validation: the last figures of :class:`likeness.train.validation.HeldOut`, empty before the first.
+        validation: the last figures of :class:`likeness.train.photos.validation.HeldOut`, empty before the first.
         note: something that happened: ``checkpoint``, ``5012 photos labelled``; else empty.
     """
 
@@ -258,7 +258,7 @@ class ScanLossWeights:
 
 @dataclass(frozen=True)
 class ScanSettings:
-    """What :func:`likeness.train.scans.train_scans` is told.
+    """What :func:`likeness.train.scans.trainer.train_scans` is told.
 
     Args:
         size: K.
@@ -266,7 +266,7 @@ class ScanSettings:
         budget: meshes seen.
         people: people per step.
         coordinates: P of the reduction.
-        start: ``pca`` or ``lift``, see :mod:`likeness.train.scans`.
+        start: ``pca`` or ``lift``, see :mod:`likeness.train.scans.trainer`.
         alternations: rounds of the start.
         learning_rate: the highest, of basis and encoder; falls to nothing along a cosine.
         code_rate: of the codes, relative to that.

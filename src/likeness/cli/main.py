@@ -1,0 +1,348 @@
+"""The command line: parse, call, print. Exit code 0: all went well; 2: some input could not be used."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from likeness import LikenessError, MissingExtraError, __version__
+from likeness.arguments import MaybeInt, MaybePath
+from likeness.cli.train import Photos, Train, train_on_photos, train_on_scans
+from likeness.evaluate.settings import Evaluate
+
+if TYPE_CHECKING:
+    from likeness.model.face_model import FaceModel
+
+Format = Literal["glb", "obj", "json", "png"]
+ScanFormat = Literal["obj", "ply", "json", "png"]
+
+
+@dataclass
+class Reconstruct:
+    """Photographs in, rigged 3D heads out: NAME.glb, NAME.obj, NAME.json and NAME.png for every face."""
+
+    photos: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Photo files: JPEG, PNG, WebP, TIFF or BMP."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
+    """Folder for the results; made if missing."""
+    formats: tuple[Format, ...] = ("glb", "obj", "json", "png")
+    """Which files to write."""
+    max_faces: MaybeInt = None
+    """Keep only the best faces of each photo."""
+    min_score: float = 0.5
+    """Drop faces that the network believes less in (0 to 1)."""
+    model: MaybePath = None
+    """Another face model (.npz) than the embedded one."""
+    network: MaybePath = None
+    """Another regressor (.onnx) than the embedded one."""
+    yunet: MaybePath = None
+    """The file of OpenCV's YuNet face detector, used instead of the embedded face finder."""
+    threads: MaybeInt = None
+    """CPU threads of the network."""
+
+
+@dataclass
+class Register:
+    """Raw scans in, heads of one topology out: NAME.obj, NAME.json and NAME.png for every scan."""
+
+    scans: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Triangle meshes (.obj, .ply, .stl, .glb) in any units and pose, with holes, hair and shoulders."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
+    """Folder for the results; made if missing."""
+    landmarks: tuple[Path, ...] = ()
+    """A text file per scan, in their order: 51 (or 68) iBUG points on the scan, one "x y z" per line. Without, they
+    are found by looking at the scan from all sides."""
+    units: Annotated[Literal["m", "cm", "mm", "inch"] | None, tyro.conf.arg(metavar="m|cm|mm|inch")] = None
+    """The scans' unit; without, it is guessed from the faces' size."""
+    formats: tuple[ScanFormat, ...] = ("obj", "json", "png")
+    """Which files to write."""
+    model: MaybePath = None
+    """Another face model (.npz) than the embedded one."""
+    network: MaybePath = None
+    """Another regressor (.onnx), for the landmarks, than the embedded one."""
+
+
+@dataclass
+class Convert:
+    """Any face model (BFM, FLAME, ICT, eos, FaceVerse, FaceScape) to likeness's own .npz."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """The model's file, or the folder of the ICT release."""
+    target: Annotated[Path, tyro.conf.Positional]
+    """The .npz to write."""
+    blendshapes: MaybePath = None
+    """Expressions in a file of their own: eos's .bin, or Exp_Pca.bin for BFM 2009."""
+    landmarks: MaybePath = None
+    """The 68 iBUG points: one of eos's mapping files, or a list of vertices."""
+    contours: MaybePath = None
+    """eos's contours (.json), for mappings without the points of the jaw line."""
+
+
+@dataclass
+class Info:
+    """What a face model of any format holds."""
+
+    file: Annotated[Path, tyro.conf.Positional]
+
+
+@dataclass
+class Models:
+    """Face models: convert other people's, look into a file."""
+
+    action: tyro.conf.OmitSubcommandPrefixes[
+        Annotated[Convert, tyro.conf.subcommand("convert")] | Annotated[Info, tyro.conf.subcommand("info")]
+    ]
+
+
+@dataclass
+class Summary:
+    """What happened to a run's photos."""
+
+    faces: int = 0
+    without: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the command ``likeness``."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given in (["--version"], ["-V"]):
+        print(f"likeness {__version__}")
+        return
+    commands: dict[str, tuple[Any, Any]] = {
+        "reconstruct": (Reconstruct, reconstruct),
+        "register": (Register, register),
+        "train": (Train, train),
+        "evaluate": (Evaluate, evaluate),
+        "models": (Models, models),
+    }
+    command: Any = tyro.extras.subcommand_cli_from_dict(
+        {name: kind for name, (kind, _) in commands.items()},
+        prog="likeness",
+        args=given,
+        description="Photographs in, rigged 3D heads out; and the face models and measurements behind them.",
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    run = next(run for kind, run in commands.values() if isinstance(command, kind))
+    try:
+        code = run(command)
+    except (LikenessError, ValueError) as error:
+        print(f"likeness: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("likeness: stopped; what was written stays", file=sys.stderr)
+        code = 130
+    if code:
+        sys.exit(code)
+
+
+def reconstruct(settings: Reconstruct) -> int:
+    """Run ``likeness reconstruct``; returns the exit code."""
+    if not settings.photos:
+        raise ValueError("expected at least one photo")
+    _check_writable(settings.out)
+    from likeness.reconstruct.reconstructor import Reconstructor
+
+    reconstructor = Reconstructor(
+        settings.model,
+        settings.network,
+        yunet_model=settings.yunet,
+        min_score=settings.min_score,
+        threads=settings.threads,
+    )
+    summary = Summary()
+    names = _Names()
+    for photo in _progress(settings.photos):
+        try:
+            faces = reconstructor(photo, max_faces=settings.max_faces)
+            if not faces:
+                summary.without.append(str(photo))
+                print(f"likeness: {photo}: no face found", file=sys.stderr)
+            for number, face in enumerate(faces):
+                face.save(settings.out, settings.formats, names.of(photo, number))
+            summary.faces += len(faces)
+        except LikenessError as error:
+            summary.failed.append(str(photo))
+            print(f"likeness: {error}", file=sys.stderr)
+    return _report(summary, settings)
+
+
+def _report(summary: Summary, settings: Reconstruct) -> int:
+    photos = len(settings.photos)
+    parts = [
+        f"{summary.faces} face{'s' * (summary.faces != 1)} in {photos} photo{'s' * (photos != 1)} -> {settings.out}"
+    ]
+    if summary.without:
+        parts.append(f"{len(summary.without)} without a face")
+    if summary.failed:
+        parts.append(f"{len(summary.failed)} failed")
+    print(", ".join(parts))
+    return 2 if summary.failed or summary.without else 0
+
+
+def register(settings: Register) -> int:
+    """Run ``likeness register``; returns the exit code."""
+    scans, landmarks = settings.scans, settings.landmarks
+    if not scans:
+        raise ValueError("expected at least one scan")
+    if landmarks and len(landmarks) != len(scans):
+        raise ValueError(f"expected a landmark file for each of {len(scans)} scans, got {len(landmarks)}")
+    _check_writable(settings.out)
+    from likeness.assets import asset
+    from likeness.model.face_model import FaceModel
+    from likeness.reconstruct.reconstructor import Reconstructor
+    from likeness.register import register_scan
+
+    model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
+    # A network belongs to a face model; the embedded one finds landmarks for any.
+    own = None if settings.network is None else settings.model
+    reconstructor = None if landmarks else Reconstructor(own, settings.network)
+    names, failed = _Names(), 0
+    for scan, points in zip(_progress(scans, "scans"), landmarks or (None,) * len(scans), strict=True):
+        try:
+            result = register_scan(scan, model, landmarks=points, units=settings.units, reconstructor=reconstructor)
+            name = names.of(scan, 0)
+            result.save(settings.out, settings.formats, name)
+        except MissingExtraError:
+            raise
+        except LikenessError as error:
+            failed += 1
+            print(f"likeness: {error}", file=sys.stderr)
+            continue
+        quality = result.quality
+        print(
+            f"{name}: scan in {result.units}, face within {quality.scan_to_mesh_median:.2f} mm (median) and "
+            f"{quality.scan_to_mesh_p95:.2f} mm (95 %), {quality.seconds:.1f} s"
+        )
+    print(f"{_counted(len(scans) - failed, 'head')} of {_counted(len(scans), 'scan')} -> {settings.out}")
+    return 2 if failed else 0
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+class _Names:
+    """Names of result files: the photo's, with a number where a photo has more faces or two photos share a name."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, Path] = {}
+
+    def of(self, photo: Path, number: int) -> str:
+        base = photo.stem if number == 0 else f"{photo.stem}-{number + 1}"
+        name, tries = base, 1
+        while self._taken.get(name, photo) != photo:
+            tries += 1
+            name = f"{base}_{tries}"
+        self._taken[name] = photo
+        return name
+
+
+def _progress(photos: tuple[Path, ...], what: str = "photos") -> Any:
+    """A progress bar for many photos (or ``what``); rich is imported only then, it costs start-up time."""
+    if len(photos) < 3 or not sys.stderr.isatty():
+        return photos
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(photos, description=what, console=Console(stderr=True))
+
+
+def _check_writable(folder: Path) -> None:
+    """Say before the work, not after it, that the results could not be written."""
+    import os
+    import tempfile
+
+    from likeness.errors import FileError
+
+    if folder.exists() and not folder.is_dir():
+        raise FileError(folder, "is a file; expected a folder for the results")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=folder)
+    except OSError as error:
+        raise FileError(folder, f"cannot be written to ({error.strerror}); expected a writable folder") from error
+    os.close(descriptor)
+    os.unlink(name)
+
+
+def train(settings: Train) -> int:
+    """Run ``likeness train scans`` or ``likeness train photos``."""
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
+    action = settings.action
+    if isinstance(action, Photos):
+        _check_writable(action.out)
+        train_on_photos(action, tell)
+        return 0
+    _check_writable(action.out.parent)
+    problem = train_on_scans(action, tell)
+    if problem:
+        print(f"likeness: {problem}", file=sys.stderr)
+    return 1 if problem else 0
+
+
+def evaluate(settings: Evaluate) -> int:
+    """Run ``likeness evaluate``."""
+    command = settings.action
+    _check_writable(command.out)
+    from rich.console import Console
+
+    from likeness.cli.terminal import closing_lines, progress_steps, rich_tables
+    from likeness.evaluate.run import evaluate as run_evaluation
+
+    with progress_steps(Console(stderr=True)) as steps:
+        evaluation = run_evaluation(command, steps=steps)
+    # A file or a pipe gets whole lines: numbers must not be folded to a width that nobody looks at.
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(*rich_tables(evaluation.outcome), sep="\n")
+    for line in closing_lines(evaluation):
+        print(line)
+    return 0
+
+
+def models(settings: Models) -> int:
+    """Run ``likeness models convert`` or ``likeness models info``."""
+    from likeness.errors import FileError
+    from likeness.model.formats import load_model
+
+    action = settings.action
+    if isinstance(action, Info):
+        _describe(load_model(action.file))
+        return 0
+    if action.target.suffix != ".npz":
+        raise FileError(action.target, "expected a name that ends in .npz")
+    model = load_model(
+        action.source, blendshapes=action.blendshapes, landmarks=action.landmarks, contours=action.contours
+    )
+    model.save(action.target)
+    _describe(model)
+    print(f"{'written to':11} {action.target}")
+    return 0
+
+
+def _describe(model: FaceModel) -> None:
+    topology = model.topology
+    names = ", ".join(model.expression_names[:6]) + (", ..." if len(model.expression_names) > 6 else "")
+    rows = {
+        "name": model.name,
+        "identity": f"{len(model.identity_basis)} modes, {model.space.name} space",
+        "expression": f"{len(model.expression_basis)} blendshapes" + f" ({names})" * bool(names),
+        "albedo": f"{len(model.albedo_basis)} maps",
+        "vertices": str(len(model.mean)),
+        "triangles": f"{len(topology.triangles)} ({len(topology.quads)} quadrilaterals)",
+        "landmarks": "none" if topology.landmarks is None else "68 iBUG points",
+        "regions": ", ".join(f"{name} {int(mask.sum())}" for name, mask in topology.regions.items()) or "none",
+    }
+    for key, value in rows.items():
+        print(f"{key:11} {value}")
+
+
+if __name__ == "__main__":
+    main()

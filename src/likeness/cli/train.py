@@ -1,0 +1,219 @@
+"""The commands `likeness train scans` and `likeness train photos`: their settings and what they run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from likeness.arguments import MaybePath
+from likeness.errors import FileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from likeness.train.settings import PhotoSettings, Progress
+
+
+@dataclass
+class Scans:
+    """Learn a sphere face model, and an encoder, from registered meshes."""
+
+    data: Annotated[Path, tyro.conf.Positional]
+    """A folder of meshes with table.csv (file, identity, expression), an .npz of registered meshes, or a face model
+    to draw people from."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """The model (.npz) to write; NAME.encoder.npz and NAME.json (figures) go beside it."""
+    template: MaybePath = None
+    """The face model (.npz) that gives topology, expressions and albedo; default: the embedded one."""
+    size: int = 128
+    """K, numbers per identity code."""
+    budget: int = 1_500_000
+    """Meshes to see."""
+    start: Literal["pca", "lift"] = "pca"
+    """Where the basis starts."""
+    seed: int = 0
+    """Of everything random."""
+    run: MaybePath = None
+    """Folder for the checkpoint and the TensorBoard curves."""
+    resume: bool = False
+    """Go on from the checkpoint in --run."""
+
+
+@dataclass
+class Photos:
+    """Learn the network that reconstructs faces, from photographs: shapes that fit them and are recognisable (SIR);
+    the model's identity basis too (recipe sfm)."""
+
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder for regressor.onnx, face_model.npz (if learned), the checkpoint and the TensorBoard curves."""
+    data: tuple[Path, ...] = ()
+    """Photos to learn from, as many sources as you have: WebDataset tars (KEY.jpg and KEY.json with landmarks,
+    identity, clip), tars and folders of IDENTITY/NAME.jpg, 300W-LP, AFLW2000-3D, 300W, CelebA."""
+    validation: tuple[Path, ...] = ()
+    """Photos of other people, for the curves; in the same layouts."""
+    synthetic: MaybePath = None
+    """Folder of rendered faces (python -m likeness.train.synthetic)."""
+    morphs: MaybePath = None
+    """Folder of new people, mixed from those of the photos (python -m likeness.train.morphs)."""
+    teacher: MaybePath = None
+    """A face-recognition network (.onnx, aligned RGB faces of 112 x 96 or 112 x 112) whose opinion of who resembles
+    whom is distilled."""
+    labeller: MaybePath = None
+    """Folder of an earlier training for the same face model, whose network finds the landmarks of photos that have
+    none; without, they join when the new network can find them itself."""
+    trunk: MaybePath = None
+    """Folder of an earlier training whose features are taken as they are; only what is read from them is learned."""
+    start: MaybePath = None
+    """Folder of an earlier training to go on from with another recipe or rate; everything is learned."""
+    model: MaybePath = None
+    """Another face model (.npz) than the embedded one."""
+    recipe: Literal["sir", "sfm", "features", "places", "heads", "margin", "tikhonov"] = "sir"
+    """sir: recognisable shapes, basis fixed; sfm: basis learned along; features: for a --trunk, the teacher weighs
+    most; places: the same, landmarks weigh much more, to go on with from there (--start); heads: sir with a --trunk,
+    landmarks weigh more; margin: recognisable codes only; tikhonov: reconstruction only."""
+    budget: int = 1_500_000
+    """Samples to see, over all devices."""
+    learning_rate: float = 2e-3
+    """The highest; it rises, then falls along a cosine."""
+    batch: float = 1.0
+    """Samples per device and step, relative to the recipe's 112."""
+    accumulate: int = 1
+    """Batches per step."""
+    accelerator: str = "auto"
+    """cpu, cuda, mps or auto."""
+    devices: int = 1
+    """Devices per machine; torchrun and SLURM set up the rest."""
+    nodes: int = 1
+    """Machines."""
+    precision: str = "32-true"
+    """bf16-mixed halves the time on GPUs and on CPUs that know bfloat16."""
+    threads: int = 0
+    """CPU threads; 0: all."""
+    workers: int = 0
+    """Processes that prepare samples; give a GPU as many as there are cores."""
+    seed: int = 0
+    """Of everything random."""
+    resume: bool = False
+    """Go on from the checkpoint in --out."""
+
+
+@dataclass
+class Train:
+    """Learn a model (needs the extra: train)."""
+
+    action: tyro.conf.OmitSubcommandPrefixes[
+        Annotated[Scans, tyro.conf.subcommand("scans")] | Annotated[Photos, tyro.conf.subcommand("photos")]
+    ]
+
+
+def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
+    """Run ``likeness train scans``; ``tell`` hears its progress.
+
+    Returns:
+        What is wrong with the result, empty if nothing is.
+    """
+    from likeness.assets import asset
+    from likeness.model.face_model import FaceModel
+    from likeness.train.scans.meshes import read_meshes
+    from likeness.train.scans.trainer import train_scans
+    from likeness.train.settings import ScanSettings
+
+    if settings.resume and settings.run is None:
+        raise ValueError("expected --run, the folder of the checkpoint to go on from, with --resume")
+    template = FaceModel.load(asset("face_model.npz") if settings.template is None else settings.template)
+    meshes = read_meshes(settings.data, template, seed=settings.seed)
+    scan_settings = ScanSettings(
+        size=settings.size,
+        out=settings.run,
+        budget=settings.budget,
+        start=settings.start,
+        seed=settings.seed,
+        resume=settings.resume,
+    )
+    made = train_scans(
+        scan_settings, meshes, template, lambda step, steps, values: tell(f"{step}/{steps} {_line(values)}")
+    )
+    made.save(settings.out)
+    if made.kept:
+        return ""
+    sphere, pca = made.figures["sphere_mm"], made.figures["pca_less_one_mm"]
+    return f"{settings.out}: held-out people are represented worse ({sphere:.4f} mm) than by PCA ({pca:.4f} mm)"
+
+
+def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
+    """Run ``likeness train photos``; ``tell`` hears its progress.
+
+    Raises:
+        likeness.FileError: a source cannot be used, or there is nothing to learn from.
+        likeness.train.photos.trainer.TrainingError: a loss is not finite.
+    """
+    from likeness.assets import asset
+    from likeness.datasets import SyntheticFaces, open_sources
+    from likeness.model.face_model import FaceModel
+    from likeness.train.checkpoint import CHECKPOINT
+    from likeness.train.generate.morphs import Morphs
+    from likeness.train.photos.export import export_regressor
+    from likeness.train.photos.samples import Sources
+    from likeness.train.photos.trainer import train_photos
+    from likeness.train.photos.validation import HeldOut
+
+    if not settings.data and settings.synthetic is None:
+        raise FileError(settings.out, "nothing to learn from: expected --data or --synthetic")
+    model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
+    opened, held_out = open_sources(settings.data), open_sources(settings.validation)
+    for line in (*opened.describe(), *(f"validation: {line}" for line in held_out.describe())):
+        tell(line)
+    sources = Sources(
+        model,
+        opened.frames,
+        None if settings.synthetic is None else SyntheticFaces(settings.synthetic, model),
+        opened.photos,
+        None if settings.morphs is None else Morphs(settings.morphs),
+    )
+    figures = train_photos(
+        photo_settings(settings), sources, HeldOut(held_out.frames, held_out.photos), lambda p: tell(_progress(p))
+    )
+    export_regressor(settings.out / CHECKPOINT, settings.out / "regressor.onnx")
+    tell(f"{settings.out / 'regressor.onnx'}: {_line(figures)}")
+
+
+def photo_settings(settings: Photos) -> PhotoSettings:
+    """The command's settings as the training wants them."""
+    from likeness.train.checkpoint import CHECKPOINT
+    from likeness.train.settings import PhotoSettings, Schedule, mix_of, recipe, reliability_of, remain_of
+
+    return PhotoSettings(
+        out=settings.out,
+        schedule=Schedule(budget=settings.budget, learning_rate=settings.learning_rate),
+        mix=mix_of(settings.recipe).scaled(settings.batch),
+        objective=recipe(settings.recipe, settings.teacher is not None),
+        teacher=settings.teacher,
+        labeller=None if settings.labeller is None else settings.labeller / CHECKPOINT,
+        trunk=None if settings.trunk is None else settings.trunk / CHECKPOINT,
+        start=None if settings.start is None else settings.start / CHECKPOINT,
+        remain=remain_of(settings.recipe, settings.start),
+        reliability=reliability_of(settings.recipe),
+        seed=settings.seed,
+        resume=settings.resume,
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        nodes=settings.nodes,
+        precision=settings.precision,
+        accumulate=settings.accumulate,
+        threads=settings.threads,
+        workers=settings.workers,
+    )
+
+
+def _line(values: dict[str, float]) -> str:
+    return " ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+
+def _progress(progress: Progress) -> str:
+    """One line of progress."""
+    note = f"{progress.note} " if progress.note else ""
+    losses, validation = _line(progress.losses), _line(progress.validation)
+    return f"{progress.step}/{progress.steps} {progress.rate:.0f}/s {note}| {losses} | {validation}"

@@ -1,0 +1,1 @@
+"""What `likeness evaluate` reports, a file for each of its commands."""

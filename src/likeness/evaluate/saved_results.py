@@ -1,0 +1,110 @@
+"""Saved results, ``NAME.json`` of `likeness reconstruct` in a folder per person, read back as predictions."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness.datasets.test_sets import PhotoItem, identity_and_group
+from likeness.errors import FileError, StrPath
+from likeness.evaluate.predictions import FoundFace, Prediction, Steps
+from likeness.metrics.records import Excluded
+from likeness.model.face_model import FaceModel
+
+NEEDED = ("photo", "model", "identity", "expression", "landmarks")
+
+
+def is_result(path: Path) -> bool:
+    """Whether a JSON file is a result of `likeness reconstruct` (and not an annotation, say)."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and set(NEEDED) <= set(content)
+
+
+def read_results(
+    folder: StrPath, model: FaceModel, steps: Steps | None = None
+) -> tuple[list[Prediction], list[Excluded]]:
+    """``IDENTITY/[GROUP/]NAME.json`` of a folder.
+
+    Left out and listed are files that are no results or damaged, files outside a person's folder, and second faces
+    (``NAME-2.json`` beside ``NAME.json``): who they are is not known.
+
+    Args:
+        folder: of the results.
+        model: the face model that they were made with.
+        steps: told of every file.
+
+    Raises:
+        FileError: no result at all, or results of another face model.
+    """
+    source = Path(folder)
+    files = sorted(path for path in source.rglob("*.json") if path.is_file())
+    predictions: list[Prediction] = []
+    excluded: list[Excluded] = []
+    for number, path in enumerate(files):
+        if steps is not None:
+            steps("results", number + 1, len(files))
+        name = path.relative_to(source).as_posix()
+        identity, group = identity_and_group(name)
+        try:
+            content = _content(path)
+            if str(content["model"]) != model.name:
+                raise _OtherModelError(path, f"was made with face model {content['model']!r}, got {model.name!r}")
+            if not identity:
+                raise FileError(path, "no identity: expected a folder per person")
+            if path.stem != content["photo"] and (path.parent / f"{content['photo']}.json").is_file():
+                raise FileError(path, f"is not the first face of photo {content['photo']!r}: who it is is not known")
+            face = _face(path, content, model)
+        except _OtherModelError:
+            raise
+        except FileError as error:
+            excluded.append(Excluded(name, str(error).removeprefix(f"{error.path}: ")))
+            continue
+        item = PhotoItem(name.removesuffix(".json"), identity, group, partial(_no_photo, name))
+        predictions.append(Prediction(item, face))
+    if not predictions:
+        first = f"; the first: {excluded[0].item}: {excluded[0].reason}" if excluded else ""
+        raise FileError(folder, f"expected results as IDENTITY/NAME.json, found none that can be used{first}")
+    return predictions, excluded
+
+
+class _OtherModelError(FileError):
+    """Not a matter of one file: all results would be left out, or be read wrongly."""
+
+
+def _no_photo(name: str) -> bytes:
+    raise FileError(name, "is a saved result; its photo is not at hand")
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileError(path, f"cannot be read as JSON ({error})") from error
+    missing = [key for key in NEEDED if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise FileError(path, f"expected a result of likeness reconstruct, {', '.join(missing)} missing")
+    return content
+
+
+def _face(path: Path, content: dict[str, Any], model: FaceModel) -> FoundFace:
+    try:
+        weights = [float(content["expression"][name]) for name in model.expression_names]
+        face = FoundFace(
+            np.array(content["identity"], np.float32),
+            np.array(weights, np.float32),
+            np.array(content["landmarks"], np.float32),
+            float(content.get("score", 1.0)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(path, f"is damaged ({type(error).__name__}: {error})") from error
+    if not face.fits(model):
+        size = len(model.identity_basis)
+        raise FileError(path, f"expected {size} finite identity numbers and 68 landmarks, got {face.identity.shape}")
+    return face

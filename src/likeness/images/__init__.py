@@ -1,0 +1,1 @@
+"""Pictures as files: their headers, decoding, colour spaces and encoding."""

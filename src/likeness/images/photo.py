@@ -1,0 +1,163 @@
+"""Photo files: any common format to upright RGB, with the camera's focal length when EXIF tells it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from likeness.errors import FileError, StrPath
+from likeness.geometry.camera import OUTSIDE_GREY
+from likeness.images.header import FORMATS, ImageHeader, read_header
+
+MAX_PIXELS = 100_000_000
+"""The largest photo that is decoded, pixels."""
+
+MIN_SIDE = 24
+"""The shortest side of a photo in which a face can be made out, pixels."""
+
+MAX_BYTES = 1 << 30
+"""The largest file that is read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """An upright photo.
+
+    Attributes:
+        image: (H, W, 3) uint8, RGB, upright.
+        focal: focal length in pixels of ``image`` from EXIF, or None when unknown.
+        path: the file, or None for an array.
+    """
+
+    image: np.ndarray
+    focal: float | None = None
+    path: str | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height), pixels."""
+        return self.image.shape[1], self.image.shape[0]
+
+
+def photo_from_array(image: np.ndarray, focal: float | None = None) -> Photo:
+    """A photo from pixels: (H, W, 3) uint8 RGB, upright, and its focal length in pixels when known.
+
+    Raises:
+        ValueError: another shape or type, or too small.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{image.shape} {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"expected an (H, W, 3) uint8 RGB image, got {got}")
+    problem = _size_problem((image.shape[1], image.shape[0]))
+    if problem:
+        raise ValueError(f"the image {problem}")
+    return Photo(np.ascontiguousarray(image), focal)
+
+
+def load_photo(path: StrPath) -> Photo:
+    """Read a photo: JPEG, PNG, WebP, TIFF, BMP or GIF (the first frame or page).
+
+    Made upright by EXIF's orientation. Grey and palette images become RGB, CMYK too, 16 bits become 8;
+    transparent parts show mid grey, as what is outside a photo does. Colour profiles are not applied.
+
+    Raises:
+        FileError: missing, a folder, no image, damaged, cut short, under ``MIN_SIDE`` pixels on the shorter
+            side or over ``MAX_PIXELS`` in all.
+    """
+    data = _read(path)
+    try:
+        header = read_header(data)
+    except ValueError as error:
+        raise FileError(path, str(error)) from error
+    problem = _size_problem(header.size)
+    if problem:
+        raise FileError(path, problem)
+    pixels = _decode(header)
+    if pixels is None:
+        raise FileError(path, f"is damaged: expected a {header.format} image that decodes")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise FileError(path, f"has {pixels.dtype} pixels; expected 8 or 16 bits per channel")
+    image = _turned_upright(_to_rgb(pixels), header.orientation)
+    return Photo(image, header.focal, os.fspath(path))
+
+
+def _read(path: StrPath) -> bytes:
+    """The file's bytes."""
+    if os.path.isdir(path):
+        raise FileError(path, f"is a folder; expected an image ({FORMATS})")
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise FileError(path, f"does not exist; expected an image ({FORMATS})") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise FileError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if len(data) > MAX_BYTES:
+        raise FileError(path, f"is over {MAX_BYTES >> 20} MiB; expected an image ({FORMATS})")
+    return data
+
+
+def _size_problem(size: tuple[int, int]) -> str | None:
+    """What is wrong with (width, height), or None."""
+    width, height = size
+    if width * height > MAX_PIXELS:
+        mega, limit = width * height / 1e6, MAX_PIXELS / 1e6
+        return f"is {width} x {height} pixels ({mega:,.0f} megapixels); expected at most {limit:.0f} megapixels"
+    if min(size) < MIN_SIDE:
+        return f"is {width} x {height} pixels; expected at least {MIN_SIDE} on the shorter side"
+    return None
+
+
+def _decode(header: ImageHeader) -> np.ndarray | None:
+    """The stored pixels in OpenCV's order, (H, W) or (H, W, 3 or 4: BGRA); None when damaged."""
+    import cv2
+
+    with quiet_opencv():
+        try:
+            return cv2.imdecode(np.frombuffer(header.decodable, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            return None
+
+
+@contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV's own messages about bad files off stderr: the caller gets an exception."""
+    from cv2.utils import logging
+
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)
+
+
+def _to_rgb(pixels: np.ndarray) -> np.ndarray:
+    """OpenCV's pixels, whatever their depth and channels -> (H, W, 3) uint8 RGB."""
+    import cv2
+
+    if pixels.dtype == np.uint16:
+        pixels = cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0)
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if channels == 1:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    if channels == 3:
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    rgb = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB)
+    opacity = pixels[..., 3:].astype(np.uint16)
+    if opacity.min() == 255:
+        return rgb
+    return ((rgb * opacity + OUTSIDE_GREY * (255 - opacity) + 127) // 255).astype(np.uint8)
+
+
+def _turned_upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Undo EXIF's orientation 1 … 8: the stored image's first row and column are named by it."""
+    import cv2
+
+    if orientation >= 5:  # rows and columns exchanged
+        image = cv2.transpose(image)
+    flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+    return cv2.flip(image, flips[orientation]) if orientation in flips else image

@@ -1,0 +1,287 @@
+"""Binary glTF 2.0, written: one file that three.js, Blender and Unity open as an animatable head.
+
+After the Khronos specification (glTF 2.0: 3.6 accessors and sparse accessors, 3.7.2.2 morph targets, 3.9 materials,
+4.4 the GLB container). glTF's unit is the metre, so millimetres are divided by 1000; the axes are the package's own.
+The reader is in `likeness.mesh.glb_reader` and offered here as `read_glb`.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from likeness.errors import StrPath
+from likeness.files import write_atomically
+from likeness.images.color import linear_from_srgb
+from likeness.mesh.files import encode_texture
+from likeness.mesh.glb_reader import read_glb
+from likeness.mesh.mesh import Mesh
+
+__all__ = ["glb_bytes", "read_glb", "write_glb"]
+
+_STILL = 1e-4
+"""mm; a morph target leaves alone the vertices that it moves less (numerical noise of the model's arithmetic)."""
+
+_ROUGHNESS = 0.6
+_VERTICES, _INDICES = 34962, 34963  # targets of buffer views: ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER
+_COMPONENTS = {"float32": 5126, "uint32": 5125, "uint16": 5123}
+_TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3"}
+_LINEAR, _LINEAR_MIPMAP_LINEAR = 9729, 9987  # texture filters
+
+
+def write_glb(
+    path: StrPath,
+    mesh: Mesh,
+    shapes: Mapping[str, np.ndarray] | None = None,
+    weights: Sequence[float] | np.ndarray | None = None,
+    name: str = "head",
+    extras: Mapping[str, Any] | None = None,
+    *,
+    jpeg_quality: int | None = None,
+) -> None:
+    """Write a GLB file with a mesh and its morph targets (blendshapes).
+
+    Args:
+        path: the file.
+        mesh: at least one triangle. Vertex i of the mesh is vertex i of the file; copies that uv seams need follow
+            after the last. Colours are written only without a texture (glTF would multiply them).
+        shapes: name -> (V, 3) displacements in mm at weight 1; in the file by these names
+            (``mesh.extras.targetNames``) and in this order. Displacements under 0.0001 mm are dropped.
+        weights: (S,) default weights of the targets; None: zeros.
+        name: of the node and the mesh.
+        extras: anything JSON can hold; the node's ``extras`` (three.js: userData, Blender: custom properties).
+        jpeg_quality: 1..100: embed the texture as JPEG; None: as PNG, without loss.
+
+    Raises:
+        ValueError: no triangles, or shapes, weights or extras of the wrong kind.
+        FileError: cannot be written; nothing is left half-written.
+    """
+    write_atomically(path, glb_bytes(mesh, shapes, weights, name, extras, jpeg_quality=jpeg_quality))
+
+
+def glb_bytes(
+    mesh: Mesh,
+    shapes: Mapping[str, np.ndarray] | None = None,
+    weights: Sequence[float] | np.ndarray | None = None,
+    name: str = "head",
+    extras: Mapping[str, Any] | None = None,
+    *,
+    jpeg_quality: int | None = None,
+) -> bytes:
+    """The content of the file that `write_glb` writes; same arguments."""
+    if not len(mesh.triangles):
+        raise ValueError("expected a mesh with triangles for a GLB file, got none")
+    shapes = {} if shapes is None else shapes
+    source, triangles, uv = _split_seams(mesh)
+    content = _Content(len(source))
+    index_type = np.uint16 if len(source) <= 65535 else np.uint32  # the type's largest value is reserved
+    primitive: dict[str, Any] = {
+        "attributes": _attributes(content, mesh, source, uv),
+        "indices": content.add(triangles.reshape(-1, 1), _INDICES, index_type),
+        "material": 0,
+    }
+    gltf_mesh: dict[str, Any] = {"name": name, "primitives": [primitive]}
+    mesh_extras: dict[str, Any] = {}
+    if shapes:
+        primitive["targets"] = [{"POSITION": i} for i in _add_targets(content, mesh, shapes, source, index_type)]
+        gltf_mesh["weights"] = _weights(weights, len(shapes))
+        mesh_extras["targetNames"] = list(shapes)
+    elif weights is not None and len(weights):
+        raise ValueError(f"expected no weights without shapes, got {len(weights)}")
+    if len(source) > len(mesh.vertices):
+        mesh_extras["seamSources"] = source[len(mesh.vertices) :].tolist()
+    if mesh_extras:
+        gltf_mesh["extras"] = mesh_extras
+    document: dict[str, Any] = {
+        "asset": {"version": "2.0", "generator": "likeness"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"name": name, "mesh": 0}],
+        "meshes": [gltf_mesh],
+        "materials": [_material()],
+    }
+    if extras:
+        document["nodes"][0]["extras"] = extras
+    if mesh.texture is not None:
+        _add_texture(content, document, encode_texture(mesh.texture, jpeg_quality), jpeg_quality is not None)
+    return content.container(document)
+
+
+class _Content:
+    """The binary chunk, and the accessors and buffer views that describe it."""
+
+    def __init__(self, n_vertices: int) -> None:
+        self.n_vertices = n_vertices
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.views: list[dict[str, Any]] = []
+        self.accessors: list[dict[str, Any]] = []
+
+    def view(self, data: bytes, target: int | None = None) -> int:
+        """Append bytes at a multiple of 4; the index of their buffer view."""
+        self.views.append({"buffer": 0, "byteOffset": self.size, "byteLength": len(data)})
+        if target is not None:
+            self.views[-1]["target"] = target
+        padded = data + b"\0" * (-len(data) % 4)
+        self.parts.append(padded)
+        self.size += len(padded)
+        return len(self.views) - 1
+
+    def add(self, rows: np.ndarray, target: int, kind: type = np.float32, *, bounds: bool = False) -> int:
+        """Append an array (N, 1..3) as ``kind``; the index of its accessor."""
+        stored = np.ascontiguousarray(rows, dtype=np.dtype(kind).newbyteorder("<"))
+        accessor: dict[str, Any] = {
+            "bufferView": self.view(stored.tobytes(), target),
+            "componentType": _COMPONENTS[np.dtype(kind).name],
+            "count": len(stored),
+            "type": _TYPES[stored.shape[1]],
+        }
+        if bounds:
+            accessor["min"], accessor["max"] = stored.min(axis=0).tolist(), stored.max(axis=0).tolist()
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
+
+    def add_sparse(self, pieces: Sequence[tuple[int, np.ndarray, np.ndarray]], kind: type) -> None:
+        """Fill in the accessors listed in ``pieces``: (accessor, moved vertices (M,), their displacements (M, 3) m).
+
+        All share one buffer view of indices and one of values. Without a buffer view of its own a sparse accessor is
+        zero wherever it says nothing.
+        """
+        if not pieces:
+            return
+        stored = np.dtype(kind).newbyteorder("<")
+        indices = self.view(b"".join(moved.astype(stored).tobytes() for _, moved, _ in pieces))
+        values = self.view(b"".join(delta.astype("<f4").tobytes() for _, _, delta in pieces))
+        before = 0
+        for accessor, moved, _ in pieces:
+            self.accessors[accessor]["sparse"] = {
+                "count": len(moved),
+                "indices": {
+                    "bufferView": indices,
+                    "byteOffset": before * stored.itemsize,
+                    "componentType": _COMPONENTS[np.dtype(kind).name],
+                },
+                "values": {"bufferView": values, "byteOffset": before * 12},
+            }
+            before += len(moved)
+
+    def container(self, document: dict[str, Any]) -> bytes:
+        """The GLB file: header, JSON chunk padded with spaces, binary chunk."""
+        whole = {
+            **document,
+            "accessors": self.accessors,
+            "bufferViews": self.views,
+            "buffers": [{"byteLength": self.size}],
+        }
+        try:
+            text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"expected extras and a name that JSON can hold, got others ({error})") from error
+        text += b" " * (-len(text) % 4)
+        total = 12 + 8 + len(text) + 8 + self.size
+        if total >= 2**32:
+            raise ValueError(f"expected a mesh that fits into GLB's 4 GiB, got {total} bytes")
+        head = struct.pack("<4sIII4s", b"glTF", 2, total, len(text), b"JSON")
+        return b"".join([head, text, struct.pack("<I4s", self.size, b"BIN\0"), *self.parts])
+
+
+def _split_seams(mesh: Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """One vertex per pair of vertex and uv, as glTF needs it.
+
+    Returns:
+        source: (N,) the mesh's vertex behind each vertex of the file; the first V are 0..V-1.
+        triangles: (F, 3) of the file.
+        uv: (N, 2), or None where the mesh has none; vertices of no triangle get (0, 0).
+    """
+    count = len(mesh.vertices)
+    if mesh.uv is None or mesh.uv_triangles is None:
+        return np.arange(count), mesh.triangles, mesh.uv
+    pairs = mesh.triangles.astype(np.int64) * len(mesh.uv) + mesh.uv_triangles
+    unique, inverse = np.unique(pairs.ravel(), return_inverse=True)
+    vertex, uv_index = np.divmod(unique, len(mesh.uv))
+    is_copy = np.append(False, vertex[1:] == vertex[:-1])
+    place = vertex.copy()
+    place[is_copy] = count + np.arange(int(is_copy.sum()))
+    source = np.concatenate([np.arange(count), vertex[is_copy]])
+    uv = np.zeros((len(source), 2))
+    uv[place] = mesh.uv[uv_index]
+    return source, place[inverse].reshape(-1, 3), uv
+
+
+def _normals(mesh: Mesh) -> np.ndarray:
+    normals = mesh.vertex_normals()
+    lost = ~normals.any(axis=1)
+    if lost.any():  # glTF allows unit vectors only
+        normals[lost] = (0, 0, 1)
+    return normals
+
+
+def _attributes(content: _Content, mesh: Mesh, source: np.ndarray, uv: np.ndarray | None) -> dict[str, int]:
+    """The accessors of what vertices carry; ``source`` (N,) numbers of the mesh's vertices, ``uv`` (N, 2)."""
+    attributes = {
+        "POSITION": content.add((mesh.vertices * 1e-3)[source], _VERTICES, bounds=True),
+        "NORMAL": content.add(_normals(mesh)[source], _VERTICES),
+    }
+    if uv is not None:
+        attributes["TEXCOORD_0"] = content.add(np.stack([uv[:, 0], 1 - uv[:, 1]], axis=1), _VERTICES)
+    if mesh.colors is not None and mesh.texture is None:
+        attributes["COLOR_0"] = content.add(linear_from_srgb(mesh.colors)[source], _VERTICES)
+    return attributes
+
+
+def _add_targets(
+    content: _Content, mesh: Mesh, shapes: Mapping[str, np.ndarray], source: np.ndarray, index_type: type
+) -> list[int]:
+    """The accessors of the displacements: sparse where that is smaller than N x 3 floats."""
+    accessors: list[int] = []
+    sparse: list[tuple[int, np.ndarray, np.ndarray]] = []
+    for name, displacement in shapes.items():
+        shape = np.asarray(displacement)
+        if shape.shape != mesh.vertices.shape or shape.dtype.kind not in "fiu":
+            raise ValueError(
+                f"expected shape {name!r} of numbers {mesh.vertices.shape}, got {shape.dtype} {shape.shape}"
+            )
+        moves = np.abs(shape).max(axis=1) >= _STILL
+        if not np.isfinite(shape).all():
+            raise ValueError(f"expected shape {name!r} to be finite, got values that are not")
+        moved = np.flatnonzero(moves[source])
+        if len(moved) * (np.dtype(index_type).itemsize + 12) >= len(source) * 12:
+            dense = np.where(moves[:, None], shape * 1e-3, 0)[source]
+            accessors.append(content.add(dense, _VERTICES, bounds=True))
+            continue
+        if not len(moved):
+            moved = np.zeros(1, dtype=np.int64)  # a sparse accessor must hold something: a vertex that stays
+        delta = (shape[source[moved]] * 1e-3).astype(np.float32) * moves[source[moved], None]
+        low, high = delta.min(axis=0), delta.max(axis=0)
+        if len(moved) < len(source):
+            low, high = np.minimum(low, 0), np.maximum(high, 0)
+        content.accessors.append(
+            {"componentType": 5126, "count": len(source), "type": "VEC3", "min": low.tolist(), "max": high.tolist()}
+        )
+        accessors.append(len(content.accessors) - 1)
+        sparse.append((accessors[-1], moved, delta))
+    content.add_sparse(sparse, index_type)
+    return accessors
+
+
+def _weights(weights: Sequence[float] | np.ndarray | None, count: int) -> list[float]:
+    values = np.zeros(count) if weights is None else np.asarray(weights, dtype=np.float64)
+    if values.shape != (count,) or not np.isfinite(values).all():
+        raise ValueError(f"expected one finite weight per shape ({count}), got {values.tolist()}")
+    return values.tolist()
+
+
+def _material() -> dict[str, Any]:
+    return {"name": "surface", "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": _ROUGHNESS}}
+
+
+def _add_texture(content: _Content, document: dict[str, Any], image: bytes, is_jpeg: bool) -> None:
+    mime = "image/jpeg" if is_jpeg else "image/png"
+    document["images"] = [{"bufferView": content.view(image), "mimeType": mime}]
+    document["samplers"] = [{"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR}]
+    document["textures"] = [{"source": 0, "sampler": 0}]
+    document["materials"][0]["pbrMetallicRoughness"]["baseColorTexture"] = {"index": 0}

@@ -1,0 +1,347 @@
+"""Wavefront OBJ, read and written: polygons, uv seams, groups, vertex colours, a texture through its .mtl."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness.errors import FileError, StrPath
+from likeness.files import write_atomically
+from likeness.mesh.files import blaming, cut_polygons, decode_texture, encode_texture, polygon_corners, read_bytes
+from likeness.mesh.mesh import Mesh
+
+_MAX_GROUPS_AT_ONCE = 64  # of one face; a hostile file could otherwise make lists far larger than itself
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """All lines of one keyword: their numbers in the file (N,), fields per line (N,), and the fields in a row."""
+
+    numbers: np.ndarray
+    counts: np.ndarray
+    fields: list[bytes]
+
+    def line_of(self, field: int) -> int:
+        return int(self.numbers[np.searchsorted(np.cumsum(self.counts), field, side="right")])
+
+
+@dataclass(frozen=True)
+class _Statements:
+    """An OBJ file taken apart; ``groups`` and ``materials`` say from which face on they hold."""
+
+    v: _Lines
+    vt: _Lines
+    f: _Lines
+    groups: list[tuple[int, tuple[str, ...]]]
+    materials: list[tuple[int, str]]
+    libraries: list[str]
+
+
+def read_obj(path: StrPath) -> Mesh:
+    """Read a Wavefront OBJ file.
+
+    Understood: ``v`` with or without a colour (``x y z r g b``, 0..1 or whole numbers 0..255; kept if each vertex has
+    one), ``vt``, ``f`` in all its forms with positive and negative indices and any number of corners, ``g`` and ``o``
+    (both become groups), ``mtllib``, ``usemtl``, comments and line continuations. Normals are not kept; lines, points
+    and curves are ignored. The texture is the image that all textured faces share, looked for in the file's folder
+    and below; if it is missing, or if there are several, the mesh has none. Corners without uv in a file with uv get
+    (0, 0).
+
+    Raises:
+        FileError: unreadable, or a line that cannot be understood, with its number.
+    """
+    data = read_bytes(path)
+    if b"\0" in data:
+        raise FileError(path, "expected OBJ text, got binary data")
+    statements = _take_apart(path, data)
+    if not len(statements.v.numbers):
+        raise FileError(path, "expected an OBJ file, found no vertex ('v x y z')")
+    vertices, colors = _read_vertices(path, statements.v)
+    uv = _read_uv(path, statements.vt)
+    corners = _read_corners(path, statements)
+    order, starts, quads = cut_polygons(statements.f.counts)
+    triangles, uv_triangles = corners[order, 0], corners[order, 1]
+    has_uv = bool((uv_triangles >= 0).any())
+    if has_uv and (uv_triangles < 0).any():
+        uv_triangles[uv_triangles < 0] = len(uv)
+        uv = np.append(uv, [[0.0, 0.0]], axis=0)
+    seamless = len(uv) == len(vertices) and np.array_equal(triangles, uv_triangles)
+    with blaming(path):
+        return Mesh(
+            vertices,
+            triangles,
+            uv=uv if has_uv else None,
+            uv_triangles=uv_triangles if has_uv and not seamless else None,
+            colors=colors,
+            texture=_read_texture(path, statements) if has_uv else None,
+            quads=quads if len(quads) else None,
+            groups=_read_groups(statements, np.append(starts, len(triangles))),
+        )
+
+
+def _take_apart(path: StrPath, data: bytes) -> _Statements:
+    """Sorts the lines by keyword with whole-array operations: files have hundreds of thousands of them."""
+    letters = np.frombuffer(_tidy(data), np.uint8).copy()
+    ends = np.flatnonzero(letters == ord("\n"))
+    starts = np.append(0, ends[:-1] + 1)
+    first, second, third = (letters[np.minimum(starts + i, ends)] for i in range(3))
+    blanks = np.frombuffer(b" \n", np.uint8)
+    is_vertex = (first == ord("v")) & np.isin(second, blanks)
+    is_uv = (first == ord("v")) & (second == ord("t")) & np.isin(third, blanks)
+    is_face = (first == ord("f")) & np.isin(second, blanks)
+    faces_before = np.cumsum(is_face) - is_face
+    groups: list[tuple[int, tuple[str, ...]]] = []
+    materials: list[tuple[int, str]] = []
+    libraries: list[str] = []
+    object_name: tuple[str, ...] = ()
+    group_names: tuple[str, ...] = ()
+    for i in np.flatnonzero(np.isin(first, np.frombuffer(b"gomu", np.uint8))):
+        key, _, rest = letters[starts[i] : ends[i]].tobytes().decode("utf-8", "replace").partition(" ")
+        names = tuple(rest.split())
+        if len(names) > _MAX_GROUPS_AT_ONCE and key == "g":
+            raise FileError(path, f"line {i + 1}: expected up to {_MAX_GROUPS_AT_ONCE} groups, got {len(names)}")
+        if key == "o":
+            object_name = ("_".join(names),) if names else ()
+        elif key == "g":
+            group_names = names
+        elif key == "usemtl":
+            materials.append((int(faces_before[i]), rest.strip()))
+        elif key == "mtllib":
+            libraries.append(rest.strip())
+        if key in ("o", "g"):
+            groups.append((int(faces_before[i]), tuple(dict.fromkeys(object_name + group_names))))
+    letters[starts] = ord(" ")  # the keywords go, the fields stay
+    letters[starts[is_uv] + 1] = ord(" ")
+    letters[ends] = ord("\n")  # also of empty lines
+    v, vt, f = (_lines(letters, starts, ends, chosen) for chosen in (is_vertex, is_uv, is_face))
+    return _Statements(v, vt, f, groups, materials, libraries)
+
+
+def _tidy(data: bytes) -> bytes:
+    """Newlines as line ends, blanks as white space, no indentation, no comments behind a statement; every line ends.
+
+    A line continued by a backslash is joined to its first and leaves empty lines behind: line numbers stay.
+    """
+    data = data.replace(b"\r\n", b"\n").translate(bytes.maketrans(b"\r\t\v\f", b"\n   ")) + b"\n"
+    if b"\\\n" in data:
+        lines = data.split(b"\n")
+        first = 0
+        for i, line in enumerate(lines):
+            if not line.endswith(b"\\"):
+                joined = b" ".join(part.removesuffix(b"\\") for part in lines[first : i + 1])
+                lines[first : i + 1] = [joined] + [b""] * (i - first)
+                first = i + 1
+        data = b"\n".join(lines)
+    if b" #" in data:
+        data = re.sub(rb" #[^\n]*", b"", data)
+    if b"\n " in data or data.startswith(b" "):
+        data = re.sub(rb"\n +", b"\n", data.lstrip(b" "))
+    return data
+
+
+def _lines(letters: np.ndarray, starts: np.ndarray, ends: np.ndarray, chosen: np.ndarray) -> _Lines:
+    text = letters[np.repeat(chosen, ends - starts + 1)]
+    is_end = text == ord("\n")
+    blank = is_end | (text == ord(" "))
+    begins = ~blank & np.append(True, blank[:-1])[: len(blank)]
+    counts = np.bincount(np.cumsum(is_end)[begins], minlength=int(chosen.sum()))
+    return _Lines(np.flatnonzero(chosen) + 1, counts, text.tobytes().split())
+
+
+def _numbers(path: StrPath, lines: _Lines, key: str, widths: range) -> np.ndarray:
+    """All numbers of the lines in one row, float64, finite."""
+    bad = np.flatnonzero((lines.counts < widths.start) | (lines.counts >= widths.stop))
+    if len(bad):
+        raise FileError(
+            path,
+            f"line {lines.numbers[bad[0]]}: expected {widths.start} to {widths.stop - 1} numbers after '{key}', "
+            f"got {lines.counts[bad[0]]}",
+        )
+    values = _convert(path, lines, lines.fields, np.float64, _is_float)
+    if not np.isfinite(values).all():
+        line = lines.line_of(int(np.argmin(np.isfinite(values))))
+        raise FileError(path, f"line {line}: expected finite numbers after '{key}'")
+    return values
+
+
+def _convert(
+    path: StrPath, lines: _Lines, tokens: list[bytes], kind: Any, good: Callable[[bytes], bool]
+) -> np.ndarray:
+    """``tokens`` as an array of numbers; if one is none, names the line whose field is not ``good``."""
+    try:
+        return np.array(tokens, dtype=kind)
+    except (ValueError, OverflowError) as error:
+        for i, text in enumerate(lines.fields):
+            if not good(text):
+                shown = text[:40].decode("utf-8", "replace")
+                raise FileError(path, f"line {lines.line_of(i)}: expected a number, got {shown!r}") from error
+        raise FileError(path, f"expected numbers, got a value out of range ({error})") from error
+
+
+def _is_float(text: bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_corner(text: bytes) -> bool:
+    return re.fullmatch(rb"[+-]?\d{1,18}(/([+-]?\d{1,18})?){0,2}", text) is not None
+
+
+def _read_vertices(path: StrPath, lines: _Lines) -> tuple[np.ndarray, np.ndarray | None]:
+    """(V, 3) positions and, if every vertex has one, (V, 3) colours; a weight or an alpha is dropped."""
+    values = _numbers(path, lines, "v", range(3, 8))
+    row = (np.cumsum(lines.counts) - lines.counts)[:, None]
+    vertices = values[row + np.arange(3)]
+    if (lines.counts < 6).any():
+        return vertices, None
+    colors = values[row + np.arange(3, 6)]
+    eight_bit = colors.max() > 1 and np.array_equal(colors, np.rint(colors))
+    return vertices, colors / 255 if eight_bit else colors
+
+
+def _read_uv(path: StrPath, lines: _Lines) -> np.ndarray:
+    """(U, 2); a third coordinate is dropped, a missing second is 0."""
+    values = np.append(_numbers(path, lines, "vt", range(1, 4)), 0.0)
+    row = np.cumsum(lines.counts) - lines.counts
+    return np.stack([values[row], np.where(lines.counts > 1, values[row + 1], 0.0)], axis=1)
+
+
+def _read_corners(path: StrPath, statements: _Statements) -> np.ndarray:
+    """Zero-based vertex and uv (-1: none) of all faces' corners, (N, 2)."""
+    lines = statements.f
+    if (lines.counts < 3).any():
+        bad = int(np.argmax(lines.counts < 3))
+        message = f"expected a face of 3 or more corners, got {lines.counts[bad]}"
+        raise FileError(path, f"line {lines.numbers[bad]}: {message}")
+    text = b" ".join([*lines.fields, b""]).replace(b"//", b"/0/").replace(b"/ ", b"/0 ")  # OBJ has no index 0: absent
+    letters = np.frombuffer(text, np.uint8)
+    slashes_before = np.searchsorted(np.flatnonzero(letters == ord("/")), np.flatnonzero(letters == ord(" ")))
+    slashes = np.diff(slashes_before, prepend=0)
+    numbers = _convert(path, lines, text.replace(b"/", b" ").split(b" ")[:-1], np.int64, _is_corner)
+    start = np.cumsum(slashes + 1) - (slashes + 1)
+    padded = np.append(numbers, 0)
+    given = np.stack([padded[start], np.where(slashes > 0, padded[start + 1], 0)], axis=1)
+    known = [statements.v.numbers, statements.vt.numbers]
+    result = np.where(given > 0, given - 1, given)
+    if (given < 0).any():  # counted back from the last one before the face
+        before = np.stack([np.searchsorted(numbers, lines.numbers) for numbers in known], axis=1)
+        result += np.where(given < 0, np.repeat(before, lines.counts, axis=0), 0)
+    limits = np.array([len(numbers) for numbers in known])
+    absent = given == 0
+    wrong = ((result < 0) | (result >= limits) | absent) & ~(absent & np.array([False, True]))
+    if wrong.any() or (slashes > 2).any():
+        bad = int(np.argmax(wrong.any(axis=1) | (slashes > 2)))
+        shown = lines.fields[bad][:40].decode("utf-8", "replace")
+        message = f"expected a corner with vertex 1..{limits[0]} and uv 1..{limits[1]}, got {shown!r}"
+        raise FileError(path, f"line {lines.line_of(bad)}: {message}")
+    result[:, 1][absent[:, 1]] = -1
+    return result
+
+
+def _read_groups(statements: _Statements, starts: np.ndarray) -> dict[str, np.ndarray] | None:
+    """Triangles by group name; face i's are ``starts[i]:starts[i + 1]``."""
+    members: dict[str, list[np.ndarray]] = {}
+    ends = [face for face, _ in statements.groups[1:]] + [len(statements.f.numbers)]
+    for (face, names), end in zip(statements.groups, ends, strict=False):
+        if end > face:
+            triangles = np.arange(starts[face], starts[end], dtype=np.int32)
+            for name in names:
+                members.setdefault(name, []).append(triangles)
+    return {name: np.concatenate(parts) for name, parts in members.items()} or None
+
+
+def _read_texture(path: StrPath, statements: _Statements) -> np.ndarray | None:
+    ends = [face for face, _ in statements.materials[1:]] + [len(statements.f.numbers)]
+    used = {name for (face, name), end in zip(statements.materials, ends, strict=False) if end > face}
+    folder = Path(path).parent
+    images: set[Path | None] = set()
+    for library in statements.libraries:
+        file = _beside(folder, library)
+        material = ""
+        for line in _tidy(read_bytes(file)).splitlines() if file else ():
+            key, _, rest = line.decode("utf-8", "replace").strip().partition(" ")
+            if key == "newmtl":
+                material = rest.strip()
+            elif key == "map_Kd" and material in used:
+                name = rest.split()[-1] if rest.strip().startswith("-") else rest.strip()  # after its options
+                images.add(_beside(folder, name))
+    image = images.pop() if len(images) == 1 else None
+    return None if image is None else decode_texture(image, read_bytes(image))
+
+
+def _beside(folder: Path, name: str) -> Path | None:
+    """The file that another file names, in ``folder`` or below and nowhere else; None if it is not there."""
+    given = Path(name.replace("\\", "/"))
+    if given.is_absolute() or ".." in given.parts or ":" in name:
+        given = Path(given.name)
+    try:
+        return folder / given if (folder / given).is_file() else None
+    except (OSError, ValueError):  # a name that no file can have
+        return None
+
+
+def write_obj(path: StrPath, mesh: Mesh) -> None:
+    """Write a Wavefront OBJ file: quads as quads, uv, normals, vertex colours and groups.
+
+    A texture is written beside it as NAME.png, its material as NAME.mtl. Numbers have 9 digits, so single
+    precision comes back exactly; colours have 5. White space in a group's name becomes "_"; a quad belongs to
+    the groups of its first triangle.
+
+    Raises:
+        FileError: cannot be written; the OBJ file comes last, so it never names files that are not there.
+    """
+    target = Path(path)
+    text = ["# likeness, millimetres\n"]
+    if mesh.texture is not None:
+        material = "_".join(target.stem.split())
+        write_atomically(target.with_suffix(".png"), encode_texture(mesh.texture))
+        properties = f"newmtl {material}\nKd 1 1 1\nKs 0 0 0\nmap_Kd {target.stem}.png\n"
+        write_atomically(target.with_suffix(".mtl"), properties.encode())
+        text.append(f"mtllib {target.stem}.mtl\nusemtl {material}\n")
+    numbers = "%.9g %.9g %.9g"
+    if mesh.colors is None:
+        text.append(_rows(f"v {numbers}\n", mesh.vertices))
+    else:
+        text.append(_rows(f"v {numbers} %.5g %.5g %.5g\n", np.hstack([mesh.vertices, mesh.colors])))
+    if mesh.uv is not None:
+        text.append(_rows("vt %.9g %.9g\n", mesh.uv))
+    text.append(_rows("vn %.4f %.4f %.4f\n", mesh.vertex_normals()))
+    text.append(_face_lines(mesh))
+    write_atomically(target, "".join(text).encode())
+
+
+def _rows(line: str, table: np.ndarray) -> str:
+    """All rows of ``table`` through one format; one big ``%`` is several times faster than one per row."""
+    return line * len(table) % tuple(table.ravel().tolist())
+
+
+def _face_lines(mesh: Mesh) -> str:
+    corners, counts = polygon_corners(mesh, mesh.triangles)
+    kinds = [corners, corners]  # vertex, normal
+    corner = " %d//%d"
+    if mesh.uv is not None:
+        uv = mesh.triangles if mesh.uv_triangles is None else mesh.uv_triangles
+        kinds.insert(1, polygon_corners(mesh, uv)[0])
+        corner = " %d/%d/%d"
+    formats = {3: "f" + 3 * corner + "\n", 4: "f" + 4 * corner + "\n"}
+    lines = [formats[count] for count in counts.tolist()]
+    names: list[tuple[str, ...]] = [()] * len(mesh.triangles)
+    for name, members in (mesh.groups or {}).items():
+        label = "_".join(name.split()) or "_"
+        for triangle in members.tolist():
+            names[triangle] += (label,)
+    current: tuple[str, ...] = ()
+    for i, start in enumerate(mesh.polygons()[0].tolist()):
+        if names[start] != current:
+            current = names[start]
+            lines[i] = " ".join(["g", *current]).replace("%", "%%") + "\n" + lines[i]
+    used = np.arange(4) < counts[:, None]
+    return "".join(lines) % tuple((np.stack(kinds, axis=-1)[used] + 1).ravel().tolist())

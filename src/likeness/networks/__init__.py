@@ -1,0 +1,1 @@
+"""The embedded networks in ONNX: pictures in, named arrays out."""

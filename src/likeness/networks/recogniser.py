@@ -1,0 +1,92 @@
+"""A face-recognition network of the user's, in ONNX: the upper reference of what shapes can tell, and a teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness.errors import FileError, StrPath
+from likeness.geometry.camera import Crop
+
+FIVE_POINTS = np.array([(30.29, 51.70), (65.53, 51.50), (48.03, 71.74), (33.55, 92.37), (62.73, 92.20)])
+"""Where such networks expect the image's left and right eye, nose tip, left and right corner of the mouth in 96 x 112
+pixels (Liu et al., SphereFace, 2017); in 112 x 112 pixels (ArcFace) 8 to the right."""
+
+HEIGHT, WIDTHS = 112, (96, 112)
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A face-recognition network: aligned faces in, embeddings out that are compared by cosine.
+
+    Args:
+        session: ONNX Runtime's.
+        width: of the pictures it takes, 96 or 112 pixels; they are 112 high.
+        size: D, numbers per embedding.
+    """
+
+    session: Any
+    width: int
+    size: int
+
+    @classmethod
+    def load(cls, path: StrPath, threads: int | None = None) -> Teacher:
+        """Open a network with one input (n, 3, 112, 96) or (n, 3, 112, 112), RGB scaled by ``(x - 127.5) / 128``, and
+        one output (n, D).
+
+        Raises:
+            FileError: missing, damaged, or of other shapes.
+        """
+        import onnxruntime
+
+        if not Path(path).is_file():
+            raise FileError(path, "no such file; expected a face-recognition network (.onnx)")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises its own untyped errors for damaged files
+            raise FileError(path, f"cannot be read as ONNX ({str(error).splitlines()[0][:160]})") from error
+        inputs = [tuple(one.shape) for one in session.get_inputs()]
+        outputs = [tuple(one.shape) for one in session.get_outputs()]
+        fits = len(inputs) == 1 and inputs[0][1:] in [(3, HEIGHT, width) for width in WIDTHS]
+        if not fits or len(outputs) != 1 or len(outputs[0]) != 2:
+            raise FileError(path, f"expected (n, 3, 112, 96 or 112) -> (n, D), got {inputs} -> {outputs}")
+        return cls(session, inputs[0][3], int(outputs[0][1]))
+
+    def aligned(self, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """(112, width, 3) uint8: the face with these 68 landmarks (photo pixels) as the network wants it."""
+        return aligned(image, five_of(landmarks), self.width)
+
+    def __call__(self, faces: np.ndarray) -> np.ndarray:
+        """Aligned faces (n, 112, width, 3) uint8 -> embeddings (n, D) float32, not normalised."""
+        pixels = (faces.astype(np.float32) - 127.5) / 128
+        name = self.session.get_inputs()[0].name
+        return np.asarray(self.session.run(None, {name: np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))})[0])
+
+
+def five_of(landmarks: np.ndarray) -> np.ndarray:
+    """The five points (5, 2) of 68 landmarks (68, 2)."""
+    eyes = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
+    return np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])
+
+
+def aligned(image: np.ndarray, points: np.ndarray, width: int = WIDTHS[0]) -> np.ndarray:
+    """(112, width, 3) the image under the similarity that takes points (5, 2) nearest to :data:`FIVE_POINTS`."""
+    expected = FIVE_POINTS + [(width - WIDTHS[0]) / 2, 0.0]
+    target, source = expected.mean(0), points.mean(0)
+    # As complex numbers a similarity is one factor: the least-squares one of the centred points.
+    a, b = ((p - p.mean(0)) @ [1, 1j] for p in (points, expected))
+    factor = (a.conj() @ b) / (a.conj() @ a).real
+    middle = np.array([width - 1, HEIGHT - 1]) / 2
+    # `Crop` averages where it makes smaller; a bare warp of a large portrait would alias.
+    offset = (middle - target) @ [1, 1j] / factor
+    center = source + [offset.real, offset.imag]
+    crop = Crop.from_box(center, HEIGHT / abs(factor), HEIGHT, float(-np.angle(factor)))
+    edge = (HEIGHT - width) // 2
+    return crop.extract(image)[:, edge : edge + width]

@@ -1,0 +1,1 @@
+"""Photographs -> heads: faces are found, coefficients estimated, results written."""

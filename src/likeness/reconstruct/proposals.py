@@ -1,0 +1,224 @@
+"""Faces in photos: proposals from the face finder, and the square crops that the network looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from likeness.errors import StrPath
+from likeness.geometry.camera import OUTSIDE_GREY, Crop
+from likeness.images.photo import MAX_PIXELS, MIN_SIDE, Photo, load_photo, photo_from_array
+from likeness.networks.detector import BESIDES, LOOKS, SURE, Finder, Finding, default_finder, shrunk, without_doubles
+from likeness.reconstruct.yunet import find_by_yunet
+
+__all__ = [
+    "CROP_PER_LANDMARK_BOX",
+    "MAX_PIXELS",
+    "MIN_SIDE",
+    "Photo",
+    "Proposal",
+    "crop_from_landmarks",
+    "crop_from_proposal",
+    "find_faces",
+    "load_photo",
+    "photo_from_array",
+]
+
+CROP_PER_LANDMARK_BOX = 1.5
+"""A crop's side over the size sqrt(w h) of the box of the 68 landmarks."""
+
+CROWD_LOOKS = (*LOOKS, 896, 1792)
+"""The copies in which the smallest faces are sought, pixels on the longer side."""
+
+CROWD = 0.06
+"""Where the largest face is under this part of the photo's longer side there may be many: look for smaller ones."""
+
+PADDING = 0.35
+"""The border for faces that fill the photo, over the longer side."""
+
+CERTAIN, STEEP = 0.9, 0.9
+"""The photo is turned by quarters too unless its best face has the first score at least, and is turned by less than
+the second, radians. The finder has learned turns up to 75°: a face on its head is one to it, but a dubious one."""
+
+TURNED_CHANCE = 0.95
+"""A face found upright goes before the same found turned."""
+
+WHOLE_SIDES = (1.0, 1.4, 0.7)
+"""Crops over the photo's short side that are proposed where no face was found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """Where a face may be.
+
+    Attributes:
+        box: (4,) x0 y0 x1 y1, photo pixels: a square with the centre and the area that the box of the 68 landmarks
+            (brows to chin) is expected to have, before it is turned by ``angle``.
+        score: the chance that there is a face, 0 … 1, as the detector sees it.
+        kind: "found", "yunet", "given" (by the user), or "whole" (nothing was found; score 0).
+        angle: radians by which the face is turned in the image, from the photo's x towards its y.
+    """
+
+    box: np.ndarray
+    score: float
+    kind: str
+    angle: float = 0.0
+
+    @property
+    def center(self) -> np.ndarray:
+        """(2,) the box's middle, photo pixels."""
+        return (self.box[:2] + self.box[2:]) / 2.0
+
+    @property
+    def size(self) -> float:
+        """The square root of the box's area, photo pixels."""
+        return float(np.prod(self.box[2:] - self.box[:2])) ** 0.5
+
+
+def find_faces(image: np.ndarray, *, thorough: bool = False, yunet_model: StrPath | None = None) -> list[Proposal]:
+    """Propose where the faces are, best first; the network's own face score then confirms or rejects each.
+
+    The embedded finder, in stages, the later ones only where the earlier ones leave doubts: copies of the photo in
+    which faces of about a thirtieth of its longer side show, and still larger ones when all faces are small; faces
+    that fill the photo; faces on their side or head; small ones. When none of that finds anything, central squares
+    are proposed with score 0.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, upright.
+        thorough: run all stages, and propose the central squares too: for photos in which no proposal was confirmed.
+        yunet_model: the file of a YuNet model (ONNX); it then searches instead of the finder.
+
+    Raises:
+        FileError: the model file cannot be used.
+        ValueError: the image is of another shape or type.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"expected an (H, W, 3) uint8 RGB image, got {image.shape} {image.dtype}")
+    if yunet_model is not None:
+        faces = find_by_yunet(image, yunet_model)
+        found = [Proposal(_square(center, size), score, "yunet", angle) for center, size, angle, score in faces]
+        return _ranked(found, image, thorough)
+    seen = Finding.joined([])
+    for search, is_settled in _stages(image, default_finder()):
+        if thorough or not is_settled(seen):
+            more = search()
+            if not thorough and seen.is_sure:  # of further faces more is asked, as within a search
+                more = more.select(more.score >= BESIDES)
+            seen = without_doubles(Finding.joined([seen, more]))
+    if not thorough and seen.is_sure:
+        seen = seen.select(seen.score >= SURE)
+    proposals = [
+        Proposal(_square(c, s), float(score), "found", float(a)) for c, s, a, score in zip(*seen, strict=True)
+    ]
+    return _ranked(proposals, image, thorough)
+
+
+def _ranked(found: list[Proposal], image: np.ndarray, thorough: bool) -> list[Proposal]:
+    """Best first, large ones before small ones as sure; the central squares last where they are wanted."""
+    ranked = sorted(found, key=lambda proposal: proposal.score**3 * proposal.size**0.5, reverse=True)
+    return ranked + _whole(image) if thorough or not ranked else ranked
+
+
+def _stages(image: np.ndarray, finder: Finder) -> Iterator[tuple[Callable[[], Finding], Callable[[Finding], bool]]]:
+    """The searches, in the order in which they are worth their time, each with what makes it needless."""
+    longer = max(image.shape[:2])
+
+    def upright() -> Finding:
+        found = finder(image)
+        sizes = found.size[found.score >= SURE]
+        return Finding.joined([found, crowd()]) if len(sizes) and sizes.max() < CROWD * longer else found
+
+    def crowd() -> Finding:
+        return finder(image, CROWD_LOOKS) if longer > LOOKS[-1] else Finding.joined([])
+
+    def padded() -> Finding:
+        small = shrunk(image, LOOKS[1])
+        return _find_padded(small, finder).enlarged(small.shape, image.shape)
+
+    def turned() -> Finding:
+        small = shrunk(image, LOOKS[1])  # before it is turned: photos are large
+        found = Finding.joined([_find_turned(small, quarters, finder) for quarters in (1, 2, 3)])
+        return found.enlarged(small.shape, image.shape)
+
+    yield upright, lambda found: False
+    yield padded, lambda found: found.is_sure
+    yield turned, lambda found: bool(found.is_sure and found.score[0] >= CERTAIN and abs(found.angle[0]) < STEEP)
+    yield crowd, lambda found: found.is_sure
+
+
+def _find_padded(image: np.ndarray, finder: Finder) -> Finding:
+    """Faces of a photo with a border, where those that fill it show whole."""
+    import cv2
+
+    pad = round(PADDING * max(image.shape[:2]))
+    grey = (OUTSIDE_GREY,) * 3
+    found = finder(cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=grey), LOOKS[:1])
+    return found._replace(center=found.center - pad)
+
+
+def _find_turned(image: np.ndarray, quarters: int, finder: Finder) -> Finding:
+    """Faces that are turned by about so many quarters of a turn, from the photo's x towards its y."""
+    found = finder(np.ascontiguousarray(np.rot90(image, quarters)), LOOKS[:2])
+    center, width = found.center, image.shape[1] if quarters % 2 else image.shape[0]
+    for _ in range(quarters):  # undo one turn after the other; the side that was the width changes each time
+        center = np.stack([width - 1 - center[:, 1], center[:, 0]], axis=-1)
+        width = image.shape[0] + image.shape[1] - width
+    angle = np.angle(np.exp(1j * (found.angle + quarters * np.pi / 2)))
+    return found._replace(center=center, angle=angle, score=TURNED_CHANCE * found.score)
+
+
+def _square(center: np.ndarray, size: float) -> np.ndarray:
+    """(4,) the upright square around a centre."""
+    return np.concatenate([center - size / 2.0, center + size / 2.0])
+
+
+def _whole(image: np.ndarray) -> list[Proposal]:
+    """Central squares, for a photo in which no face was found."""
+    height, width = image.shape[:2]
+    center = np.array([width, height]) / 2.0 - 0.5
+    sizes = (side * min(width, height) / CROP_PER_LANDMARK_BOX for side in WHOLE_SIDES)
+    return [Proposal(_square(center, size), 0.0, "whole") for size in sizes]
+
+
+def crop_from_proposal(proposal: Proposal, size: int) -> Crop:
+    """The ``size`` × ``size`` crop that a proposal's landmarks are expected to give, turned by its angle."""
+    return Crop.from_box(proposal.center, CROP_PER_LANDMARK_BOX * proposal.size, size, proposal.angle)
+
+
+def crop_from_landmarks(landmarks: Any, size: int, *, upright: bool = False) -> Crop:
+    """The crop around 68 landmarks: centred on their box, its side ``CROP_PER_LANDMARK_BOX`` × sqrt(w h).
+
+    Args:
+        landmarks: (68, 2) iBUG points, photo pixels.
+        size: the crop's side, pixels.
+        upright: turn the crop so that the line between the eyes' centres is level in it; the box is then the one that
+            is upright in the crop.
+
+    Raises:
+        ValueError: another shape, or points that span no area.
+    """
+    points = np.asarray(landmarks, np.float64)
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise ValueError(f"expected 68 finite landmarks (68, 2), got {points.shape}")
+    angle = _eye_line(points[36:42].mean(axis=0), points[42:48].mean(axis=0)) if upright else 0.0
+    turn = _turn(angle)
+    level = points @ turn
+    low, high = level.min(axis=0), level.max(axis=0)
+    if not (high > low).all():
+        raise ValueError("expected landmarks that span an area, got points on a line")
+    side = CROP_PER_LANDMARK_BOX * float(np.prod(high - low)) ** 0.5
+    return Crop.from_box(turn @ (low + high) / 2.0, side, size, angle)
+
+
+def _eye_line(right: np.ndarray, left: np.ndarray) -> float:
+    """The angle of the line from the subject's right eye to the left, radians from x towards y."""
+    return float(np.arctan2(left[1] - right[1], left[0] - right[0]))
+
+
+def _turn(angle: float) -> np.ndarray:
+    """The rotation (2, 2) that takes level points to points turned by ``angle``, from x towards y."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, -s], [s, c]])

@@ -1,0 +1,128 @@
+"""One reconstructed face: what was found, the mesh of it, and the files that it is saved to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness.errors import StrPath
+from likeness.files import output_paths, write_atomically
+from likeness.geometry.camera import Camera
+from likeness.mesh import Mesh
+from likeness.model.face_model import Coefficients, FaceModel
+
+FORMATS = ("glb", "obj", "json", "png")
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """A face of a photograph as a 3D head.
+
+    Args:
+        model: the face model that the coefficients belong to.
+        coefficients: identity, expression, albedo and light of this face, without batch dimensions.
+        camera: of the photo; its principal point is the photo's centre.
+        rotation: (3, 3) model axes -> camera axes.
+        translation: (3,) mm; ``pixel = project(camera, rotation @ x + translation)``.
+        landmarks: (68, 2) iBUG points, photo pixels, as the network saw them in the face's crop.
+        box: (4,) x0 y0 x1 y1 around the landmarks, photo pixels.
+        score: 0 to 1, the network's belief that this is a face.
+        photo: (H, W, 3) uint8 RGB, the upright photo.
+        name: of the photo, without folder and suffix.
+        network: what the network's file calls itself.
+    """
+
+    model: FaceModel
+    coefficients: Coefficients
+    camera: Camera
+    rotation: np.ndarray
+    translation: np.ndarray
+    landmarks: np.ndarray
+    box: np.ndarray
+    score: float
+    photo: np.ndarray
+    name: str = "face"
+    network: str = ""
+
+    def vertices(self, neutral: bool = False) -> np.ndarray:
+        """Vertices (V, 3) mm in model axes, with this photo's expression or at rest."""
+        expression = None if neutral else self.coefficients.expression
+        return self.model.vertices(self.coefficients.identity, expression)
+
+    def mesh(self, neutral: bool = False) -> Mesh:
+        """The head as a coloured :class:`likeness.Mesh` in model axes (mm), with expression or at rest."""
+        expression = None if neutral else self.coefficients.expression
+        return self.model.mesh(self.coefficients.identity, expression, self.coefficients.albedo)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``NAME.json`` holds: everything but the meshes and the photo, as plain numbers."""
+        weights = (round(float(weight), 5) for weight in self.coefficients.expression)
+        albedo = (round(float(weight), 5) for weight in self.coefficients.albedo)
+        return {
+            "photo": self.name,
+            "photo_size": list(self.camera.size),
+            "model": self.model.name,
+            "network": self.network,
+            "score": round(self.score, 5),
+            "box": _rounded(self.box, 2),
+            "landmarks": _rounded(self.landmarks, 2),
+            "camera": self.camera.to_dict(),
+            "rotation": _rounded(self.rotation, 7),
+            "translation": _rounded(self.translation, 4),
+            "identity": _rounded(self.coefficients.identity, 5),
+            "expression": dict(zip(self.model.expression_names, weights, strict=True)),
+            "albedo": dict(zip(self.model.albedo_names, albedo, strict=True)),
+            "light": _rounded(self.coefficients.light, 5),
+        }
+
+    def save(self, folder: StrPath, formats: Iterable[str] = FORMATS, name: str | None = None) -> dict[str, Path]:
+        """Write ``NAME.glb`` (neutral head, the 52 blendshapes and this photo's weights as default), ``NAME.obj``
+        (with expression), ``NAME.json`` (:meth:`to_dict`) and ``NAME.png`` (photo, overlay, two neutral views).
+
+        Args:
+            folder: is made if missing.
+            formats: any of :data:`FORMATS`.
+            name: file name without suffix; default: the photo's.
+
+        Returns:
+            format -> path of what was written.
+
+        Raises:
+            ValueError: an unknown format.
+            FileError: the folder cannot be made or written to.
+        """
+        paths = output_paths(folder, name or self.name, formats, FORMATS)
+        for format, path in paths.items():
+            getattr(self, f"_save_{format}")(path)
+        return paths
+
+    def _save_glb(self, path: Path) -> None:
+        from likeness.mesh.glb_writer import write_glb
+
+        names = self.model.expression_names
+        shapes = dict(zip(names, self.model.expression_basis, strict=True))
+        extras = {"model": self.model.name, "identity": _rounded(self.coefficients.identity, 5)}
+        write_glb(path, self.mesh(neutral=True), shapes, self.coefficients.expression, self.name, extras)
+
+    def _save_obj(self, path: Path) -> None:
+        self.mesh().save(path)
+
+    def _save_json(self, path: Path) -> None:
+        write_atomically(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
+
+    def _save_png(self, path: Path) -> None:
+        import cv2
+
+        from likeness.reconstruct.overview import sheet
+
+        picture = sheet(self)
+        write_atomically(path, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+
+
+def _rounded(values: np.ndarray, digits: int) -> list[Any]:
+    return np.round(np.asarray(values, np.float64), digits).tolist()

@@ -1,0 +1,1 @@
+"""The face detector: its pictures, network and loop."""

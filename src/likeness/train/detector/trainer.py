@@ -1,0 +1,314 @@
+"""Training of the face finder, and its export.
+
+    python -m likeness.train.finder --data DATA --model FACE_MODEL --synthetic FOLDER --out FOLDER --resume
+
+DATA holds photos/video-train.tar and photos/photo-train.tar; the folder of synthetic faces is the one of
+:mod:`likeness.train.generate.rendered`, made with FACE_MODEL. Writes ``checkpoint.pt`` and ``finder.onnx``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from likeness.errors import FileError, MissingExtraError, StrPath
+from likeness.evaluate.cache import file_digest
+from likeness.files import write_atomically
+from likeness.model.face_model import FaceModel
+from likeness.networks.detector import map_names
+from likeness.train.checkpoint import CHECKPOINT, MovingAverage
+from likeness.train.detector.faces import read_bank
+from likeness.train.detector.network import FinderNet, encode, finder_loss
+from likeness.train.detector.scenes import SceneMaker
+from likeness.train.photos.export import OPSET, _store_half
+
+log = logging.getLogger(__name__)
+
+KIND = "likeness finder"
+FILE = "finder.onnx"
+SIDE = 192
+"""The training scenes' side, pixels."""
+
+
+@dataclass(frozen=True)
+class FinderSettings:
+    """How the finder is trained.
+
+    Args:
+        budget: scenes in all; each is seen mirrored too.
+        batch: scenes per step.
+        learning_rate: the highest; it rises over the first 3 % and falls along a cosine to 1 %.
+        weight_decay: AdamW's.
+        clip: largest norm of the gradient.
+        ema: decay of the averaged weights per step.
+        precision: Fabric's; on CPUs with bf16 units "bf16-mixed" doubles the speed.
+        seed: of scenes and weights.
+        save_every: steps.
+    """
+
+    budget: int = 120_000
+    batch: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    clip: float = 5.0
+    ema: float = 0.998
+    precision: str = "bf16-mixed"
+    seed: int = 0
+    save_every: int = 250
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return max(1, self.budget // self.batch)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        warm = max(1, round(0.03 * self.steps))
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        done = (step - warm) / max(1, self.steps - warm)
+        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done)))
+
+
+class SceneBatches(Dataset):
+    """Batches by the number of their step: a pure function of seed and step.
+
+    Args:
+        maker: of the scenes.
+        settings: batch and seed.
+        side: the scenes' side, pixels.
+    """
+
+    def __init__(self, maker: SceneMaker, settings: FinderSettings, side: int = SIDE) -> None:
+        self.maker, self.settings, self.side = maker, settings, side
+
+    def __len__(self) -> int:
+        return self.settings.steps
+
+    def __getitem__(self, step: int) -> tuple[Tensor, list[Tensor]]:
+        """Images (2 b, S, S, 3) uint8 and targets, one (2 b, 6, S/s, S/s) per stride; the second half mirrored."""
+        size = (self.side, self.side)
+        scenes = [self.maker((self.settings.seed, step, k), size) for k in range(self.settings.batch)]
+        scenes += [scene.mirrored() for scene in scenes]
+        targets = [encode(scene.faces, scene.ignored, size) for scene in scenes]
+        images = torch.from_numpy(np.stack([scene.image for scene in scenes]))
+        return images, [torch.from_numpy(np.stack(level)) for level in zip(*targets, strict=True)]
+
+
+def train_finder(
+    maker: SceneMaker,
+    out: StrPath,
+    settings: FinderSettings,
+    *,
+    start: StrPath | None = None,
+    resume: bool = False,
+    workers: int = 1,
+    report: Callable[[int, dict[str, float]], None] | None = None,
+) -> FinderNet:
+    """Train, with checkpoints; the averaged network comes back.
+
+    Args:
+        maker: of the scenes.
+        out: folder of ``checkpoint.pt``.
+        settings: see there.
+        start: the checkpoint of an earlier training whose averaged weights this one begins with; None: random ones.
+        resume: go on from the checkpoint if there is one.
+        workers: processes that make scenes; 0: none beside this one.
+        report: is told step and mean losses now and then.
+
+    Raises:
+        FileError: a checkpoint cannot be used, or was made with other settings or from another start.
+    """
+    from lightning.fabric import Fabric
+
+    fabric = Fabric(devices=1, precision=settings.precision)
+    fabric.launch()
+    torch.manual_seed(settings.seed)
+    plain = FinderNet()
+    if start is not None:
+        plain.load_state_dict(read_finder_checkpoint(start)["average"])
+    started = "" if start is None else file_digest(start)
+    average = MovingAverage(plain, settings.ema)
+    network, optimizer = fabric.setup(plain, torch.optim.AdamW(_groups(plain, settings), lr=settings.learning_rate))
+    path, first = Path(out) / CHECKPOINT, 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if resume and path.is_file():
+        first = _continue(path, settings, started, plain, average.module, optimizer)
+    batches = Subset(SceneBatches(maker, settings), range(first, settings.steps))
+    loader = DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+    seen: list[dict[str, float]] = []
+    plain.train()
+    for step, (images, targets) in enumerate(loader, first):
+        for group in optimizer.param_groups:
+            group["lr"] = settings.rate(step)
+        total, terms = finder_loss(network(images.to(fabric.device)), [t.to(fabric.device) for t in targets])
+        optimizer.zero_grad()
+        fabric.backward(total)
+        fabric.clip_gradients(network, optimizer, max_norm=settings.clip)
+        optimizer.step()
+        average.update(plain, step)
+        seen.append({name: float(value.detach()) for name, value in terms.items()})
+        done = step + 1
+        if report is not None and (done % 25 == 0 or done == settings.steps):
+            report(done, {name: float(np.mean([row[name] for row in seen])) for name in seen[0]})
+            seen.clear()
+        if done % settings.save_every == 0 or done == settings.steps:
+            state = {"kind": KIND, "step": done, "settings": asdict(settings), "start": started}
+            state.update(
+                network=plain.state_dict(), average=average.module.state_dict(), optimizer=optimizer.state_dict()
+            )
+            buffer = io.BytesIO()
+            torch.save(state, buffer)
+            write_atomically(path, buffer.getvalue())
+    return average.module.eval()
+
+
+def _groups(network: FinderNet, settings: FinderSettings) -> list[dict[str, Any]]:
+    """Parameters, with and without weight decay."""
+    decay = [p for p in network.parameters() if p.ndim > 1]
+    rest = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": decay, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+
+
+def _continue(
+    path: Path, settings: FinderSettings, started: str, network: nn.Module, average: nn.Module, optimizer: Any
+) -> int:
+    """Take up a checkpoint; the number of steps that it has behind it."""
+    state = read_finder_checkpoint(path)
+    if state["settings"] != asdict(settings):
+        raise FileError(path, f"expected a training with {asdict(settings)}, got {state['settings']}")
+    if state.get("start", "") != started:
+        raise FileError(path, "expected a training that began with the same weights")
+    network.load_state_dict(state["network"])
+    average.load_state_dict(state["average"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def read_finder_checkpoint(path: StrPath) -> dict[str, Any]:
+    """The contents of a finder's ``checkpoint.pt``: kind, step, settings, network, average, optimizer.
+
+    Raises:
+        FileError: missing, damaged, or not a checkpoint of a finder.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # torch raises pickle, zip and runtime errors for damaged files
+        raise FileError(path, "expected a finder's checkpoint, the file is damaged or something else") from error
+    if not isinstance(state, dict) or state.get("kind") != KIND:
+        raise FileError(path, "expected a checkpoint of a finder")
+    return state
+
+
+def finder_onnx_bytes(network: FinderNet) -> bytes:
+    """The ONNX file of a finder: ``image`` (n, h, w, 3) uint8 RGB -> ``stride8``, ``stride16``, ``stride32``.
+
+    Normalisation is folded into the convolutions, weights are stored as half floats
+    (:mod:`likeness.train.photos.export`).
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError("the export to ONNX", "train") from error
+    buffer = io.BytesIO()
+    axes = {name: {0: "n", 2: f"{name}_h", 3: f"{name}_w"} for name in map_names()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own deprecation
+        torch.onnx.export(
+            network.eval(),
+            (torch.zeros(1, 64, 96, 3, dtype=torch.uint8),),
+            buffer,  # type: ignore[arg-type]  # its annotation forgets files
+            input_names=["image"],
+            output_names=map_names(),
+            dynamic_axes={"image": {0: "n", 1: "h", 2: "w"}, **axes},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load_model_from_string(buffer.getvalue())
+    _store_half(model)
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def export_finder(checkpoint: StrPath, out: StrPath) -> None:
+    """Write the averaged network of a checkpoint as ONNX.
+
+    Raises:
+        FileError: the checkpoint cannot be read, or the file cannot be written.
+    """
+    network = FinderNet()
+    network.load_state_dict(read_finder_checkpoint(checkpoint)["average"])
+    write_atomically(out, finder_onnx_bytes(network))
+
+
+def main() -> None:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(prog="python -m likeness.train.finder", description="Train the face finder.")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True, help="the face model of the synthetic faces")
+    parser.add_argument("--synthetic", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--network", type=Path, help="regressor (.onnx) that labels the photos; default: the embedded"
+    )
+    parser.add_argument("--budget", type=int, default=FinderSettings.budget, help="scenes in all")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads, one left to who makes scenes")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make the scenes")
+    parser.add_argument("--precision", default=FinderSettings.precision)
+    parser.add_argument("--learning-rate", type=float, default=FinderSettings.learning_rate, help="the highest")
+    parser.add_argument("--start", type=Path, help="folder of an earlier training to begin with the weights of")
+    parser.add_argument("--resume", action="store_true")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    torch.set_num_threads(max(1, arguments.threads - 1))
+    photos = arguments.data / "photos"
+    bank = read_bank(
+        photos / "video-train.tar",
+        photos / "photo-train.tar",
+        arguments.out,
+        synthetic_folder=arguments.synthetic,
+        model=FaceModel.load(arguments.model),
+        network=arguments.network,
+    )
+    settings = FinderSettings(
+        budget=arguments.budget, learning_rate=arguments.learning_rate, precision=arguments.precision
+    )
+    start, began = time.perf_counter(), [0]
+
+    def report(step: int, terms: dict[str, float]) -> None:
+        began[0] = began[0] or step - 1
+        pace = (step - began[0]) * settings.batch / (time.perf_counter() - start)
+        losses = " ".join(f"{name} {value:.3g}" for name, value in terms.items())
+        log.info("%d/%d %.0f scenes/s | %s", step, settings.steps, pace, losses)
+
+    start_from = None if arguments.start is None else arguments.start / CHECKPOINT
+    train_finder(
+        SceneMaker(bank),
+        arguments.out,
+        settings,
+        start=start_from,
+        resume=arguments.resume,
+        workers=arguments.workers,
+        report=report,
+    )
+    export_finder(arguments.out / CHECKPOINT, arguments.out / FILE)
+
+
+if __name__ == "__main__":
+    main()

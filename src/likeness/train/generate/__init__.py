@@ -1,0 +1,1 @@
+"""Sets that training reads and a program makes: rendered faces and morphs between people."""

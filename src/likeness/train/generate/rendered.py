@@ -1,0 +1,244 @@
+"""Synthetic faces with exact labels, rendered from the face model.
+
+    python -m likeness.train.synthetic --model work/face_model.npz --out work/synthetic --count 24000 --processes 2
+
+Writes one ``.npy`` per field, memory-mapped by :mod:`likeness.train.photos.samples`: ``rgba`` (N, S, S, 4) uint8 with
+the head's coverage as alpha (backgrounds are put behind while training), and the labels ``identity``, ``expression``,
+``albedo``, ``light``, ``rotation``, ``translation`` and ``focal`` of ``pixel = K (R x + t)`` with the principal
+point at the image's centre.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from likeness.geometry.camera import Camera, image_center
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler
+from likeness.images.color import srgb_from_linear
+from likeness.mesh import vertex_normals
+from likeness.model.face_model import FaceModel
+from likeness.render.lighting import ambient_light, distant_light, shade
+from likeness.render.raster import Rasterizer, interpolate
+from likeness.train.generate.processes import rows_done, watch
+
+SIZE = 160
+SEEDS = 10_000_019  # faces of one seed have numbers up to here
+SUPERSAMPLE = 2
+FACE_MM = 250.0  # what the picture's side covers at the head's distance: the crop of the face and a margin
+MIDDLE = np.array([0.0, -28.0, 20.0])  # mm, model axes: about the middle of the landmarks' box
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One synthetic face: labels and picture, as in the module's docstring."""
+
+    rgba: np.ndarray
+    identity: np.ndarray
+    expression: np.ndarray
+    albedo: np.ndarray
+    light: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+    focal: np.float32
+
+
+def sample_expression(rng: np.random.Generator, names: tuple[str, ...]) -> np.ndarray:
+    """ARKit weights (52,): a face at rest, a smile, speech, or a few muscles at random; sides nearly equal."""
+    weights = dict.fromkeys(names, 0.0)
+
+    def pair(name: str, value: float) -> None:
+        for side in ("Left", "Right"):
+            if name + side in weights:
+                weights[name + side] = float(np.clip(value * rng.normal(1, 0.12), 0, 1))
+
+    kind = rng.choice(["rest", "smile", "speech", "random"], p=[0.25, 0.3, 0.2, 0.25])
+    if kind == "smile":
+        amount = rng.uniform(0.2, 1.0)
+        pair("mouthSmile", amount)
+        pair("cheekSquint", 0.7 * amount)
+        pair("eyeSquint", amount * rng.uniform(0, 0.6))
+        pair("mouthUpperUp", amount * rng.uniform(0, 0.5))
+        pair("mouthLowerDown", amount * rng.uniform(0, 0.4))
+        weights["jawOpen"] = float(rng.choice([0.0, rng.uniform(0, 0.35)]))
+    elif kind == "speech":
+        weights["jawOpen"] = float(rng.beta(1.3, 3.0))
+        weights[str(rng.choice(["mouthFunnel", "mouthPucker", "mouthShrugUpper", "mouthClose"]))] = float(
+            rng.uniform(0, 0.6)
+        )
+        pair("mouthStretch", rng.uniform(0, 0.4))
+    elif kind == "random":
+        for name in rng.choice(names, size=rng.integers(1, 7), replace=False):
+            weights[str(name)] = float(rng.uniform(0, 0.9))
+        weights["tongueOut"] *= 0.2
+    if weights["mouthClose"] > weights["jawOpen"]:  # ARKit: closes the lips of an open jaw, meaningless without
+        weights["mouthClose"] = weights["jawOpen"]
+    if rng.random() < 0.4:
+        pair(str(rng.choice(["browDown", "browOuterUp"])), rng.uniform(0, 0.8))
+    if rng.random() < 0.3:
+        weights["browInnerUp"] = float(rng.uniform(0, 0.8))
+    pair("eyeBlink", rng.choice([rng.uniform(0, 0.25), rng.uniform(0.3, 1.0)], p=[0.85, 0.15]))
+    _look(weights, rng)
+    return np.array([weights[name] for name in names], np.float32)
+
+
+def _look(weights: dict[str, float], rng: np.random.Generator) -> None:
+    """Both eyes the same way."""
+    across, up = rng.normal(0, 0.3, 2)
+    weights["eyeLookOutLeft"] = weights["eyeLookInRight"] = float(np.clip(across, 0, 1))
+    weights["eyeLookInLeft"] = weights["eyeLookOutRight"] = float(np.clip(-across, 0, 1))
+    for side in ("Left", "Right"):
+        weights[f"eyeLookUp{side}"] = float(np.clip(up, 0, 1))
+        weights[f"eyeLookDown{side}"] = float(np.clip(-up, 0, 1))
+
+
+def sample_rotation(rng: np.random.Generator) -> np.ndarray:
+    """Camera rotation (3, 3) of a head: mostly towards the camera, a quarter anywhere up to ±75° yaw."""
+    yaw = rng.normal(0, 22) if rng.random() < 0.65 else rng.uniform(-75, 75)
+    angles = np.radians([np.clip(yaw, -78, 78), np.clip(rng.normal(0, 11), -35, 35), rng.normal(0, 7)])
+    return FRONTAL @ rotation_from_euler(*angles)
+
+
+def sample_light(rng: np.random.Generator) -> np.ndarray:
+    """Spherical-harmonics light (9, 3) in upright camera axes: ambient and one to three coloured sources."""
+    light = ambient_light(rng.uniform(0.15, 0.6) * _tint(rng, 0.08))
+    for _ in range(rng.integers(1, 4)):
+        direction = rng.normal([0, 0.5, 0.9], [0.9, 0.6, 0.5])
+        light = light + distant_light(direction, rng.uniform(0.1, 0.75) * _tint(rng, 0.12))
+    return light.astype(np.float32)
+
+
+def _tint(rng: np.random.Generator, spread: float) -> np.ndarray:
+    """A light's colour (3,): red against blue varies more than green."""
+    return np.exp(rng.normal(0, spread, 3) * [1, 0.4, 1])
+
+
+class SyntheticFaces:
+    """Renders random people of a face model; the same seed gives the same face."""
+
+    def __init__(self, model: FaceModel, size: int = SIZE) -> None:
+        self.model, self.size = model, size
+        full = size * SUPERSAMPLE
+        self._rasterizer = Rasterizer(model.topology.triangles, len(model.mean), (full, full))
+
+    def __call__(self, seed: int) -> Sample:
+        rng = np.random.default_rng(seed)
+        model = self.model
+        identity = model.space.project(np.clip(model.space.sample(1, rng)[0], -3, 3))
+        expression = sample_expression(rng, model.expression_names)
+        albedo = rng.standard_normal(len(model.albedo_names)).astype(np.float32)
+        if "melanin" in model.albedo_names:  # dark skin is as frequent as its share of people, not of a bell curve
+            albedo[model.albedo_names.index("melanin")] = rng.uniform(-2.0, 2.6)
+        if "lipstick" in model.albedo_names:  # worn or not: less than none would make lips green
+            worn = albedo[model.albedo_names.index("lipstick")]
+            albedo[model.albedo_names.index("lipstick")] = max(worn, 0.0)
+        light, rotation = sample_light(rng), sample_rotation(rng)
+        vertices = model.vertices(identity, expression)
+        # The crop's camera sees the head from about 860 mm; photographs are taken from 0.4 m to far away.
+        distance = 860.0 * np.exp(rng.uniform(np.log(0.6), np.log(3.0)))
+        focal = self.size * distance / (FACE_MM * np.exp(rng.normal(0, 0.06)))
+        shift = np.array([*rng.normal(0, 6, 2), distance])
+        translation = shift - rotation @ MIDDLE
+        rgba, exposure = self._render(vertices, model.albedo(albedo), light, rotation, translation, focal, rng)
+        return Sample(
+            rgba,
+            identity,
+            expression,
+            albedo,
+            # What a picture shows is light times exposure, and no picture tells the two apart.
+            light * exposure,
+            rotation.astype(np.float32),
+            translation.astype(np.float32),
+            np.float32(focal),
+        )
+
+    def _render(
+        self,
+        vertices: np.ndarray,
+        albedo: np.ndarray,
+        light: np.ndarray,
+        rotation: np.ndarray,
+        translation: np.ndarray,
+        focal: float,
+        rng: np.random.Generator,
+    ) -> tuple[np.ndarray, np.float32]:
+        """The picture (S, S, 4) and the exposure: colours are ``srgb(exposure * linear)``."""
+        full = self.size * SUPERSAMPLE
+        camera = Camera(focal * SUPERSAMPLE, image_center((full, full)), (full, full))
+        fragments = self._rasterizer(vertices, camera, rotation, translation)
+        normals = vertex_normals(vertices, self.model.topology.triangles) @ (FRONTAL @ rotation).T
+        attributes = np.concatenate([albedo, normals], axis=1).astype(np.float32)
+        covered = fragments.triangle >= 0
+        drawn = interpolate(fragments, attributes)[covered]
+        base, normal = drawn[:, :3], drawn[:, 3:]
+        normal = normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
+        gloss = rng.uniform(0, 0.12) * np.maximum(normal @ _half_vector(rng), 0) ** rng.uniform(8, 40)
+        linear = np.maximum(shade(normal, base, light), 0.02 * base) + gloss[:, None].astype(np.float32)
+        brightness = float(linear.mean()) if len(linear) else 1.0
+        exposure = np.float32(rng.uniform(0.25, 0.55) / max(brightness, 0.05) ** 0.7)
+        picture = np.zeros((full, full, 4), np.float32)
+        picture[covered, :3] = srgb_from_linear(linear * exposure)
+        picture[covered, 3] = 1.0
+        small = cv2.resize(picture, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        small[..., :3] /= np.maximum(small[..., 3:], 1e-6)
+        return np.clip(small * 255 + 0.5, 0, 255).astype(np.uint8), exposure
+
+
+def _half_vector(rng: np.random.Generator) -> np.ndarray:
+    half = rng.normal([0, 0.3, 1.0], [0.4, 0.3, 0.1])
+    return (half / np.linalg.norm(half)).astype(np.float32)
+
+
+CHUNK = 100
+"""Faces that a process renders at once."""
+
+
+def write_set(model: FaceModel, out: Path, count: int, seed: int = 0, processes: int = 1) -> Iterator[int]:
+    """Render ``count`` faces into ``out`` (see the module's docstring); yields how many are done.
+
+    How many processes share the work changes nothing of the result.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    fields = {name: np.asarray(value) for name, value in vars(SyntheticFaces(model)(seed * SEEDS)).items()}
+    for name, value in fields.items():
+        shape = (count, *value.shape)
+        np.lib.format.open_memmap(out / f"{name}.npy", mode="w+", dtype=value.dtype, shape=shape).flush()
+    chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+    return rows_done(partial(_render_rows, model, out, seed), chunks, processes)
+
+
+def _render_rows(model: FaceModel, out: Path, seed: int, rows: range) -> None:
+    """Render the faces of these rows into the files that are there."""
+    faces = SyntheticFaces(model)
+    arrays = {}
+    for row in rows:
+        for name, value in vars(faces(seed * SEEDS + row)).items():
+            if name not in arrays:
+                arrays[name] = np.load(out / f"{name}.npy", mmap_mode="r+")
+            arrays[name][row] = value
+    for array in arrays.values():
+        array.flush()
+
+
+def main() -> None:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(description="Render synthetic faces with exact labels.")
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=24000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
+    arguments = parser.parse_args()
+    model = FaceModel.load(arguments.model)
+    done = write_set(model, arguments.out, arguments.count, arguments.seed, arguments.processes)
+    watch(done, arguments.count, "rendering")
+
+
+if __name__ == "__main__":
+    main()

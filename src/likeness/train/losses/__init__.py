@@ -1,0 +1,1 @@
+"""What training minimises, and the learned bases it may change."""

@@ -1,0 +1,1 @@
+"""The network that reads photographs: samples, loop, validation, export."""

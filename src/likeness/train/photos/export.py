@@ -1,0 +1,140 @@
+"""A trained regressor -> one ONNX file that runs without torch.
+
+    python -m likeness.train.export --run FOLDER --out regressor.onnx
+
+Batch normalisation is folded into the convolutions and the weights are stored as half floats, each followed by a
+cast: half the size on disk, single precision when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import warnings
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_linear_bn_eval
+
+from likeness.errors import MissingExtraError, StrPath
+from likeness.files import write_atomically
+from likeness.train.checkpoint import CHECKPOINT, load_regressor
+from likeness.train.photos.network import CROP_SIZE, Prediction, Regressor
+
+OPSET = 17
+HALF_FROM = 64
+"""Constants with fewer numbers than this stay single floats."""
+
+
+class _Exported(nn.Module):
+    """The network as the file has it: outputs in order, the score as a probability."""
+
+    def __init__(self, network: Regressor) -> None:
+        super().__init__()
+        self.network = deepcopy(network).eval()
+        _fold_linear_normalisation(self.network.backbone)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        prediction = self.network(image)
+        return (*prediction[:-1], torch.sigmoid(prediction.score))
+
+
+def _fold_linear_normalisation(layers: nn.Sequential) -> None:
+    """Normalisations after linear layers become part of them; the exporter does this for convolutions only."""
+    for number in range(len(layers) - 1):
+        linear, normalisation = layers[number], layers[number + 1]
+        if isinstance(linear, nn.Linear) and isinstance(normalisation, nn.BatchNorm1d):
+            layers[number] = fuse_linear_bn_eval(linear, normalisation)
+            layers[number + 1] = nn.Identity()
+
+
+def onnx_bytes(network: Regressor, name: str, face_model: str, half: bool = True) -> bytes:
+    """The ONNX file of a network.
+
+    Input ``image`` (n, 112, 112, 3) uint8 RGB; outputs by the names of
+    :class:`likeness.train.photos.network.Prediction`, with ``score`` in [0, 1]. Metadata: ``name``, ``face_model``,
+    ``crop_size``.
+
+    Args:
+        network: in evaluation mode.
+        name: what results are labelled with.
+        face_model: the name of the face model that the coefficients are for.
+        half: store weights as half floats; results then differ by their rounding, about 1/1000 of a weight.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError("the export to ONNX", "train") from error
+    module = _Exported(network).eval()
+    sample = torch.zeros(2, CROP_SIZE, CROP_SIZE, 3, dtype=torch.uint8)
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own deprecation and of constants it folds
+        torch.onnx.export(
+            module,
+            (sample,),
+            buffer,  # type: ignore[arg-type]  # its annotation forgets files
+            input_names=["image"],
+            output_names=list(Prediction._fields),
+            dynamic_axes={key: {0: "n"} for key in ("image", *Prediction._fields)},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load_model_from_string(buffer.getvalue())
+    if half:
+        _store_half(model)
+    onnx.helper.set_model_props(model, {"name": name, "face_model": face_model, "crop_size": str(CROP_SIZE)})
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _store_half(model: Any) -> None:
+    """Large single-float constants become half floats followed by a cast; what runs is single precision."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < HALF_FROM:
+            continue
+        largest = float(np.abs(values).max())
+        if largest > float(np.finfo(np.float16).max):
+            raise ValueError(f"expected weights below 65504 to store as half, got {largest:g} in {tensor.name}")
+        stored = f"{tensor.name}_half"
+        casts.append(helper.make_node("Cast", [stored], [tensor.name], name=f"{stored}_cast", to=TensorProto.FLOAT))
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def export_regressor(checkpoint: StrPath, out: StrPath, name: str = "likeness-regressor") -> None:
+    """Write the averaged network of a training's ``checkpoint.pt`` as ONNX.
+
+    Raises:
+        FileError: the checkpoint cannot be read, or the file cannot be written.
+    """
+    network, state = load_regressor(checkpoint)
+    write_atomically(out, onnx_bytes(network, name, state["face_model"]))
+
+
+def main() -> None:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(prog="python -m likeness.train.export", description="Checkpoint to ONNX.")
+    parser.add_argument("--run", type=Path, required=True, help="output folder of the training")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--name", default="likeness-regressor")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    export_regressor(arguments.run / CHECKPOINT, arguments.out, arguments.name)
+
+
+if __name__ == "__main__":
+    main()

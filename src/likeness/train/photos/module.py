@@ -1,0 +1,173 @@
+"""What learns on photographs: the network, what its losses learn besides, and the running averages of both."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from likeness.errors import FileError
+from likeness.model.face_model import FaceModel
+from likeness.train.checkpoint import MovingAverage, load_regressor
+from likeness.train.losses.basis import LearnedBasis
+from likeness.train.losses.objective import Objective
+from likeness.train.losses.reconstruction import LandmarkHead
+from likeness.train.photos.network import NetSettings, Prediction, Regressor
+from likeness.train.settings import PhotoSettings, Schedule
+
+
+class Student:
+    """A network in training.
+
+    Args:
+        model: the face model that the codes are for.
+        settings: of the training.
+        people: identities in the training set.
+        told: numbers per embedding of a teacher, 0 without.
+        fabric: Lightning Fabric, launched.
+    """
+
+    def __init__(self, model: FaceModel, settings: PhotoSettings, people: int, told: int, fabric: Any) -> None:
+        self.model, self.fabric, self.told, self.start = model, fabric, told, settings.start
+        self.bare = Regressor(NetSettings.for_model(model, told=told, shrink=settings.shrink))
+        if fabric.device.type == "cuda":  # on CPUs this layout was a fifth slower
+            self.bare = self.bare.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if settings.trunk is not None:
+            self._freeze(settings.trunk)
+        # Fabric's wrapper would turn labels into half floats; what the losses learn is little and is shared by hand.
+        self.objective = Objective(model, settings.objective, people).to(fabric.device)
+        if settings.start is not None:
+            self._begin_with(settings.start)
+        groups = _groups(self.bare, self.objective, settings.schedule)
+        self.network = fabric.setup_module(self.bare)
+        self.optimizer = fabric.setup_optimizers(torch.optim.AdamW(groups, lr=settings.schedule.learning_rate))
+        self.average = MovingAverage(self._averaging(), settings.schedule.ema)
+
+    def _freeze(self, path: Path) -> None:
+        """Take the features of an earlier network, statistics of normalisations and all, and leave them alone."""
+        try:
+            self.bare.backbone.load_state_dict(load_regressor(path)[0].backbone.state_dict())
+        except RuntimeError as error:
+            raise FileError(path, "expected a network of the same widths to take the features of") from error
+        self.bare.backbone.eval().requires_grad_(False)
+
+    def _begin_with(self, path: Path) -> None:
+        """Take the averaged weights of an earlier network, and where its people's centres are."""
+        network, state = load_regressor(path)
+        mine = {name: value for name, value in state["objective"].items() if name.startswith("sir.")}
+        try:
+            self.bare.load_state_dict(network.state_dict())
+            if self.objective.sir is not None and mine:
+                self.objective.load_state_dict({**self.objective.state_dict(), **mine})
+        except RuntimeError as error:
+            raise FileError(path, "expected a network of the same sizes, trained on the same people") from error
+
+    @torch.no_grad()
+    def return_towards_start(self, share: float) -> None:
+        """Mix so much of the weights that the training began with into the averaged ones.
+
+        Half of the way back loses less than half of what was learned, and wins back more than half of what was
+        forgotten (Wortsman et al., Robust fine-tuning of zero-shot models, 2022).
+        """
+        assert self.start is not None
+        start = load_regressor(self.start)[0].to(self.fabric.device)
+        for mine, old in zip(self.averaged.state_dict().values(), start.state_dict().values(), strict=True):
+            if mine.is_floating_point():
+                mine.lerp_(old, share)
+
+    def _averaging(self) -> nn.ModuleDict:
+        """What is averaged."""
+        basis = self.objective.basis
+        return nn.ModuleDict({"network": self.bare} if basis is None else {"network": self.bare, "basis": basis})
+
+    @property
+    def averaged(self) -> Regressor:
+        """The averaged network."""
+        network = self.average.module["network"]
+        assert isinstance(network, Regressor)
+        return network
+
+    def learned_model(self) -> FaceModel:
+        """The face model that the averaged network's codes are for: with the averaged basis where it is learned."""
+        if "basis" not in self.average.module:
+            return self.model
+        basis = self.average.module["basis"]
+        assert isinstance(basis, LearnedBasis)
+        return basis.model(self.model, f"{self.model.name}-sfm")
+
+    def head(self) -> LandmarkHead:
+        """The landmarks of :meth:`learned_model`."""
+        if "basis" not in self.average.module:
+            return self.objective.reconstruction.head
+        return LandmarkHead(self.learned_model()).to(self.fabric.device)
+
+    def losses(self, images: Tensor, targets: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """Crops (n, 112, 112, 3) uint8 and their labels, on the device -> the loss and its terms by name."""
+        prediction: Prediction
+        guess = None
+        if self.told:
+            prediction, guess = self.network(images, guess=True)
+        else:
+            prediction = self.network(images)
+        total, terms = self.objective(prediction, images, targets, guess)
+        return total, terms
+
+    def step(self, schedule: Schedule, number: int, steps: int) -> None:
+        """Change the weights by the gradients that were gathered, and take them into the averages."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = schedule.rate(number, steps) * group["relative"]
+        self._share_gradients()
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, schedule.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.update(self._averaging(), number)
+
+    def _share_gradients(self) -> None:
+        """Average the gradients of what the losses learn over the devices (the network's are already)."""
+        if self.fabric.world_size > 1:
+            for parameter in self.objective.parameters():
+                gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                parameter.grad = self.fabric.all_reduce(gradient, reduce_op="mean")
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        learns_basis = "basis" in self.average.module
+        return {
+            "net": asdict(self.bare.settings),
+            "face_model": self.learned_model().name,
+            "network": self.bare.state_dict(),
+            "objective": self.objective.state_dict(),
+            "average": self.averaged.state_dict(),
+            "average_basis": self.average.module["basis"].state_dict() if learns_basis else None,
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go back to where a checkpoint was."""
+        self.bare.load_state_dict(state["network"])
+        self.objective.load_state_dict(state["objective"])
+        self.averaged.load_state_dict(state["average"])
+        if "basis" in self.average.module:
+            self.average.module["basis"].load_state_dict(state["average_basis"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _groups(network: nn.Module, objective: Objective, schedule: Schedule) -> list[dict[str, Any]]:
+    """Parameters for AdamW: biases, normalisations and what belongs to the losses are not decayed."""
+    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in learned if parameter.ndim > 1]
+    others = [parameter for parameter in learned if parameter.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": schedule.weight_decay, "relative": 1.0},
+        {"params": others, "weight_decay": 0.0, "relative": 1.0},
+    ]
+    if objective.sir is not None:
+        groups.append({"params": list(objective.sir.parameters()), "weight_decay": 0.0, "relative": 1.0})
+    if objective.basis is not None:
+        rate = objective.basis.settings.rate
+        groups.append({"params": list(objective.basis.parameters()), "weight_decay": 0.0, "relative": rate})
+    return groups

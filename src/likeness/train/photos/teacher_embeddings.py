@@ -1,0 +1,116 @@
+"""What a teacher, a face-recognition network of the user's, says of training pictures: asked once, kept on disk."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness.datasets import ImageStore, Photos
+from likeness.evaluate.cache import file_digest
+from likeness.files import write_atomically
+from likeness.networks.recogniser import Teacher
+from likeness.train.photos.samples import PseudoLabels, Sources, Told
+
+NOTES = "told.npz"
+"""The file in a training's output folder."""
+
+BATCH = 64
+
+
+@dataclass
+class TeacherNotes:
+    """Embeddings of frames (at once) and photos (as soon as they have landmarks), kept in ``out/told.npz``.
+
+    Args:
+        teacher: who is asked; None: nobody.
+        path: where the answers are kept.
+        digest: of the teacher's file.
+        told: the answers.
+    """
+
+    teacher: Teacher | None = None
+    path: Path = Path(NOTES)
+    digest: str = ""
+    told: Told = field(default_factory=Told)
+
+    @classmethod
+    def open(cls, teacher: Path | None, sources: Sources, out: Path) -> TeacherNotes:
+        """The notes of a run: read where there are some of the same teacher, begun otherwise.
+
+        Raises:
+            FileError: the teacher cannot be used.
+        """
+        if teacher is None:
+            return cls()
+        notes = cls(Teacher.load(teacher), out / NOTES, file_digest(teacher))
+        frames, photos = sources.frames, sources.photos
+        kept = notes._read(0 if frames is None else len(frames.images), 0 if photos is None else len(photos.images))
+        if kept is not None:
+            notes.told = kept
+            return notes
+        seen = (
+            None if frames is None else notes._answers(frames.images, frames.landmarks, np.arange(len(frames.images)))
+        )
+        notes.told = Told(
+            seen, None if photos is None else np.full((len(photos.images), notes.size), np.nan, np.float32)
+        )
+        return notes
+
+    @property
+    def size(self) -> int:
+        """D, numbers per embedding; 0 without a teacher."""
+        return 0 if self.teacher is None else self.teacher.size
+
+    def ask(self, photos: Photos, pseudo: PseudoLabels) -> None:
+        """Ask about the photos that have landmarks and were not asked about yet, and keep all answers."""
+        if self.teacher is None or self.told.photos is None:
+            return
+        new = np.isnan(self.told.photos[pseudo.index, 0])
+        if new.any():
+            answers = self._answers(photos.images, pseudo.landmarks[new], pseudo.index[new])
+            self.told.photos[pseudo.index[new]] = answers
+        self._write()
+
+    def share(self, fabric: Any) -> None:
+        """Give the first device's answers to all."""
+        if self.teacher is not None and fabric.world_size > 1:
+            self.told = fabric.broadcast(self.told)
+
+    def _answers(self, images: ImageStore, landmarks: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        assert self.teacher is not None
+        answers = [np.zeros((0, self.size), np.float32)]
+        for start in range(0, len(numbers), BATCH):
+            rows = range(start, min(start + BATCH, len(numbers)))
+            faces = [self.teacher.aligned(images[int(numbers[row])], landmarks[row].astype(float)) for row in rows]
+            answers.append(self.teacher(np.stack(faces)))
+        return np.concatenate(answers)
+
+    def _read(self, frames: int, photos: int) -> Told | None:
+        """What is kept, if it is of this teacher and as many pictures."""
+        try:
+            with np.load(self.path, allow_pickle=False) as archive:
+                if str(archive["digest"]) != self.digest:
+                    return None
+                arrays = [archive[name] for name in ("frames", "photos")]
+        except (OSError, ValueError, KeyError, EOFError):
+            return None
+        if [array.shape for array in arrays] != [(frames, self.size), (photos, self.size)]:
+            return None
+        return Told(arrays[0] if frames else None, arrays[1] if photos else None)
+
+    def _write(self) -> None:
+        empty = np.zeros((0, self.size), np.float32)
+        frames, photos = self.told.frames, self.told.photos
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            digest=np.array(self.digest),
+            frames=empty if frames is None else frames,
+            photos=empty if photos is None else photos,
+        )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path, buffer.getvalue())

@@ -1,0 +1,251 @@
+"""The network on pictures it is not trained on: how well it does, and landmarks for photos that have none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from likeness.datasets import Frames, Photos
+from likeness.geometry.camera import Crop
+from likeness.metrics.recognisability import recognisability_of_codes
+from likeness.metrics.records import Samples
+from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
+from likeness.train.losses.reconstruction import LandmarkHead
+from likeness.train.photos.augment import box_of, cut, flip_landmarks
+from likeness.train.photos.network import CROP_SIZE, Regressor
+from likeness.train.photos.samples import PseudoLabels, SampleMaker
+
+DETECTOR_SHIFT, DETECTOR_LOG_SCALE = 0.05, 0.1
+"""How far crops stray: centre (share of the side) and log side, standard deviations. Those of the face finder stray
+less on held-out frames, by 0.025 and 0.07."""
+
+MIN_SCORE = 0.6
+MAX_DISAGREEMENT = 0.04
+"""A pseudo-label is kept where the score is at least, and the mirrored crop's landmarks are no farther off than, this
+(mean distance over sqrt(w h) of their box)."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Landmarks (n, 68, 2), in the pixels of each picture, and face scores (n,) in [0, 1]."""
+
+    landmarks: np.ndarray
+    score: np.ndarray
+
+
+def look(
+    network: Regressor, head: LandmarkHead, images: list[np.ndarray], crops: list[Crop], mirrored: bool = False
+) -> Seen:
+    """Run the network on one crop of each picture; ``mirrored`` shows it mirror images and maps the answers back."""
+    device = next(network.parameters()).device
+    pixels = np.stack([cut(image, crop) for image, crop in zip(images, crops, strict=True)])
+    if mirrored:
+        pixels = np.ascontiguousarray(pixels[:, :, ::-1])
+    with torch.inference_mode():
+        prediction = network(torch.from_numpy(pixels).to(device))
+        points = head(prediction).double().cpu().numpy()
+        score = torch.sigmoid(prediction.score).cpu().numpy()
+    if mirrored:
+        points = flip_landmarks(points, CROP_SIZE)
+    return Seen(np.stack([crop.to_photo(p) for crop, p in zip(crops, points, strict=True)]), score)
+
+
+def landmark_error(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Normalised mean error (n,) of landmarks (n, 68, 2): mean distance over sqrt(w h) of the true landmarks' box."""
+    size = np.sqrt(np.prod(truth.max(1) - truth.min(1), axis=-1))
+    return np.linalg.norm(found - truth, axis=-1).mean(-1) / size
+
+
+def batches(count: int, size: int) -> Iterator[range]:
+    """Rows, so many at a time."""
+    return (range(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def validate(network: Regressor, head: LandmarkHead, frames: Frames, batch: int = 96) -> dict[str, float]:
+    """Landmark errors in percent on frames: ``nme_true`` in the crops that the true landmarks give, ``nme_jitter``
+    in crops that stray as a detector's do (the same ones each time), ``nme_second`` in the crops that the landmarks
+    found in those give, as :class:`likeness.Reconstructor` looks twice; and the mean ``score`` of the last."""
+    rng = np.random.default_rng(0)
+    errors: dict[str, list[np.ndarray]] = {"nme_true": [], "nme_jitter": [], "nme_second": []}
+    scores = []
+    for rows in batches(len(frames.images), batch):
+        images, truth = [frames.images[row] for row in rows], frames.landmarks[rows.start : rows.stop]
+        exact = [crop_from_landmarks(points, CROP_SIZE) for points in truth]
+        astray = [
+            Crop.from_box(
+                crop.center + rng.normal(0, DETECTOR_SHIFT, 2) * crop.side,
+                crop.side * np.exp(rng.normal(0, DETECTOR_LOG_SCALE)),
+                CROP_SIZE,
+            )
+            for crop in exact
+        ]
+        first = look(network, head, images, astray)
+        second = look(network, head, images, [_safe_crop(p, c) for p, c in zip(first.landmarks, astray, strict=True)])
+        errors["nme_true"].append(landmark_error(look(network, head, images, exact).landmarks, truth))
+        errors["nme_jitter"].append(landmark_error(first.landmarks, truth))
+        errors["nme_second"].append(landmark_error(second.landmarks, truth))
+        scores.append(second.score)
+    result = {name: 100.0 * float(np.concatenate(values).mean()) for name, values in errors.items()}
+    return {**result, "score": float(np.concatenate(scores).mean())}
+
+
+def _safe_crop(landmarks: np.ndarray, crop: Crop) -> Crop:
+    """The crop of found landmarks, kept within a factor of 2 of the crop that they were found in: an untrained
+    network's landmarks may span nothing, or everything."""
+    if not np.isfinite(landmarks).all():
+        return crop
+    center, length = box_of(landmarks)
+    side = float(np.clip(CROP_PER_LANDMARK_BOX * length, 0.5 * crop.side, 2.0 * crop.side))
+    offset = np.clip(center - crop.center, -0.5 * crop.side, 0.5 * crop.side)
+    return Crop.from_box(crop.center + offset, side, crop.size)
+
+
+def label_photos(network: Regressor, head: LandmarkHead, photos: Photos, batch: int = 96) -> PseudoLabels:
+    """Landmarks of photos by the network itself.
+
+    The first look is at the whole width (such photos are tight crops of one face), the second at the crop of the
+    landmarks found there, once as it is and once mirrored. Their mean is kept where both agree and the score is high.
+    """
+    kept, landmarks = [], []
+    for rows in batches(len(photos.images), batch):
+        images = [photos.images[row] for row in rows]
+        whole = []
+        for image in images:
+            height, width = image.shape[:2]
+            side = min(height, width)
+            middle = [0.5 * width - 0.5, min(0.54 * height, height - 0.4 * side) - 0.5]
+            whole.append(Crop.from_box(middle, side, CROP_SIZE))
+        first = look(network, head, images, whole)
+        crops = [_safe_crop(p, c) for p, c in zip(first.landmarks, whole, strict=True)]
+        plain = look(network, head, images, crops)
+        mirrored = look(network, head, images, crops, mirrored=True)
+        mean = 0.5 * (plain.landmarks + mirrored.landmarks)
+        apart = landmark_error(plain.landmarks, mean) * 2.0
+        good = (np.minimum(plain.score, mirrored.score) >= MIN_SCORE) & (apart <= MAX_DISAGREEMENT)
+        kept.append(np.flatnonzero(good) + rows.start)
+        landmarks.append(mean[good])
+    return PseudoLabels(np.concatenate(kept), np.concatenate(landmarks).astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Pictures of people that are not trained on, for the curves; None where there are none.
+
+    Args:
+        frames: pictures with landmarks.
+        photos: pictures without.
+        synthetic: makes rendered faces without augmentation.
+        numbers: of the rendered faces.
+    """
+
+    frames: Frames | None = None
+    photos: Photos | None = None
+    synthetic: SampleMaker | None = None
+    numbers: range = range(0)
+
+    def figures(self, network: Regressor, head: LandmarkHead, factor: np.ndarray) -> dict[str, float]:
+        """All figures that the pictures allow: landmark errors (:func:`validate`), recognisability
+        (:func:`separation`) and, for rendered faces, what of the labels is found (:func:`known_shapes`).
+
+        Args:
+            network: in evaluation mode.
+            head: its landmarks.
+            factor: (K, K) L of the geometry metric.
+        """
+        found: dict[str, float] = {}
+        if self.frames is not None:
+            found.update(validate(network, head, self.frames))
+            codes = codes_at(network, self.frames.images, self.frames.landmarks)
+            found.update(separation(codes, self.frames.person, factor, "video", np.array(self.frames.clip)))
+        if self.photos is not None:
+            labels = label_photos(network, head, self.photos)
+            if len(labels.index) > 1:
+                images = [self.photos.images[index] for index in labels.index.tolist()]
+                codes = codes_at(network, images, labels.landmarks)
+                found.update(separation(codes, self.photos.person[labels.index], factor, "photo"))
+        if self.synthetic is not None:
+            found.update(known_shapes(network, self.synthetic, self.numbers, factor))
+        return found
+
+
+def codes_at(network: Regressor, images: Sequence[np.ndarray], landmarks: np.ndarray, batch: int = 96) -> np.ndarray:
+    """Identity codes (n, K) of faces in the crops that their landmarks (n, 68, 2) give."""
+    device = next(network.parameters()).device
+    codes = []
+    for rows in batches(len(images), batch):
+        crops = [crop_from_landmarks(landmarks[row], CROP_SIZE, upright=True) for row in rows]
+        pixels = np.stack([cut(images[row], crop) for row, crop in zip(rows, crops, strict=True)])
+        with torch.inference_mode():
+            codes.append(network(torch.from_numpy(pixels).to(device)).identity.cpu().numpy())
+    return np.concatenate(codes)
+
+
+def separation(
+    codes: np.ndarray, person: np.ndarray, factor: np.ndarray, name: str, clip: np.ndarray | None = None
+) -> dict[str, float]:
+    """AUC of telling people apart: by the codes' cosines, and by what the shapes differ in mm.
+
+    Args:
+        codes: (n, K).
+        person: (n,) -1 unknown: left out.
+        factor: (K, K) L of the geometry metric.
+        name: of the set, for the names of the figures.
+        clip: (n,) pairs within one clip do not count.
+    """
+    known = person >= 0
+    found = {}
+    for domain, values, measure in (("code", codes, "cosine"), ("mm", codes @ factor, "euclidean")):
+        samples = Samples(values[known], person[known], None if clip is None else clip[known])
+        try:
+            auc = recognisability_of_codes(samples, measure=measure, bootstrap=0).auc.value
+        except ValueError:  # one person only, or no two pictures of anyone: there is nothing to tell
+            return {}
+        if auc is not None:
+            found[f"auc_{domain}_{name}"] = float(auc)
+    return found
+
+
+def known_shapes(network: Regressor, maker: SampleMaker, numbers: range, factor: np.ndarray) -> dict[str, float]:
+    """What is found of rendered faces: ``shape_mm`` (RMS over the face), and the labels' correlation with the shapes'
+    twenty strongest directions (``shape_r``, mean) and the skin's melanin (``melanin_r``)."""
+    device = next(network.parameters()).device
+    samples = [maker.synthetic(number, np.random.default_rng(number)) for number in numbers]
+    with torch.inference_mode():
+        answers = [
+            network(torch.from_numpy(np.stack([samples[row].image for row in rows])).to(device))
+            for rows in batches(len(samples), 96)
+        ]
+    codes = np.concatenate([answer.identity.cpu().numpy() for answer in answers]) @ factor
+    truth = np.stack([sample.labels["identity"] for sample in samples]) @ factor
+    strongest = np.argsort(-truth.var(0))[:20]
+    result = {
+        "shape_mm": float(np.linalg.norm(codes - truth, axis=1).mean()),
+        "shape_r": float(np.mean([np.corrcoef(codes[:, k], truth[:, k])[0, 1] for k in strongest])),
+    }
+    names = maker.sources.model.albedo_names
+    if "melanin" in names:
+        found = np.concatenate([answer.albedo.cpu().numpy() for answer in answers])[:, names.index("melanin")]
+        label = np.array([sample.labels["albedo"][names.index("melanin")] for sample in samples])
+        result["melanin_r"] = float(np.corrcoef(found, label)[0, 1])
+    return result
+
+
+def contact_sheet(pixels: np.ndarray, found: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
+    """Crops (n, S, S, 3), found landmarks (n, 68, 2) in green, true ones in red -> one picture (H, W, 3):
+    the crops doubled, eight a row."""
+    tiles = []
+    for number, image in enumerate(pixels):
+        tile = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+        known = [] if truth is None else [(truth[number], (255, 60, 60))]
+        for points, color in [*known, (found[number], (60, 255, 60))]:
+            if not np.isfinite(points).all():
+                continue
+            for x, y in np.clip(points * 2 + 0.5, -9999, 9999):
+                cv2.circle(tile, (round(float(x)), round(float(y))), 1, color, -1)
+        tiles.append(tile)
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % 8)
+    return np.concatenate([np.concatenate(tiles[i : i + 8], axis=1) for i in range(0, len(tiles), 8)])

@@ -1,0 +1,1 @@
+"""The identity space, trained on registered meshes."""

@@ -1,0 +1,212 @@
+"""Registered meshes to learn a face model from, and their coordinates in a few hundred dimensions.
+
+In the coordinates that :class:`Reduction` gives, Euclidean distance is root-mean-square vertex distance in mm, so
+losses on shapes, and the smoothness and symmetry of a basis, cost hundreds of numbers a mesh instead of 3 V.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness.errors import FileError, StrPath
+from likeness.mesh import Mesh
+from likeness.model.codes import importance
+from likeness.model.face_model import FaceModel
+from likeness.register import graph_laplacian
+
+NEUTRAL = "neutral"
+"""The expression label of a face at rest in ``table.csv``."""
+
+
+@dataclass(frozen=True, eq=False)
+class RegisteredMeshes:
+    """Meshes of one topology with labels.
+
+    Args:
+        vertices: (N, V, 3) float32 mm, model axes.
+        identity: (N,) int64 person.
+        weights: (N, 52) ARKit weights; 0 at rest; a row of NaN where the expression's weights are not known.
+        held_out: (N,) bool: never trained on. A person is held out as a whole.
+    """
+
+    vertices: np.ndarray
+    identity: np.ndarray
+    weights: np.ndarray
+    held_out: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.vertices)
+        for name in ("identity", "weights", "held_out"):
+            if len(getattr(self, name)) != count:
+                raise ValueError(f"expected {name} for {count} meshes, got {len(getattr(self, name))}")
+        if set(self.identity[self.held_out]) & set(self.identity[~self.held_out]):
+            raise ValueError("expected people that are held out as a whole, some are in both parts")
+
+    @property
+    def at_rest(self) -> np.ndarray:
+        """(N,) bool: neutral faces."""
+        return np.asarray((self.weights == 0).all(1))
+
+    def subset(self, rows: np.ndarray) -> RegisteredMeshes:
+        """The meshes of some rows, (n,) indices or (N,) bool."""
+        return RegisteredMeshes(self.vertices[rows], self.identity[rows], self.weights[rows], self.held_out[rows])
+
+
+def read_meshes(
+    data: StrPath, template: FaceModel, *, people: int = 3200, held_out: int = 300, seed: int = 0
+) -> RegisteredMeshes:
+    """Meshes to train on, from any of three kinds of data.
+
+    - a folder with ``table.csv`` (columns ``file, identity, expression`` and, if you like, ``held_out`` 0 or 1) and
+      the mesh files that it names, all in the template's topology, mm; expression ``neutral`` is a face at rest,
+      ARKit names with a weight (``jawOpen:0.7 mouthSmileLeft:0.3``) are known weights, anything else is unknown;
+    - an ``.npz`` with the arrays of :class:`RegisteredMeshes`;
+    - a face model (``.npz``), from whose prior ``people`` people are drawn, at rest and with four expressions each.
+
+    Raises:
+        FileError: nothing of that kind, or something in it that cannot be used.
+    """
+    path = Path(data)
+    if path.is_dir():
+        return _from_folder(path, template, held_out)
+    if not path.is_file():
+        raise FileError(path, "no such file or folder; expected registered meshes or a face model")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if "vertices" not in archive.files:
+                return sample_meshes(FaceModel.load(path), template, people, held_out, seed)
+            arrays = {name: archive[name] for name in ("vertices", "identity", "weights", "held_out")}
+    except (OSError, KeyError, ValueError) as error:
+        raise FileError(path, f"expected an .npz with vertices, identity, weights and held_out ({error})") from error
+    shape = arrays["vertices"].shape
+    if shape[1:] != template.mean.shape:
+        raise FileError(path, f"expected vertices (N, {len(template.mean)}, 3) of the template, got {shape}")
+    try:
+        return RegisteredMeshes(**arrays)
+    except ValueError as error:
+        raise FileError(path, str(error)) from error
+
+
+def sample_meshes(model: FaceModel, template: FaceModel, people: int, held_out: int, seed: int) -> RegisteredMeshes:
+    """People of a model's prior, each at rest and with four expressions; the last ``held_out`` are held out."""
+    from likeness.train.generate.rendered import sample_expression
+
+    if model.mean.shape != template.mean.shape:
+        raise ValueError(f"expected a model of {len(template.mean)} vertices, {model.name!r} has {len(model.mean)}")
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(model.space.sample(people, rng), 5, axis=0)
+    weights = np.stack([sample_expression(rng, model.expression_names) for _ in range(len(codes))])
+    weights[::5] = 0
+    identity = np.repeat(np.arange(people), 5)
+    return RegisteredMeshes(model.vertices(codes, weights), identity, weights, identity >= people - held_out)
+
+
+def _from_folder(folder: Path, template: FaceModel, held_out: int) -> RegisteredMeshes:
+    table = folder / "table.csv"
+    try:
+        with table.open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FileError(table, f"cannot be read ({error}); expected columns file, identity, expression") from error
+    if not rows or not {"file", "identity", "expression"} <= set(rows[0]):
+        raise FileError(table, "expected rows with the columns file, identity, expression")
+    people = {name: number for number, name in enumerate(sorted({row["identity"] for row in rows}))}
+    identity = np.array([people[row["identity"]] for row in rows], np.int64)
+    vertices = np.empty((len(rows), *template.mean.shape), np.float32)
+    for number, row in enumerate(rows):
+        mesh = Mesh.load(folder / row["file"])
+        if mesh.vertices.shape != template.mean.shape:
+            raise FileError(folder / row["file"], f"expected {len(template.mean)} vertices, got {len(mesh.vertices)}")
+        vertices[number] = mesh.vertices
+    weights = np.stack([_weights_of(row["expression"], template.expression_names) for row in rows])
+    if "held_out" in rows[0]:
+        apart = np.array([row["held_out"].strip() not in ("", "0") for row in rows])
+    else:  # the last people by name, a tenth at most
+        apart = identity >= len(people) - min(held_out, len(people) // 10)
+    try:
+        return RegisteredMeshes(vertices, identity, weights, apart)
+    except ValueError as error:
+        raise FileError(table, str(error)) from error
+
+
+def _weights_of(label: str, names: tuple[str, ...]) -> np.ndarray:
+    """An expression's label -> its weights (52,); NaN if it does not say them."""
+    weights = np.zeros(len(names), np.float32)
+    if label.strip() in (NEUTRAL, ""):
+        return weights
+    for part in label.split():
+        name, _, value = part.partition(":")
+        try:
+            weights[names.index(name)] = float(value)
+        except ValueError:
+            return np.full(len(names), np.nan, np.float32)
+    return weights
+
+
+@dataclass(frozen=True, eq=False)
+class Reduction:
+    """An isometry from weighted meshes to P coordinates, as good as P directions can be.
+
+    Args:
+        center: (V, 3) mm, where all coordinates are 0.
+        directions: (P, 3 V) orthonormal rows over vertices scaled by ``root``.
+        root: (V, 1) square roots of the vertex weights, which sum to 1.
+    """
+
+    center: np.ndarray
+    directions: np.ndarray
+    root: np.ndarray
+
+    @classmethod
+    def of(cls, meshes: RegisteredMeshes, template: FaceModel, size: int, seed: int = 0) -> Reduction:
+        """The ``size`` directions of most weighted variance, the span of the expression shapes kept whole.
+
+        Found by a randomised range finder with two power iterations (Halko, Martinsson and Tropp 2011).
+        """
+        weights = importance(template.mean, template.topology.triangles, template.topology.regions)
+        root = np.sqrt(weights / weights.sum())[:, None].astype(np.float32)
+        center = meshes.vertices[meshes.at_rest].mean(0)
+        flat = ((meshes.vertices - center) * root).reshape(len(meshes.vertices), -1)
+        moves = (template.expression_basis * root).reshape(len(template.expression_basis), -1)
+        start = np.random.default_rng(seed).standard_normal((size + 20, len(flat))).astype(np.float32)
+        sketch = start @ flat
+        for _ in range(2):
+            sketch = np.linalg.qr(sketch.T)[0].T
+            sketch = (sketch @ flat.T) @ flat
+        found = np.linalg.qr(np.concatenate([moves, sketch]).T)[0].T
+        inside = found @ flat.T
+        values, vectors = np.linalg.eigh((inside @ inside.T).astype(np.float64))
+        kept = vectors[:, ::-1][:, : min(size, len(values))].T.astype(np.float32) @ found
+        whole = np.linalg.qr(np.concatenate([kept, moves]).T)[0].T
+        return cls(center, whole.astype(np.float32), root)
+
+    def reduce(self, vertices: np.ndarray) -> np.ndarray:
+        """Meshes (..., V, 3) mm -> coordinates (..., P)."""
+        return self.offsets(vertices - self.center)
+
+    def offsets(self, fields: np.ndarray) -> np.ndarray:
+        """Displacements (..., V, 3) mm -> their coordinates (..., P)."""
+        scaled = (fields * self.root).astype(np.float32)
+        return scaled.reshape(*fields.shape[:-2], -1) @ self.directions.T
+
+    def expand(self, coordinates: np.ndarray) -> np.ndarray:
+        """Coordinates (..., P) -> displacements (..., V, 3) mm."""
+        flat = coordinates.astype(np.float32) @ self.directions
+        return flat.reshape(*coordinates.shape[:-1], -1, 3) / self.root
+
+    def roughness(self, triangles: np.ndarray) -> np.ndarray:
+        """(P, P) matrix Q: ``d Q dᵀ`` is the mean squared graph Laplacian, mm², of the displacement of d (P,)."""
+        laplacian: Any = graph_laplacian(triangles, len(self.root))
+        fields = self.expand(np.eye(len(self.directions), dtype=np.float32))
+        bent = np.stack([laplacian @ field for field in fields]).reshape(len(fields), -1)
+        return np.asarray(bent @ bent.T / len(self.root), np.float32)
+
+    def mirroring(self, mirror: np.ndarray) -> np.ndarray:
+        """(P, P) matrix F: ``d F`` are the coordinates of the mirror image of the displacement of d (P,)."""
+        fields = self.expand(np.eye(len(self.directions), dtype=np.float32))
+        return np.asarray(self.offsets(fields[:, mirror] * np.array([-1, 1, 1], np.float32)), np.float32)
