@@ -11,6 +11,7 @@ import pytest
 from likeness.geometry.camera import FRONTAL, Camera, rotation_from_euler
 from likeness.mesh import vertex_normals
 from likeness.render import shading
+from likeness.render.kernel_loading import load_kernels
 from likeness.render.shading import (
     Rasterizer,
     ambient_light,
@@ -24,7 +25,6 @@ from likeness.render.shading import (
     shade,
     srgb_from_linear,
 )
-from likeness.render.kernel_loading import load_kernels
 
 SUBPIXEL = 4096
 CAMERA = Camera(220.0, (31.5, 23.5), (64, 48))

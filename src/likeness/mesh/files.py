@@ -1,8 +1,7 @@
 """Mesh files: `load_mesh` and `save_mesh` by suffix, STL, and what the readers and writers share.
 
 OBJ lives in `likeness.mesh.obj`, PLY in `likeness.mesh.ply`, GLB in `likeness.mesh.glb_writer`. No format but GLB
-knows
-its unit of length: the numbers are taken and written as they are, millimetres in this package.
+knows its unit of length: the numbers are taken and written as they are, millimetres in this package.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def load_mesh(path: StrPath) -> Mesh:
     - .ply (ascii or binary): quads, vertex colours, uv per vertex. Without faces, a mesh without triangles.
     - .stl: triangles; corners at the same place become one vertex.
     - .glb: the first mesh of the scene in millimetres; `likeness.mesh.glb_writer.read_glb` also gives its morph
-    targets.
+      targets.
 
     Raises:
         FileError: missing, empty, another suffix, or damaged; for OBJ names the line.

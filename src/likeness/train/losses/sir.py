@@ -102,8 +102,8 @@ class SirLoss(nn.Module):
             codes: (n, K) identity codes.
             labels: (n,) int64 in [0, C), -1 where the person is not known: such codes count for the teacher's terms.
                 From C on: people that are not of the training set (:mod:`likeness.train.generate.morphs`), too many
-                    to keep
-                centres and class vectors of: for them count the scatter within the batch and the teacher's terms.
+                to keep centres and class vectors of: for them count the scatter within the batch and the teacher's
+                terms.
             told: (n, D) embeddings of the same photos by a face-recognition network, rows of zeros where it was not
                 asked; None: no relation term.
             factor: (K, K) L of the geometry metric where the basis is learned; None: that of the model.

@@ -14,8 +14,7 @@ known, are missed by 4 % more with the filter, and by 8 % if nothing stays). All
 the layer that reads the code from the features: the network stays as it is.
 
 A loss on the scatter within people (:mod:`likeness.train.losses.sir`) asks for the same, but has to win it against
-every
-other loss: at twenty times the weight it cost recognisability between photographs, and this does not
+every other loss: at twenty times the weight it cost recognisability between photographs, and this does not
 (docs/training.md).
 """
 
