@@ -18,6 +18,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # The core with the demo's photograph: no torch.
 $(VENV)/.core: pyproject.toml

@@ -29,6 +29,7 @@ import torch
 
 from likeness.assets import asset
 from likeness.datasets import Frames, Photos, SyntheticFaces, read_frames, read_photos
+from likeness.datasets.memory_maps import Morphs
 from likeness.metrics.procrustes import align
 from likeness.metrics.recognisability import compare_domains
 from likeness.metrics.records import Samples
@@ -36,11 +37,11 @@ from likeness.metrics.shape_space import clustering
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import GaussianSpace
 from likeness.train.checkpoint import CHECKPOINT, load_regressor
-from likeness.train.generate.morphs import Morphs
 from likeness.train.losses.objective import ObjectiveSettings
 from likeness.train.losses.reconstruction import LandmarkHead
+from likeness.train.photos.labels import PseudoLabels, Sources
 from likeness.train.photos.network import Regressor
-from likeness.train.photos.samples import PseudoLabels, SampleMaker, Sources
+from likeness.train.photos.samples import SampleMaker
 from likeness.train.photos.teacher_embeddings import NOTES
 from likeness.train.photos.trainer import Trainer
 from likeness.train.photos.validation import codes_at, label_photos, validate

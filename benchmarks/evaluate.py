@@ -27,11 +27,11 @@ from likeness.evaluate.cache import Cache
 from likeness.evaluate.collection import Collection, from_predictions
 from likeness.evaluate.html import report
 from likeness.evaluate.pair_examples import made_pairs
-from likeness.evaluate.pictures import png
 from likeness.evaluate.predictions import Predictor, open_predictor, predict
 from likeness.evaluate.reports.recognisability import measure_recognisability, recognisability_outcome
 from likeness.evaluate.reports.verification import measure_verification, rows_by_name
 from likeness.evaluate.tables import Table, estimate, number, percent
+from likeness.images.encode import png_bytes
 from likeness.metrics.procrustes import align
 from likeness.metrics.recognisability import recognisability_of_codes
 from likeness.metrics.records import Samples
@@ -123,7 +123,7 @@ def write_report(collection: Collection, name: str, folder: Path, bootstrap: int
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.html").write_bytes(report(f"{name}: recognisability", collection.summary(), outcome))
     if outcome.panel is not None:
-        (folder / "panel.png").write_bytes(png(outcome.panel))
+        (folder / "panel.png").write_bytes(png_bytes(outcome.panel))
 
 
 def collect(photos: PhotoSet, predictor: Predictor, cache: Cache | None) -> Collection:

@@ -22,7 +22,6 @@ import numpy as np
 from likeness import Reconstruction, Reconstructor
 from likeness.datasets.test_sets import PhotoItem, open_photos
 from likeness.geometry.rotation import FRONTAL
-from likeness.reconstruct.overview import sheet
 
 PANEL = 120
 RANDOM, WORST, PAIRS = 60, 20, 20
@@ -59,7 +58,7 @@ def _error(face: Reconstruction, truth: np.ndarray) -> float:
 
 def row(one: Seen, text: str) -> np.ndarray:
     """A face's sheet with a line of text."""
-    picture = np.ascontiguousarray(sheet(one.face, PANEL))
+    picture = np.ascontiguousarray(one.face.overview(PANEL))
     return _titled(picture, text)
 
 
@@ -110,7 +109,7 @@ def _distinct(cost: np.ndarray, people: np.ndarray) -> list[tuple[int, int]]:
 
 def _pair(a: Seen, b: Seen, apart: float) -> np.ndarray:
     text = f"{a.item.identity} {b.item.identity}: {apart:.1f} mm"
-    return _titled(np.concatenate([np.ascontiguousarray(sheet(one.face, PANEL)) for one in (a, b)], axis=1), text)
+    return _titled(np.concatenate([np.ascontiguousarray(one.face.overview(PANEL)) for one in (a, b)], axis=1), text)
 
 
 def groups(seen: list[Seen]) -> dict[str, list[dict[str, float]]]:

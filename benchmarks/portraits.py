@@ -46,8 +46,6 @@ def measure(faces: dict[tuple[str, str], Reconstruction]) -> dict[str, float]:
 def main() -> None:
     import cv2
 
-    from likeness.reconstruct.overview import sheet
-
     parser = argparse.ArgumentParser(description="The portraits through the whole program.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
@@ -67,7 +65,7 @@ def main() -> None:
             continue
         person, _, kind = path.stem.partition("-")
         faces[person, kind] = found[0]
-        sheets.append(sheet(found[0], 200))
+        sheets.append(found[0].overview(200))
     rows = [np.concatenate(sheets[i : i + 2], 1) for i in range(0, len(sheets) - 1, 2)]
     cv2.imwrite(str(arguments.out / "portraits.png"), np.concatenate(rows)[..., ::-1])
     result = {"photos": len(photos), "missed": missed, "false_faces": extra, **measure(faces)}

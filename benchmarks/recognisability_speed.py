@@ -27,9 +27,10 @@ from typing import Any
 
 import numpy as np
 
+from likeness.extras import one_blas_thread
 from likeness.metrics import Samples, recognisability_of_codes
 from likeness.metrics.distances import Measure
-from likeness.metrics.pairs import PairSet, cores, one_blas_thread
+from likeness.metrics.pairs import PairSet, cores
 
 CASES = {
     "floor: matrix products": ("floor", "euclidean", 2000),

@@ -29,12 +29,13 @@ from typing import Any
 
 import numpy as np
 
+from likeness.datasets.scan_landmark_files import read_landmarks
 from likeness.evaluate.scan_batches import ScanPair, measure_pairs
 from likeness.geometry.rotation import rotation_from_euler
 from likeness.mesh import Mesh
 from likeness.metrics.scan_alignment import Surface, refine, similarity_from_landmarks
 from likeness.metrics.scan_error import PROTOCOLS, reconstruction_error
-from likeness.metrics.scan_landmarks import FaceLandmarks, read_landmarks
+from likeness.metrics.scan_landmarks import FaceLandmarks
 
 GOAL = 1000  # scans an hour on two cores
 MESH_VERTICES = 5000

@@ -21,7 +21,8 @@ from likeness.assets import asset
 from likeness.datasets import SyntheticFaces
 from likeness.reconstruct.reconstructor import Network
 from likeness.train.photos.augment import AugmentSettings
-from likeness.train.photos.samples import SampleMaker, Sources
+from likeness.train.photos.labels import Sources
+from likeness.train.photos.samples import SampleMaker
 from likeness.train.photos.trainer import RENDERED_HELD_OUT
 
 STRONGEST = 6

@@ -25,7 +25,8 @@ from ict import Ict
 from population import anny_offsets, principal_components
 
 from likeness.model.codes import importance
-from likeness.model.face_model import ARKIT_NAMES, FaceModel, Topology
+from likeness.model.face_model import ARKIT_NAMES, FaceModel
+from likeness.model.topology import Topology
 from likeness.register import closest_points, folded_triangles
 
 PEOPLE = 4000

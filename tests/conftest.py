@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from likeness.geometry.landmarks import LandmarkMap
-from likeness.model.face_model import ARKIT_NAMES, FaceModel, Topology
+from likeness.model.face_model import ARKIT_NAMES, FaceModel
+from likeness.model.topology import Topology
 
 CENTER = np.array([0.0, -30.0, -80.0])
 AXES = np.array([78.0, 115.0, 100.0])

@@ -24,7 +24,7 @@ from evaluate_data import (
     write_results,
 )
 
-from likeness import FaceModel, cli
+from likeness import FaceModel, LikenessError, cli
 from likeness.evaluate import run as run_module
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.pair_examples import alike_strangers, made_pairs, unlike_selves
@@ -458,7 +458,7 @@ def evaluate_or_value_error(command: Reconstruction) -> Evaluation:
     """FileError is no ValueError; both end the command line with 2."""
     try:
         return evaluate(command)
-    except cli.LikenessError as error:
+    except LikenessError as error:
         raise ValueError(str(error)) from error
 
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from likeness import FileError
+from likeness.datasets.annotations import read_aflw2000_mat
 from likeness.metrics import landmark_errors, read_aflw2000
-from likeness.metrics.landmark_error import NORMALISERS, YAW_BINS, LandmarkErrors, read_aflw2000_mat
+from likeness.metrics.landmark_error import NORMALISERS, YAW_BINS, LandmarkErrors
 
 
 def faces(count: int) -> np.ndarray:

@@ -14,12 +14,13 @@ pytest.importorskip("igl")
 
 from reconstruction_surfaces import face_mesh, marks, moved, sphere
 
+from likeness.datasets.scan_landmark_files import read_landmarks
 from likeness.errors import MissingExtraError
 from likeness.geometry.rotation import rotation_from_euler
 from likeness.mesh import Mesh
 from likeness.metrics.scan_alignment import Surface, icp, refine, similarity_from_landmarks
 from likeness.metrics.scan_error import PROTOCOLS, error_curve, reconstruction_error, symmetric_distance
-from likeness.metrics.scan_landmarks import FaceLandmarks, read_landmarks
+from likeness.metrics.scan_landmarks import FaceLandmarks
 from likeness.register import Similarity, closest_points, similarity_from_points
 
 REAL_SCAN = Path(__file__).parents[2] / "shared/data/scan"

@@ -15,6 +15,7 @@ pytest.importorskip("igl")
 
 from reconstruction_surfaces import face_mesh, marks, moved
 
+from likeness.datasets.scan_landmark_files import read_landmarks
 from likeness.errors import FileError, LikenessError
 from likeness.evaluate import scan_batches as reconstruction_files
 from likeness.evaluate.scan_batches import ScanPair, measure_files, measure_pairs, summarise
@@ -22,7 +23,7 @@ from likeness.geometry.rotation import rotation_from_euler
 from likeness.mesh import Mesh
 from likeness.metrics.scan_alignment import Similarity
 from likeness.metrics.scan_error import error_curve
-from likeness.metrics.scan_landmarks import FaceLandmarks, read_landmarks
+from likeness.metrics.scan_landmarks import FaceLandmarks
 from likeness.render.error_map import color_bar, error_colors, error_map
 
 LJSON = {
@@ -173,7 +174,7 @@ def test_colours_run_from_light_to_dark_and_the_unmeasured_is_grey() -> None:
 def test_error_maps_show_the_face_upright_in_any_pose() -> None:
     scan = face_mesh(40)
     errors = np.where(scan.vertices[:, 2] > 0, np.where(scan.vertices[:, 0] > 0, 4.0, 0.0), np.nan)
-    picture = error_map(scan, errors, marks())
+    picture = error_map(scan, errors, marks().axes())
     assert picture.shape == (360, 432, 3)
     assert picture.dtype == np.uint8
     right, left = (
@@ -184,9 +185,9 @@ def test_error_maps_show_the_face_upright_in_any_pose() -> None:
     np.testing.assert_allclose(left, 255 * error_colors(np.array(4.0), 4.0), atol=30)
     np.testing.assert_array_equal(picture[2, 2], 255)
     turned, turned_marks = moved(scan, marks(), Similarity(1.0, rotation_from_euler(2.0, 1.0, 0.5), np.full(3, 99.0)))
-    again = error_map(turned, errors, turned_marks)
+    again = error_map(turned, errors, turned_marks.axes())
     assert (np.abs(picture.astype(int) - again) > 8).mean() < 0.01
-    assert error_map(scan, errors, marks(), bar=False, side=64).shape == (64, 64, 3)
+    assert error_map(scan, errors, marks().axes(), bar=False, side=64).shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize(
@@ -203,4 +204,4 @@ def test_bad_error_maps_are_refused(spoil: Callable[..., tuple[Mesh, np.ndarray,
     mesh = face_mesh(9)
     scan, errors, options = spoil(mesh, np.ones(len(mesh.vertices)))
     with pytest.raises(ValueError, match="expected"):
-        error_map(scan, errors, marks(), **options)  # type: ignore[arg-type]
+        error_map(scan, errors, np.eye(3), **options)  # type: ignore[arg-type]

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from likeness import FileError
-from likeness.datasets.pairs import contiguous_folds
 from likeness.metrics import Pairs, read_lfw_pairs, read_names, read_pair_csv, verify, verify_distances
+from likeness.metrics.records import contiguous_folds
 from likeness.metrics.verification import best_threshold
 from likeness.model.face_model import FaceModel
 

@@ -32,7 +32,6 @@ from likeness.register import (
     simplified,
 )
 from likeness.register.initial_pose import place_by_landmarks
-from likeness.register.report import registration_picture
 from likeness.register.scan import checked_scan
 
 SCAN = Path(__file__).parents[2] / "shared" / "data" / "scan" / "raw-scan.ply"
@@ -218,7 +217,7 @@ def test_files_of_a_result(registered: Registration, tmp_path: Path) -> None:
 
 
 def test_the_picture_shows_scan_head_and_error(registered: Registration) -> None:
-    picture = registration_picture(registered, side=96)
+    picture = registered.picture(side=96)
     assert picture.dtype == np.uint8
     assert picture.shape[0] == 192
     scan, head, error = (picture[:96, k * 96 : (k + 1) * 96].astype(int) for k in range(3))

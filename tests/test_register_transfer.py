@@ -9,7 +9,8 @@ import pytest
 from register_scans import code_of, subdivided
 
 from likeness.geometry.landmarks import LandmarkMap
-from likeness.model.face_model import FaceModel, Topology
+from likeness.model.face_model import FaceModel
+from likeness.model.topology import Topology
 
 pytest.importorskip("scipy")
 pytest.importorskip("igl")

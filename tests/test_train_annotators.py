@@ -14,8 +14,8 @@ pytest.importorskip("lightning")
 from train_sources import write_frames  # noqa: E402
 
 from likeness.datasets import Frames, read_frames  # noqa: E402
-from likeness.train.photos.landmark_bias import centered, sideways  # noqa: E402
 from likeness.train.photos import landmark_bias as annotators  # noqa: E402
+from likeness.train.photos.landmark_bias import centered, sideways  # noqa: E402
 from likeness.train.photos.validation import Seen  # noqa: E402
 
 

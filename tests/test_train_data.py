@@ -36,8 +36,9 @@ from likeness.train.photos.augment import (  # noqa: E402
     procedural_background,
 )
 from likeness.train.photos.batches import Mix, TrainBatches  # noqa: E402
+from likeness.train.photos.labels import PseudoLabels, Sources  # noqa: E402
 from likeness.train.photos.network import CROP_SIZE  # noqa: E402
-from likeness.train.photos.samples import PseudoLabels, SampleMaker, Sources, crop_pose, turned_light  # noqa: E402
+from likeness.train.photos.samples import SampleMaker, crop_pose, turned_light  # noqa: E402
 
 PLAIN = AugmentSettings(photometric=0.0, occlusion=0.0)
 NOTHING = Mix(frames=0, people=0, each=0, synthetic=0, photos=0, morphs=0, negatives=0)

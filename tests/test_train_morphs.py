@@ -13,19 +13,10 @@ pytest.importorskip("torch")
 from conftest import landmark_drawing
 from train_sources import TOLD, write_morphs, write_teacher
 
+from likeness.datasets.memory_maps import Morphs
 from likeness.errors import FileError
 from likeness.networks.recogniser import FIVE_POINTS, Teacher, five_of
-from likeness.train.generate.morphs import (
-    PICTURES,
-    SIZE,
-    Face,
-    FacesByPerson,
-    Leveled,
-    Morphs,
-    leveled,
-    make_person,
-    morph,
-)
+from likeness.train.generate.morphs import PICTURES, SIZE, Face, FacesByPerson, Leveled, leveled, make_person, morph
 from likeness.train.generate.morphs import write_morphs as make_morphs
 
 

@@ -24,18 +24,19 @@ from train_sources import (  # noqa: E402
 )
 
 from likeness.datasets import SyntheticFaces, read_frames, read_photos  # noqa: E402
+from likeness.datasets.memory_maps import Morphs  # noqa: E402
 from likeness.errors import FileError  # noqa: E402
 from likeness.model.face_model import FaceModel  # noqa: E402
 from likeness.reconstruct.reconstructor import Reconstructor  # noqa: E402
 from likeness.train.checkpoint import CHECKPOINT, read_checkpoint  # noqa: E402
-from likeness.train.generate.morphs import Morphs  # noqa: E402
 from likeness.train.losses.basis import BasisSettings  # noqa: E402
 from likeness.train.losses.objective import ObjectiveSettings  # noqa: E402
 from likeness.train.losses.sir import SirWeights  # noqa: E402
 from likeness.train.photos.augment import AugmentSettings  # noqa: E402
 from likeness.train.photos.batches import Mix, TrainBatches  # noqa: E402
 from likeness.train.photos.export import export_regressor  # noqa: E402
-from likeness.train.photos.samples import PseudoLabels, SampleMaker, Sources  # noqa: E402
+from likeness.train.photos.labels import PseudoLabels, Sources  # noqa: E402
+from likeness.train.photos.samples import SampleMaker  # noqa: E402
 from likeness.train.photos.trainer import FACE_MODEL, Trainer, TrainingError, train_photos  # noqa: E402
 from likeness.train.photos.validation import HeldOut  # noqa: E402
 from likeness.train.settings import RECIPES, PhotoSettings, Schedule, recipe  # noqa: E402

@@ -19,9 +19,10 @@ from likeness.datasets import read_frames, read_photos  # noqa: E402
 from likeness.model.face_model import FaceModel  # noqa: E402
 from likeness.train.checkpoint import CHECKPOINT, read_checkpoint  # noqa: E402
 from likeness.train.photos.augment import AugmentSettings  # noqa: E402
+from likeness.train.photos.labels import PseudoLabels, Sources  # noqa: E402
 from likeness.train.photos.network import NetSettings, Regressor  # noqa: E402
 from likeness.train.photos.posterior_codes import codes_of_people, reliable, rely, spread_of  # noqa: E402
-from likeness.train.photos.samples import PseudoLabels, SampleMaker, Sources  # noqa: E402
+from likeness.train.photos.samples import SampleMaker  # noqa: E402
 from likeness.train.photos.trainer import train_photos  # noqa: E402
 from likeness.train.settings import recipe  # noqa: E402
 

@@ -8,8 +8,10 @@ The public names below are all there is; they are loaded at first use, so import
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from likeness.lazy import lazy_names
+from likeness.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from likeness.errors import FileError, LikenessError, MissingExtraError
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from likeness.model.identity import GaussianSpace, SphereSpace
     from likeness.reconstruct.reconstructor import Reconstructor
     from likeness.reconstruct.result import Reconstruction
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "ARKIT_NAMES": "model.face_model",
@@ -54,12 +54,4 @@ __all__ = [
     "project",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'likeness' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"likeness.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names("likeness", _HOMES)

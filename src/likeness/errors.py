@@ -1,8 +1,13 @@
-"""The errors that a caller may want to tell apart from programming mistakes."""
+"""The errors that a caller may want to tell apart from programming mistakes, and records of what was left out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
 
 StrPath = str | PathLike[str]
 
@@ -35,3 +40,26 @@ class MissingExtraError(LikenessError, ImportError):
         super().__init__(
             f"{feature} needs more packages: pip install {PIP_FIRST.get(extra, '')}'likeness3d[{extra}]'"
         )
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """Something that a measurement leaves out, so that no test set becomes smaller in silence.
+
+    Args:
+        item: its name: a photo, a pair, a person, a file.
+        reason: why it is left out.
+    """
+
+    item: str
+    reason: str
+
+    def to_dict(self) -> dict[str, str]:
+        """``{"item", "reason"}``."""
+        return {"item": self.item, "reason": self.reason}
+
+
+def listed(items: Sequence[Any] | np.ndarray, limit: int = 5) -> str:
+    """``a, b, c and 7 more``: a list in a message, never a long one."""
+    first = ", ".join(str(item) for item in items[:limit])
+    return first if len(items) <= limit else f"{first} and {len(items) - limit} more"

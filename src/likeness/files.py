@@ -1,7 +1,8 @@
-"""Writing files so that a failure leaves either the old file or none, never half of one."""
+"""Files: reading, digests, and writing so that a failure leaves either the old file or none, never half of one."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
@@ -56,3 +57,31 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def digest(data: bytes) -> str:
+    """sha256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_digest(path: StrPath) -> str:
+    """sha256 of a file's content; raises FileError."""
+    try:
+        with open(path, "rb") as stream:
+            state = hashlib.sha256()
+            while block := stream.read(1 << 20):
+                state.update(block)
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror or error})") from error
+    return state.hexdigest()
+
+
+def read_bytes(path: StrPath) -> bytes:
+    """A file's content; FileError if it is missing, a folder, unreadable or empty."""
+    try:
+        data = Path(path).read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise FileError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if not data:
+        raise FileError(path, "expected some content, got an empty file")
+    return data

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from likeness import LikenessError, MissingExtraError, __version__
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.train import Photos, Train, train_on_photos, train_on_scans
+from likeness.errors import LikenessError, MissingExtraError
 from likeness.evaluate.settings import Evaluate
+from likeness.version import __version__
 
 if TYPE_CHECKING:
     from likeness.model.face_model import FaceModel

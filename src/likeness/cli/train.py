@@ -152,11 +152,11 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
     """
     from likeness.assets import asset
     from likeness.datasets import SyntheticFaces, open_sources
+    from likeness.datasets.memory_maps import Morphs
     from likeness.model.face_model import FaceModel
     from likeness.train.checkpoint import CHECKPOINT
-    from likeness.train.generate.morphs import Morphs
     from likeness.train.photos.export import export_regressor
-    from likeness.train.photos.samples import Sources
+    from likeness.train.photos.labels import Sources
     from likeness.train.photos.trainer import train_photos
     from likeness.train.photos.validation import HeldOut
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from likeness.errors import FileError, StrPath
-from likeness.mesh.files import read_bytes
+from likeness.errors import Excluded, FileError, StrPath
+from likeness.files import read_bytes
 from likeness.model.formats.mat import MATLAB_ORIGIN, read_mat
 
 
@@ -122,3 +122,81 @@ def _matlab_points(path: Path, name: str, shape: tuple[int, int]) -> np.ndarray:
         got = "none" if values is None else f"{values.shape}, or not finite"
         raise FileError(path, f"expected 68 landmarks, {name} {shape} of finite numbers; got {got}")
     return values.astype(np.float32)
+
+
+MAX_MAT_BYTES = 1 << 26
+
+
+@dataclass(frozen=True, eq=False)
+class Aflw2000:
+    """AFLW2000-3D (Zhu et al., Face Alignment Across Large Poses, CVPR 2016), or a part of it.
+
+    Args:
+        photos: N photo files.
+        landmarks: (N, 68, 3) `pt3d_68`, pixels from 0 where the files count from 1 (points behind the face are where
+            they are, not where the outline is), z up to an offset.
+        yaw: (N,) radians, of the annotation's `Pose_Para`.
+        excluded: files that could not be read, and why.
+    """
+
+    photos: tuple[Path, ...]
+    landmarks: np.ndarray
+    yaw: np.ndarray
+    excluded: tuple[Excluded, ...]
+
+    def in_yaw_bin(self, low: float, high: float) -> np.ndarray:
+        """(N,) bool: |yaw| over ``low`` (at least, if 0) and at most ``high`` degrees; see :data:`YAW_BINS`."""
+        degrees = np.degrees(np.abs(self.yaw))
+        return ((degrees > low) | (low == 0)) & (degrees <= high)
+
+
+def read_aflw2000(folder: StrPath) -> Aflw2000:
+    """Read a folder of `NAME.mat` beside `NAME.jpg`.
+
+    Annotations that are damaged or have no photo are left out and listed.
+
+    Raises:
+        FileError: no such folder, no annotation in it, or none that can be read.
+    """
+    directory = Path(folder)
+    if not directory.is_dir():
+        raise FileError(folder, "no such folder; expected AFLW2000-3D (.mat and .jpg)")
+    files = sorted(directory.glob("*.mat"))
+    if not files:
+        raise FileError(folder, "has no .mat files; expected AFLW2000-3D (.mat and .jpg)")
+    photos, landmarks, yaws, excluded = [], [], [], []
+    for file in files:
+        photo = file.with_suffix(".jpg")
+        try:
+            if not photo.is_file():
+                raise FileError(file, "has no .jpg beside it")
+            points, yaw = read_aflw2000_mat(file)
+        except FileError as error:
+            excluded.append(Excluded(file.name, str(error).removeprefix(f"{error.path}: ")))
+            continue
+        photos.append(photo)
+        landmarks.append(points)
+        yaws.append(yaw)
+    if not photos:
+        raise FileError(folder, f"none of {len(files)} annotations can be used; {files[0].name} {excluded[0].reason}")
+    return Aflw2000(tuple(photos), np.stack(landmarks), np.array(yaws), tuple(excluded))
+
+
+def read_aflw2000_mat(path: StrPath) -> tuple[np.ndarray, float]:
+    """Landmarks (68, 3), pixels (0 is the centre of the first), and yaw, radians, of one annotation.
+
+    Raises:
+        FileError: missing, damaged, or without `pt3d_68` (3, 68) and `Pose_Para`.
+    """
+    if not Path(path).is_file():
+        raise FileError(path, "no such file; expected an annotation of AFLW2000-3D (.mat)")
+    if Path(path).stat().st_size > MAX_MAT_BYTES:
+        raise FileError(path, f"is over {MAX_MAT_BYTES >> 20} MiB; expected an annotation of AFLW2000-3D (.mat)")
+    content = read_mat(path, ("pt3d_68", "Pose_Para"))
+    points, pose = (content.get(key, np.zeros(0)) for key in ("pt3d_68", "Pose_Para"))
+    if points.shape != (3, 68) or points.dtype.kind not in "fiu" or not np.isfinite(points).all():
+        raise FileError(path, f"expected pt3d_68 (3, 68) of finite numbers, got {points.dtype} {points.shape}")
+    if pose.size < 3 or pose.dtype.kind not in "fiu" or not np.isfinite(pose).all():
+        raise FileError(path, f"expected Pose_Para (1, 7) of finite numbers, got {pose.dtype} {pose.shape}")
+    landmarks = points.T.astype(np.float64) - [MATLAB_ORIGIN, MATLAB_ORIGIN, 0.0]
+    return landmarks, float(pose.ravel()[1])  # pitch, yaw, roll, translation, scale

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from likeness.datasets.pairs import Pairs, contiguous_folds
 from likeness.errors import FileError, StrPath
 from likeness.images.header import read_header
+from likeness.metrics.records import Pairs, contiguous_folds
 
 MAX_BYTES = 1 << 30
 MAX_ITEMS = 4_000_000

@@ -21,8 +21,7 @@ from likeness.datasets.known_layouts import (
 from likeness.datasets.listing import HELD_OUT, TRAIN, Listing, Marked, people_of
 from likeness.datasets.tars import is_held_out, list_shards, shard_groups
 from likeness.datasets.test_sets import PHOTO_SUFFIXES
-from likeness.errors import FileError
-from likeness.metrics.records import listed
+from likeness.errors import FileError, listed
 
 _ANNOTATED = (".mat", ".pts")
 

@@ -10,8 +10,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from likeness.datasets.image_store import Places, problem_of, shown
-from likeness.errors import FileError
-from likeness.metrics.records import Excluded
+from likeness.errors import Excluded, FileError
 
 MAX_DAMAGED = 0.01
 """The share of a source's pictures that may be damaged."""

@@ -1,4 +1,4 @@
-"""Folders of rendered faces with all labels, memory-mapped."""
+"""Folders that :mod:`likeness.train.generate` writes, memory-mapped: rendered faces, and morphs between people."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.model.face_model import FaceModel
+
+Shape = tuple[int | None, ...]
 
 
 class SyntheticFaces:
@@ -38,18 +40,44 @@ class SyntheticFaces:
     def __len__(self) -> int:
         return len(self.rgba)
 
-    def _field(self, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
-        path = self.folder / f"{name}.npy"
-        try:
-            array = np.load(path, mmap_mode="r")
-        except OSError as error:
-            raise FileError(path, f"cannot be read ({error.strerror or error})") from error
-        except ValueError as error:
-            raise FileError(path, f"expected a .npy array ({error})") from error
-        count = len(array) if name == "rgba" and array.ndim else len(self.rgba)
-        fits = array.ndim == len(shape) + 1 and all(
-            want in (None, got) for want, got in zip((count, *shape), array.shape, strict=True)
-        )
-        if not fits:
-            raise FileError(path, f"expected an array {(count, *shape)} for this face model, got {array.shape}")
-        return array
+    def _field(self, name: str, shape: Shape) -> np.ndarray:
+        return _memory_map(self.folder / f"{name}.npy", shape, None if name == "rgba" else len(self.rgba))
+
+
+class Morphs:
+    """The folder that :mod:`likeness.train.generate.morphs` writes, memory-mapped.
+
+    Attributes:
+        image: (N, S, S, 3) uint8.
+        landmarks: (N, 68, 2) pixels.
+        told: (N, D) the teacher's embeddings.
+        person: (N,) who it is, from 0.
+
+    Raises:
+        FileError: a file is missing, no array, or of another shape.
+    """
+
+    def __init__(self, folder: StrPath) -> None:
+        path = Path(folder)
+        self.image = _memory_map(path / "image.npy", (None, None, 3))
+        self.landmarks = _memory_map(path / "landmarks.npy", (68, 2), len(self.image))
+        self.told = _memory_map(path / "told.npy", (None,), len(self.image))
+        self.person = np.asarray(_memory_map(path / "person.npy", (), len(self.image)))
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+def _memory_map(path: Path, shape: Shape, count: int | None = None) -> np.ndarray:
+    """An array (count, *shape) in a ``.npy`` file; None: of any length there."""
+    try:
+        array = np.load(path, mmap_mode="r")
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise FileError(path, f"expected a .npy array ({error})") from error
+    wanted = (count, *shape)
+    if array.ndim != len(wanted) or any(w not in (None, got) for w, got in zip(wanted, array.shape, strict=True)):
+        sizes = ", ".join("any" if size is None else str(size) for size in wanted)
+        raise FileError(path, f"expected an array ({sizes}), got {array.shape}")
+    return array

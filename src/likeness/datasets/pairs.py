@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.metrics.records import Excluded
+from likeness.metrics.records import FOLDS, Pairs, dealt_folds
 
-FOLDS = 10
 MAX_BYTES = 1 << 28
 SAME = {
     "1": True,
@@ -31,72 +29,6 @@ COLUMNS = {
     "fold": ("fold", "split", "split number"),
 }
 """Titles of CSV columns, any case, by what they hold; ``fold`` may be missing."""
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Pairs of photos (or templates) to verify.
-
-    Args:
-        first, second: n names each.
-        same: (n,) bool: of one person.
-        fold: (n,) int, from 0: which part of the cross-validation a pair belongs to.
-
-    Raises:
-        ValueError: no pairs, or lengths that differ.
-    """
-
-    first: tuple[str, ...]
-    second: tuple[str, ...]
-    same: np.ndarray
-    fold: np.ndarray
-
-    def __post_init__(self) -> None:
-        count = len(self.first)
-        if not count:
-            raise ValueError("expected pairs, got none")
-        if len(self.second) != count or np.shape(self.same) != (count,) or np.shape(self.fold) != (count,):
-            got = (count, len(self.second), np.shape(self.same), np.shape(self.fold))
-            raise ValueError(f"expected as many first and second names, same and fold, got {got}")
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def names(self) -> tuple[str, ...]:
-        """Every name once, in order of appearance: what codes are needed of."""
-        return tuple(dict.fromkeys(name for pair in zip(self.first, self.second, strict=True) for name in pair))
-
-    def kept(self, mask: np.ndarray) -> Pairs:
-        """The pairs that a mask (n,) keeps; ValueError where it keeps none."""
-        rows = np.flatnonzero(mask)
-        first, second = (tuple(names[row] for row in rows) for names in (self.first, self.second))
-        return Pairs(first, second, self.same[rows], self.fold[rows])
-
-    def without(self, names: Iterable[str]) -> tuple[Pairs, tuple[Excluded, ...]]:
-        """Leave out pairs of some people or photos.
-
-        Args:
-            names: photos as the pairs call them, or people: what stands before the last ``/`` of a photo's name.
-
-        Returns:
-            the other pairs, and a record of every pair left out.
-
-        Raises:
-            ValueError: no pair is left.
-        """
-        unwanted = set(names)
-        hits = [
-            [name for name in pair if name in unwanted or name.rpartition("/")[0] in unwanted]
-            for pair in zip(self.first, self.second, strict=True)
-        ]
-        left_out = tuple(
-            Excluded(f"{self.first[row]} | {self.second[row]}", f"{hit[0]} is on the list of names to exclude")
-            for row, hit in enumerate(hits)
-            if hit
-        )
-        if len(left_out) == len(self):
-            raise ValueError(f"expected pairs that are not excluded, got none: all {len(self)} name someone excluded")
-        return self.kept(np.array([not hit for hit in hits])), left_out
 
 
 def read_lfw_pairs(path: StrPath) -> Pairs:
@@ -173,19 +105,6 @@ def read_names(path: StrPath) -> tuple[str, ...]:
     """
     lines = (line.strip() for line in _lines(path))
     return tuple(line for line in lines if line and not line.startswith("#"))
-
-
-def dealt_folds(same: np.ndarray, folds: int = FOLDS) -> np.ndarray:
-    """(n,) int: pairs dealt out in turn, those of one person and those of two each for themselves."""
-    fold = np.zeros(len(same), int)
-    for kind in (True, False):
-        fold[same == kind] = np.arange((same == kind).sum()) % folds
-    return fold
-
-
-def contiguous_folds(count: int, folds: int = FOLDS) -> np.ndarray:
-    """(count,) int: consecutive pairs in ``folds`` parts of nearly the same size, as the `.bin` sets are cut."""
-    return np.arange(count) * folds // max(count, 1)
 
 
 def _lfw_photos(path: StrPath, number: int, words: Sequence[str], alike: bool) -> tuple[str, str]:

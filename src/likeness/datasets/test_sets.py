@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from likeness.datasets.pairs import Pairs
-from likeness.errors import FileError, StrPath
+from likeness.errors import Excluded, FileError, StrPath
 from likeness.images.header import read_header
-from likeness.metrics.records import Excluded
+from likeness.metrics.records import Pairs
 from likeness.reconstruct.proposals import MAX_PIXELS, MIN_SIDE, load_photo
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
@@ -215,7 +214,7 @@ def _bin_set(source: Path) -> PhotoSet:
 
 
 def _aflw2000(source: Path) -> PhotoSet:
-    from likeness.metrics.landmark_error import read_aflw2000
+    from likeness.datasets.annotations import read_aflw2000
 
     found = read_aflw2000(source)
     items = (

@@ -16,8 +16,7 @@ from likeness.datasets.image_store import DECODED_LIMIT, ImageStore, Places
 from likeness.datasets.listing import Listing
 from likeness.datasets.pictures import Frames, Photos
 from likeness.datasets.tars import expanded, is_held_out, list_shards, list_tar, shard_base, shard_groups
-from likeness.errors import FileError, StrPath
-from likeness.metrics.records import listed
+from likeness.errors import FileError, StrPath, listed
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from likeness.datasets.pairs import Pairs
 from likeness.datasets.test_sets import PhotoItem
+from likeness.errors import Excluded
 from likeness.evaluate.predictions import FoundFace, Prediction
 from likeness.metrics.distances import Measure
 from likeness.metrics.procrustes import Aligned
-from likeness.metrics.records import Excluded, Samples
+from likeness.metrics.records import Pairs, Samples
 from likeness.model.face_model import FaceModel
 
 

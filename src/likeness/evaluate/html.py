@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from likeness import __version__
+from likeness.errors import Excluded
 from likeness.evaluate.outcome import Gallery, Outcome, Plot
-from likeness.evaluate.pictures import jpeg_uri, png, png_uri
+from likeness.evaluate.pictures import jpeg_uri, png_uri
 from likeness.evaluate.tables import Table
-from likeness.metrics.records import Excluded
+from likeness.images.encode import png_bytes
+from likeness.version import __version__
 
 LISTED = 200
 """Exclusions that are listed in the page; all of them are in results.json."""
@@ -102,7 +103,7 @@ def _panel(outcome: Outcome) -> str:
         '<p class="note">For each photo: the neutral shape without colour, and its distance in millimetres to the '
         "mean of the same person's other photos and to the mean of the other people. The number is the root mean "
         "square over the face.</p>"
-        f'<div class="wide"><img alt="people by photos" src="{png_uri(png(outcome.panel))}"></div>'
+        f'<div class="wide"><img alt="people by photos" src="{png_uri(png_bytes(outcome.panel))}"></div>'
     )
 
 

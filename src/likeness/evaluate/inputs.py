@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from likeness.datasets.test_sets import PHOTO_SUFFIXES, identity_and_group, unique_names
-from likeness.errors import FileError, LikenessError, StrPath
-from likeness.evaluate.cache import digest
+from likeness.errors import Excluded, FileError, LikenessError, StrPath, listed
 from likeness.evaluate.collection import Collection, grouped
 from likeness.evaluate.predictions import Steps
 from likeness.evaluate.saved_results import is_result
+from likeness.files import digest
 from likeness.mesh import Mesh
 from likeness.metrics.procrustes import align
-from likeness.metrics.records import Excluded, Samples, listed
+from likeness.metrics.records import Samples
 from likeness.model.face_model import FaceModel
 
 KINDS = ("photos", "results", "codes", "meshes")

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from likeness.errors import Excluded
 from likeness.evaluate.tables import Table
-from likeness.metrics.records import Excluded
 
 
 @dataclass(frozen=True, eq=False)

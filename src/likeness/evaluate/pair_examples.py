@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from likeness.datasets.pairs import Pairs, dealt_folds
 from likeness.evaluate.collection import Collection
+from likeness.metrics.records import Pairs, dealt_folds
 
 BLOCK = 512
 LOOKED_AT = 8000

@@ -10,14 +10,16 @@ import numpy as np
 
 from likeness.errors import LikenessError
 from likeness.evaluate.collection import Collection
-from likeness.geometry.camera import Camera, Crop, image_center
-from likeness.geometry.rotation import FRONTAL, rotation_from_euler
+from likeness.geometry.camera import Crop
+from likeness.images.encode import jpeg_bytes
+from likeness.render import draw_points
+from likeness.render.head_view import head_view
 
 SIDE = 160
 """Of a picture of a face, pixels."""
 
-SHOWN_MM, DISTANCE_MM = 200.0, 1200.0
-"""The size that any head is scaled to before it is drawn, and how far the camera is from it."""
+SHOWN_MM = 200.0
+"""The size that any head is scaled to before it is drawn."""
 
 MARGIN = 1.15
 _INK = (60, 60, 60)
@@ -56,15 +58,9 @@ class Stage:
 
         The vertices' z is taken to point out of the face and y up, as in model axes.
         """
-        from likeness.render import render_image
-
         scale = SHOWN_MM / max(self.reach, 1e-12)
         placed = scale * (vertices - self.middle)
-        rotation = FRONTAL @ rotation_from_euler(yaw, 0.0, 0.0)
-        camera = Camera(side * DISTANCE_MM / SHOWN_MM, image_center((side, side)), (side, side))
-        translation = np.array([0.0, 0.0, DISTANCE_MM])
-        white = (1.0, 1.0, 1.0)
-        return render_image(placed, triangles, albedo, camera, rotation, translation, light, white)
+        return head_view(placed, triangles, np.zeros(3), SHOWN_MM, side, yaw=yaw, albedo=albedo, light=light)
 
 
 def photo_of(collection: Collection, number: int, side: int = SIDE) -> np.ndarray | None:
@@ -82,8 +78,6 @@ def around(
     image: np.ndarray, landmarks: np.ndarray, side: int = SIDE, marks: Sequence[np.ndarray] = ()
 ) -> np.ndarray:
     """The square of a photo around 68 landmarks, with points (68, 2) drawn: the first green, the next red."""
-    from likeness.render import draw_points
-
     low, high = landmarks.min(0), landmarks.max(0)
     crop = Crop.from_box((low + high) / 2, 1.5 * max(float((high - low).max()), 1.0), side)
     picture = crop.extract(image)
@@ -122,19 +116,9 @@ def labelled(picture: np.ndarray, text: str, size: float = 0.4) -> np.ndarray:
     return out
 
 
-def png(picture: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 RGB as a PNG file."""
-    import cv2
-
-    return bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
-
-
 def jpeg_uri(picture: np.ndarray) -> str:
     """(H, W, 3) uint8 RGB as a data URI: a report with forty faces stays small."""
-    import cv2
-
-    data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
-    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg_bytes(picture, 88)).decode()}"
 
 
 def png_uri(data: bytes) -> str:

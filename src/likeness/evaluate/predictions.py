@@ -11,7 +11,8 @@ import numpy as np
 from likeness.assets import asset
 from likeness.datasets.test_sets import PhotoItem
 from likeness.errors import LikenessError, StrPath
-from likeness.evaluate.cache import Cache, digest, file_digest, key_of
+from likeness.evaluate.cache import Cache, key_of
+from likeness.files import digest, file_digest
 from likeness.model.face_model import FaceModel
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from likeness import __version__
 from likeness.assets import asset
-from likeness.datasets.pairs import Pairs, read_lfw_pairs, read_names, read_pair_csv
+from likeness.datasets.pairs import read_lfw_pairs, read_names, read_pair_csv
 from likeness.datasets.test_sets import open_photos
 from likeness.errors import FileError, MissingExtraError
 from likeness.evaluate.cache import Cache
@@ -22,7 +21,6 @@ from likeness.evaluate.html import report
 from likeness.evaluate.inputs import kind_of, read_codes, read_meshes
 from likeness.evaluate.outcome import Outcome
 from likeness.evaluate.pair_examples import made_pairs
-from likeness.evaluate.pictures import png
 from likeness.evaluate.predictions import Predictor, Steps, open_predictor, predict
 from likeness.evaluate.reports.landmarks import (
     landmark_outcome,
@@ -46,7 +44,10 @@ from likeness.evaluate.settings import (
     Verification,
 )
 from likeness.files import write_atomically
+from likeness.images.encode import png_bytes
+from likeness.metrics.records import Pairs
 from likeness.model.face_model import FaceModel
+from likeness.version import __version__
 
 RESULTS, REPORT, PANEL, CACHE = "results.json", "report.html", "panel.png", "cache"
 OpenPredictor = Callable[[], Predictor]
@@ -256,7 +257,7 @@ def _written(command: Command, run: _Run, outcome: Outcome) -> Evaluation:
     write_atomically(files[1], report(f"likeness evaluate {command.name}", shown, outcome))
     if outcome.panel is not None:
         files.append(command.out / PANEL)
-        write_atomically(files[2], png(outcome.panel))
+        write_atomically(files[2], png_bytes(outcome.panel))
     return Evaluation(outcome, results, tuple(files), run.cache.damaged, run.cache.hits)
 
 

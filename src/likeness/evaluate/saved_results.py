@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from likeness.datasets.test_sets import PhotoItem, identity_and_group
-from likeness.errors import FileError, StrPath
+from likeness.errors import Excluded, FileError, StrPath
 from likeness.evaluate.predictions import FoundFace, Prediction, Steps
-from likeness.metrics.records import Excluded
 from likeness.model.face_model import FaceModel
 
 NEEDED = ("photo", "model", "identity", "expression", "landmarks")

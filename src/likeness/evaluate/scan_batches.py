@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from likeness.datasets.scan_landmark_files import read_landmarks
 from likeness.errors import FileError, LikenessError, StrPath
 from likeness.mesh import Mesh
 from likeness.metrics.scan_error import (
@@ -23,7 +24,6 @@ from likeness.metrics.scan_error import (
     error_curve,
     reconstruction_error,
 )
-from likeness.metrics.scan_landmarks import read_landmarks
 
 _AHEAD = 2
 """Pairs a process that are handed out before the oldest result is taken: bounds what waits in memory."""
@@ -34,7 +34,7 @@ class ScanPair(NamedTuple):
 
     Args:
         scan, mesh: .obj, .ply, .stl or .glb, of any topology.
-        scan_landmarks, mesh_landmarks: see :func:`likeness.metrics.scan_landmarks.read_landmarks`.
+        scan_landmarks, mesh_landmarks: see :func:`likeness.datasets.scan_landmark_files.read_landmarks`.
     """
 
     scan: StrPath

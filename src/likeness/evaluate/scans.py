@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from likeness.datasets.scan_landmark_files import read_landmarks
 from likeness.datasets.test_sets import identity_and_group, unique_names
-from likeness.errors import FileError, LikenessError, StrPath
-from likeness.evaluate.cache import digest, file_digest
+from likeness.errors import Excluded, FileError, LikenessError, StrPath
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.inputs import MESH_SUFFIXES, read_vertex_numbers
+from likeness.files import digest, file_digest
 from likeness.mesh import Mesh
-from likeness.metrics.records import Excluded
-from likeness.metrics.scan_landmarks import FaceLandmarks, read_landmarks
+from likeness.metrics.scan_landmarks import FaceLandmarks
 from likeness.model.face_model import FaceModel
 
 LANDMARK_SUFFIXES = (".txt", ".npy", ".json", ".ljson", ".pp")

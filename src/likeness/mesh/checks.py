@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
+
+from likeness.errors import FileError, StrPath
 
 _COLOR_SLACK = 1e-4  # colours may leave 0..1 by this much (rounding in conversions); they are clipped
 
@@ -80,3 +85,12 @@ def check_quads(values: np.ndarray, triangles: np.ndarray, uv_triangles: np.ndar
                 f"the first at {quads[bad[0]]}"
             )
     return quads
+
+
+@contextmanager
+def blaming(path: StrPath) -> Iterator[None]:
+    """Turns a ValueError about a mesh's arrays into a FileError about the file they were read from."""
+    try:
+        yield
+    except ValueError as error:
+        raise FileError(path, f"holds no usable mesh: {error}") from error

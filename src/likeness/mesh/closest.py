@@ -8,26 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from likeness.errors import MissingExtraError
+from likeness.extras import import_extra
+from likeness.mesh.normals import triangle_normals_of, vertex_normals
 
 Array = np.ndarray
 
 ON_EDGE = 0.999
 """A closest point whose corners on the boundary weigh more than this lies on a hole's rim or an outer edge."""
-
-
-def import_extra(name: str) -> Any:
-    """A module of the ``scans`` extra, imported at its first use.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingExtraError("registration", "scans") from error
 
 
 def one_blas_thread() -> Any:
@@ -80,7 +67,7 @@ class Surface:
     @cached_property
     def vertex_normals(self) -> Array:
         """(V, 3) unit area-weighted normals."""
-        return vertex_normals_of(self.vertices, self.triangles)
+        return vertex_normals(self.vertices, self.triangles)
 
     @cached_property
     def boundary(self) -> Array:
@@ -116,20 +103,6 @@ def boundary_vertices(triangles: Array, count: int) -> Array:
     mask = np.zeros(count, bool)
     mask[rim // count] = mask[rim % count] = True
     return mask
-
-
-def vertex_normals_of(vertices: Array, triangles: Array) -> Array:
-    """Area-weighted unit vertex normals (V, 3)."""
-    from likeness.mesh.mesh import vertex_normals
-
-    return vertex_normals(vertices, triangles)
-
-
-def triangle_normals_of(vertices: Array, triangles: Array) -> Array:
-    """Unit triangle normals (F, 3); zero for triangles of zero area."""
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    normals = np.cross(b - a, c - a)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
 def _with_weights(squared: Array, index: Array, nearest: Array, vertices: Array, triangles: Array) -> ClosestPoints:

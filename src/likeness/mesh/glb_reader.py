@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath
+from likeness.files import read_bytes
 from likeness.images.color import srgb_from_linear
-from likeness.mesh.files import decode_texture, read_bytes
-from likeness.mesh.mesh import Mesh
+from likeness.images.texture import decode_texture
+from likeness.mesh.fields import MeshFields
 
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
@@ -24,7 +25,7 @@ _MALFORMED = (
 )
 
 
-def read_glb(path: StrPath) -> tuple[Mesh, dict[str, np.ndarray], np.ndarray]:
+def read_glb(path: StrPath) -> tuple[MeshFields, dict[str, np.ndarray], np.ndarray]:
     """Read the first mesh of a GLB file's scene: all its triangle primitives, in the scene's coordinates.
 
     Kept: positions, triangles, first-set uv, COLOR_0, a base-colour image that all primitives share, position morph
@@ -135,7 +136,7 @@ def _whole(value: object) -> int:
     return value
 
 
-def _read(path: StrPath, document: _Document) -> tuple[Mesh, dict[str, np.ndarray], np.ndarray]:
+def _read(path: StrPath, document: _Document) -> tuple[MeshFields, dict[str, np.ndarray], np.ndarray]:
     node, matrix = _first_node(document)
     gltf_mesh = document.item("meshes", node.get("mesh", 0))
     primitives = [p for p in gltf_mesh["primitives"] if p.get("mode", _TRIANGLES) == _TRIANGLES]
@@ -166,7 +167,7 @@ def _read(path: StrPath, document: _Document) -> tuple[Mesh, dict[str, np.ndarra
     if weights.shape != (n_targets,) or not np.isfinite(weights).all():
         raise ValueError(f"expected {n_targets} finite weights")
     uv = _joined([part.uv for part in parts])
-    mesh = Mesh(
+    mesh = MeshFields(
         vertices.astype(np.float32),
         faces,
         uv=uv,
@@ -277,7 +278,9 @@ def _texture(path: StrPath, document: _Document, primitives: list[dict[str, Any]
     return decode_texture(path, bytes(document.blob(document.item("images", image)["bufferView"])))
 
 
-def _join_seams(mesh: Mesh, shapes: dict[str, np.ndarray], extras: object) -> tuple[Mesh, dict[str, np.ndarray]]:
+def _join_seams(
+    mesh: MeshFields, shapes: dict[str, np.ndarray], extras: object
+) -> tuple[MeshFields, dict[str, np.ndarray]]:
     """Undoes the copies of vertices at uv seams that our writer appended and noted in the mesh's extras."""
     noted = extras.get("seamSources") if isinstance(extras, dict) else None
     count = len(mesh.vertices) - len(noted) if isinstance(noted, list) else 0
@@ -287,7 +290,7 @@ def _join_seams(mesh: Mesh, shapes: dict[str, np.ndarray], extras: object) -> tu
     moving = [mesh.vertices, *shapes.values()]
     if not all(np.array_equal(values, values[source]) for values in moving):  # edited since
         return mesh, shapes
-    joined = Mesh(
+    joined = MeshFields(
         mesh.vertices[:count],
         source[mesh.triangles],
         uv=mesh.uv,

@@ -17,9 +17,10 @@ import numpy as np
 from likeness.errors import StrPath
 from likeness.files import write_atomically
 from likeness.images.color import linear_from_srgb
-from likeness.mesh.files import encode_texture
+from likeness.images.encode import jpeg_bytes, png_bytes
+from likeness.mesh.fields import MeshFields
 from likeness.mesh.glb_reader import read_glb
-from likeness.mesh.mesh import Mesh
+from likeness.mesh.normals import vertex_normals
 
 __all__ = ["glb_bytes", "read_glb", "write_glb"]
 
@@ -35,7 +36,7 @@ _LINEAR, _LINEAR_MIPMAP_LINEAR = 9729, 9987  # texture filters
 
 def write_glb(
     path: StrPath,
-    mesh: Mesh,
+    mesh: MeshFields,
     shapes: Mapping[str, np.ndarray] | None = None,
     weights: Sequence[float] | np.ndarray | None = None,
     name: str = "head",
@@ -64,7 +65,7 @@ def write_glb(
 
 
 def glb_bytes(
-    mesh: Mesh,
+    mesh: MeshFields,
     shapes: Mapping[str, np.ndarray] | None = None,
     weights: Sequence[float] | np.ndarray | None = None,
     name: str = "head",
@@ -107,7 +108,8 @@ def glb_bytes(
     if extras:
         document["nodes"][0]["extras"] = extras
     if mesh.texture is not None:
-        _add_texture(content, document, encode_texture(mesh.texture, jpeg_quality), jpeg_quality is not None)
+        texture = png_bytes(mesh.texture) if jpeg_quality is None else jpeg_bytes(mesh.texture, jpeg_quality)
+        _add_texture(content, document, texture, jpeg_quality is not None)
     return content.container(document)
 
 
@@ -189,7 +191,7 @@ class _Content:
         return b"".join([head, text, struct.pack("<I4s", self.size, b"BIN\0"), *self.parts])
 
 
-def _split_seams(mesh: Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _split_seams(mesh: MeshFields) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """One vertex per pair of vertex and uv, as glTF needs it.
 
     Returns:
@@ -212,15 +214,15 @@ def _split_seams(mesh: Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]
     return source, place[inverse].reshape(-1, 3), uv
 
 
-def _normals(mesh: Mesh) -> np.ndarray:
-    normals = mesh.vertex_normals()
+def _normals(mesh: MeshFields) -> np.ndarray:
+    normals = vertex_normals(mesh.vertices, mesh.triangles)
     lost = ~normals.any(axis=1)
     if lost.any():  # glTF allows unit vectors only
         normals[lost] = (0, 0, 1)
     return normals
 
 
-def _attributes(content: _Content, mesh: Mesh, source: np.ndarray, uv: np.ndarray | None) -> dict[str, int]:
+def _attributes(content: _Content, mesh: MeshFields, source: np.ndarray, uv: np.ndarray | None) -> dict[str, int]:
     """The accessors of what vertices carry; ``source`` (N,) numbers of the mesh's vertices, ``uv`` (N, 2)."""
     attributes = {
         "POSITION": content.add((mesh.vertices * 1e-3)[source], _VERTICES, bounds=True),
@@ -234,7 +236,7 @@ def _attributes(content: _Content, mesh: Mesh, source: np.ndarray, uv: np.ndarra
 
 
 def _add_targets(
-    content: _Content, mesh: Mesh, shapes: Mapping[str, np.ndarray], source: np.ndarray, index_type: type
+    content: _Content, mesh: MeshFields, shapes: Mapping[str, np.ndarray], source: np.ndarray, index_type: type
 ) -> list[int]:
     """The accessors of the displacements: sparse where that is smaller than N x 3 floats."""
     accessors: list[int] = []

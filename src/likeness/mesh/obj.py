@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import write_atomically
-from likeness.mesh.files import blaming, cut_polygons, decode_texture, encode_texture, polygon_corners, read_bytes
-from likeness.mesh.mesh import Mesh
+from likeness.files import read_bytes, write_atomically
+from likeness.images.encode import png_bytes
+from likeness.images.texture import decode_texture
+from likeness.mesh.checks import blaming
+from likeness.mesh.fields import MeshFields
+from likeness.mesh.normals import vertex_normals
+from likeness.mesh.polygons import cut_polygons, polygon_corners, polygons
 
 _MAX_GROUPS_AT_ONCE = 64  # of one face; a hostile file could otherwise make lists far larger than itself
 
@@ -42,7 +46,7 @@ class _Statements:
     libraries: list[str]
 
 
-def read_obj(path: StrPath) -> Mesh:
+def read_obj(path: StrPath) -> MeshFields:
     """Read a Wavefront OBJ file.
 
     Understood: ``v`` with or without a colour (``x y z r g b``, 0..1 or whole numbers 0..255; kept if each vertex has
@@ -72,7 +76,7 @@ def read_obj(path: StrPath) -> Mesh:
         uv = np.append(uv, [[0.0, 0.0]], axis=0)
     seamless = len(uv) == len(vertices) and np.array_equal(triangles, uv_triangles)
     with blaming(path):
-        return Mesh(
+        return MeshFields(
             vertices,
             triangles,
             uv=uv if has_uv else None,
@@ -288,7 +292,7 @@ def _beside(folder: Path, name: str) -> Path | None:
         return None
 
 
-def write_obj(path: StrPath, mesh: Mesh) -> None:
+def write_obj(path: StrPath, mesh: MeshFields) -> None:
     """Write a Wavefront OBJ file: quads as quads, uv, normals, vertex colours and groups.
 
     A texture is written beside it as NAME.png, its material as NAME.mtl. Numbers have 9 digits, so single
@@ -302,7 +306,7 @@ def write_obj(path: StrPath, mesh: Mesh) -> None:
     text = ["# likeness, millimetres\n"]
     if mesh.texture is not None:
         material = "_".join(target.stem.split())
-        write_atomically(target.with_suffix(".png"), encode_texture(mesh.texture))
+        write_atomically(target.with_suffix(".png"), png_bytes(mesh.texture))
         properties = f"newmtl {material}\nKd 1 1 1\nKs 0 0 0\nmap_Kd {target.stem}.png\n"
         write_atomically(target.with_suffix(".mtl"), properties.encode())
         text.append(f"mtllib {target.stem}.mtl\nusemtl {material}\n")
@@ -313,7 +317,7 @@ def write_obj(path: StrPath, mesh: Mesh) -> None:
         text.append(_rows(f"v {numbers} %.5g %.5g %.5g\n", np.hstack([mesh.vertices, mesh.colors])))
     if mesh.uv is not None:
         text.append(_rows("vt %.9g %.9g\n", mesh.uv))
-    text.append(_rows("vn %.4f %.4f %.4f\n", mesh.vertex_normals()))
+    text.append(_rows("vn %.4f %.4f %.4f\n", vertex_normals(mesh.vertices, mesh.triangles)))
     text.append(_face_lines(mesh))
     write_atomically(target, "".join(text).encode())
 
@@ -323,7 +327,7 @@ def _rows(line: str, table: np.ndarray) -> str:
     return line * len(table) % tuple(table.ravel().tolist())
 
 
-def _face_lines(mesh: Mesh) -> str:
+def _face_lines(mesh: MeshFields) -> str:
     corners, counts = polygon_corners(mesh, mesh.triangles)
     kinds = [corners, corners]  # vertex, normal
     corner = " %d//%d"
@@ -339,7 +343,7 @@ def _face_lines(mesh: Mesh) -> str:
         for triangle in members.tolist():
             names[triangle] += (label,)
     current: tuple[str, ...] = ()
-    for i, start in enumerate(mesh.polygons()[0].tolist()):
+    for i, start in enumerate(polygons(mesh.triangles, mesh.quads)[0].tolist()):
         if names[start] != current:
             current = names[start]
             lines[i] = " ".join(["g", *current]).replace("%", "%%") + "\n" + lines[i]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import write_atomically
-from likeness.mesh.files import blaming, cut_polygons, polygon_corners, read_bytes
-from likeness.mesh.mesh import Mesh
+from likeness.files import read_bytes, write_atomically
+from likeness.mesh.checks import blaming
+from likeness.mesh.fields import MeshFields
+from likeness.mesh.polygons import cut_polygons, polygon_corners
 
 _TYPES = {
     **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
@@ -53,7 +54,7 @@ class _Column:
     counts: np.ndarray | None
 
 
-def read_ply(path: StrPath) -> Mesh:
+def read_ply(path: StrPath) -> MeshFields:
     """Read a PLY file: ascii, binary little- or big-endian.
 
     Taken: vertex positions (float32 stays so, everything else becomes float64), vertex colours (integers are divided
@@ -207,7 +208,7 @@ def _struct_code(kind: np.dtype) -> str:
     return (">" if kind.byteorder == ">" else "<") + kind.char
 
 
-def _mesh(path: StrPath, vertex: dict[str, _Column], face: dict[str, _Column]) -> Mesh:
+def _mesh(path: StrPath, vertex: dict[str, _Column], face: dict[str, _Column]) -> MeshFields:
     def stack(names: tuple[str, ...]) -> np.ndarray | None:
         columns = [vertex[name] for name in names if name in vertex]
         if len(columns) < len(names) or any(column.counts is not None for column in columns):
@@ -236,12 +237,12 @@ def _mesh(path: StrPath, vertex: dict[str, _Column], face: dict[str, _Column]) -
             corners, _, quads = cut_polygons(indices.counts)
             triangles = indices.values.astype(np.int32)[corners]
         uv = first(_UV_NAMES)[1]
-        return Mesh(
+        return MeshFields(
             vertices, triangles, uv=uv, colors=colors, quads=None if quads is None or not len(quads) else quads
         )
 
 
-def write_ply(path: StrPath, mesh: Mesh, *, ascii: bool = False) -> None:
+def write_ply(path: StrPath, mesh: MeshFields, *, ascii: bool = False) -> None:
     """Write a PLY file, binary little-endian or ascii.
 
     Written: positions (float or double as they are; ascii with 9 digits), vertex colours in 8 bits, uv as ``s t``

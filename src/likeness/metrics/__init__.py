@@ -8,22 +8,22 @@ The names below are what most callers need; they are loaded at first use. More i
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from likeness.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from likeness.datasets.bin_sets import read_bin
-    from likeness.datasets.pairs import Pairs, read_lfw_pairs, read_names, read_pair_csv
-    from likeness.metrics.landmark_error import landmark_errors, read_aflw2000
+    from likeness.errors import Excluded
+    from likeness.metrics.landmark_error import landmark_errors
     from likeness.metrics.recognisability import compare_domains, recognisability_of_codes, recognisability_of_meshes
-    from likeness.metrics.records import Estimate, Excluded, Samples
+    from likeness.metrics.records import Estimate, Pairs, Samples
     from likeness.metrics.shape_space import clustering, code_statistics, compactness, generalisation, specificity
     from likeness.metrics.verification import verify, verify_distances
 
-_HOMES = {
+_HOMES = {  # the readers have moved to `likeness.datasets`; their old door still leads there
     "Estimate": "metrics.records",
-    "Excluded": "metrics.records",
-    "Pairs": "datasets.pairs",
+    "Excluded": "errors",
+    "Pairs": "metrics.records",
     "Samples": "metrics.records",
     "clustering": "metrics.shape_space",
     "code_statistics": "metrics.shape_space",
@@ -31,7 +31,7 @@ _HOMES = {
     "compare_domains": "metrics.recognisability",
     "generalisation": "metrics.shape_space",
     "landmark_errors": "metrics.landmark_error",
-    "read_aflw2000": "metrics.landmark_error",
+    "read_aflw2000": "datasets.annotations",
     "read_bin": "datasets.bin_sets",
     "read_lfw_pairs": "datasets.pairs",
     "read_names": "datasets.pairs",
@@ -66,12 +66,4 @@ __all__ = [
     "verify_distances",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'likeness.metrics' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"likeness.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names("likeness.metrics", _HOMES)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from likeness.metrics.records import listed
+from likeness.errors import listed
 
 MEASURES = ("cosine", "euclidean", "angle")
 

@@ -11,11 +11,9 @@ finding the bin is one shift. Few pairs (``EXACT_PAIRS``) are all kept instead, 
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from queue import SimpleQueue
@@ -298,24 +296,6 @@ def tally(pairs: PairSet, exact: bool | None = None, progress: Progress | None =
     return Tally(distance, typical, genuine, impostor, exact, total.near[1], total.near[0])
 
 
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Keep matrix products to the thread that asks for them, where threadpoolctl is there (with scikit-learn it is).
-
-    Blocks go to threads of our own. Products of this size that a BLAS splits once more wait for each other's threads:
-    seven times slower on a machine that is busy otherwise.
-    """
-    try:
-        threadpoolctl = importlib.import_module("threadpoolctl")
-    except ImportError:
-        return nullcontext()
-    return threadpoolctl.threadpool_limits(1, user_api="blas")
-
-
 def fine_bins(core: np.ndarray, largest: float) -> np.ndarray:
     """Histogram bins of cores of at most ``largest``, the same shape, int32: float32's leading bits.
 
@@ -367,3 +347,8 @@ def _check_sides(sides: list[Samples]) -> None:
             raise ValueError(
                 f"expected {what} of one type, got {a.dtype} for the probes and {b.dtype} for the gallery"
             )
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

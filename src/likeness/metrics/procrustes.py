@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from likeness.errors import listed
 from likeness.mesh import Mesh
-from likeness.metrics.records import listed
 
 ROUNDS = 100
 TOLERANCE = 1e-10

@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from likeness.errors import Excluded
+from likeness.extras import one_blas_thread
 from likeness.mesh import Mesh
 from likeness.metrics.bootstrap import replicates, statistics
 from likeness.metrics.distances import Measure
-from likeness.metrics.pairs import PairSet, Progress, Tally, one_blas_thread, tally
+from likeness.metrics.pairs import PairSet, Progress, Tally, tally
 from likeness.metrics.procrustes import align
-from likeness.metrics.records import Estimate, Excluded, Samples
+from likeness.metrics.records import Estimate, Samples
 from likeness.metrics.roc import FALSE_ACCEPT_RATES, Roc, auc_uncertainty, roc_curve, too_few_impostors
 from likeness.model.face_model import FaceModel
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from likeness.errors import Excluded, listed
 
 
 @dataclass(frozen=True)
@@ -28,23 +30,6 @@ class Estimate:
         """``{"value", "low", "high"}`` and ``"reason"`` where there is one, ready for JSON."""
         numbers: dict[str, Any] = {"value": self.value, "low": self.low, "high": self.high}
         return {**numbers, "reason": self.reason} if self.reason else numbers
-
-
-@dataclass(frozen=True)
-class Excluded:
-    """Something that a measurement leaves out, so that no test set becomes smaller in silence.
-
-    Args:
-        item: its name: a photo, a pair, a person, a file.
-        reason: why it is left out.
-    """
-
-    item: str
-    reason: str
-
-    def to_dict(self) -> dict[str, str]:
-        """``{"item", "reason"}``."""
-        return {"item": self.item, "reason": self.reason}
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +90,83 @@ def check_names(values: Any, count: int, what: str) -> np.ndarray:
     return names
 
 
-def listed(items: Sequence[Any] | np.ndarray, limit: int = 5) -> str:
-    """``a, b, c and 7 more``: a list in a message, never a long one."""
-    first = ", ".join(str(item) for item in items[:limit])
-    return first if len(items) <= limit else f"{first} and {len(items) - limit} more"
+FOLDS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of photos (or templates) to verify.
+
+    Args:
+        first, second: n names each.
+        same: (n,) bool: of one person.
+        fold: (n,) int, from 0: which part of the cross-validation a pair belongs to.
+
+    Raises:
+        ValueError: no pairs, or lengths that differ.
+    """
+
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    same: np.ndarray
+    fold: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.first)
+        if not count:
+            raise ValueError("expected pairs, got none")
+        if len(self.second) != count or np.shape(self.same) != (count,) or np.shape(self.fold) != (count,):
+            got = (count, len(self.second), np.shape(self.same), np.shape(self.fold))
+            raise ValueError(f"expected as many first and second names, same and fold, got {got}")
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def names(self) -> tuple[str, ...]:
+        """Every name once, in order of appearance: what codes are needed of."""
+        return tuple(dict.fromkeys(name for pair in zip(self.first, self.second, strict=True) for name in pair))
+
+    def kept(self, mask: np.ndarray) -> Pairs:
+        """The pairs that a mask (n,) keeps; ValueError where it keeps none."""
+        rows = np.flatnonzero(mask)
+        first, second = (tuple(names[row] for row in rows) for names in (self.first, self.second))
+        return Pairs(first, second, self.same[rows], self.fold[rows])
+
+    def without(self, names: Iterable[str]) -> tuple[Pairs, tuple[Excluded, ...]]:
+        """Leave out pairs of some people or photos.
+
+        Args:
+            names: photos as the pairs call them, or people: what stands before the last ``/`` of a photo's name.
+
+        Returns:
+            the other pairs, and a record of every pair left out.
+
+        Raises:
+            ValueError: no pair is left.
+        """
+        unwanted = set(names)
+        hits = [
+            [name for name in pair if name in unwanted or name.rpartition("/")[0] in unwanted]
+            for pair in zip(self.first, self.second, strict=True)
+        ]
+        left_out = tuple(
+            Excluded(f"{self.first[row]} | {self.second[row]}", f"{hit[0]} is on the list of names to exclude")
+            for row, hit in enumerate(hits)
+            if hit
+        )
+        if len(left_out) == len(self):
+            raise ValueError(f"expected pairs that are not excluded, got none: all {len(self)} name someone excluded")
+        return self.kept(np.array([not hit for hit in hits])), left_out
+
+
+def dealt_folds(same: np.ndarray, folds: int = FOLDS) -> np.ndarray:
+    """(n,) int: pairs dealt out in turn, those of one person and those of two each for themselves."""
+    fold = np.zeros(len(same), int)
+    for kind in (True, False):
+        fold[same == kind] = np.arange((same == kind).sum()) % folds
+    return fold
+
+
+def contiguous_folds(count: int, folds: int = FOLDS) -> np.ndarray:
+    """(count,) int: consecutive pairs in ``folds`` parts of nearly the same size, as the `.bin` sets are cut."""
+    return np.arange(count) * folds // max(count, 1)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from likeness.errors import MissingExtraError
+from likeness.extras import import_extra
 from likeness.geometry.rotation import rotation_from_vector
-from likeness.register import Similarity, similarity_from_points
+from likeness.geometry.similarity import Similarity, similarity_from_points
 
 _ON_SURFACE = 1e-9
 """mm; nearer than this the direction to the surface is rounding, the triangle's normal is taken."""
@@ -225,8 +225,4 @@ def _mean_square(values: np.ndarray) -> float:
 
 
 def _libigl() -> Any:
-    try:
-        import igl
-    except ImportError as error:
-        raise MissingExtraError("reconstruction error", "scans") from error
-    return igl
+    return import_extra("igl", "reconstruction error")

@@ -42,10 +42,10 @@ from typing import Any
 
 import numpy as np
 
+from likeness.geometry.similarity import Similarity
 from likeness.mesh import Mesh
 from likeness.metrics.scan_alignment import Alignment, Closest, Surface, icp, refine, similarity_from_landmarks
 from likeness.metrics.scan_landmarks import FaceLandmarks
-from likeness.register import Similarity
 
 PROTOCOLS: tuple[str, ...] = ("now", "now-metrical", "deng", "genova")
 """The names of the protocols."""

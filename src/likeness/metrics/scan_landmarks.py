@@ -8,17 +8,10 @@ points; ``landmarks_7_annotated.png`` there). Right and left are the subject's.
 
 from __future__ import annotations
 
-import io
-import json
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from likeness.errors import FileError, StrPath
-from likeness.mesh.files import read_bytes
 
 LANDMARK_NAMES: tuple[str, ...] = (
     "right eye, outer corner",
@@ -142,60 +135,6 @@ class FaceLandmarks:
     def scaled(self, factor: float) -> FaceLandmarks:
         """All coordinates times ``factor``."""
         return FaceLandmarks(factor * self.points, None if self.nose_tip is None else factor * self.nose_tip)
-
-
-def read_landmarks(path: StrPath) -> FaceLandmarks:
-    """Read a landmark file of 7, 8, 51 or 68 points (:meth:`FaceLandmarks.from_points`); the suffix decides how.
-
-    - .npy: an array (N, 3).
-    - .json, .ljson: a list of [x, y, z]; or such a list under ``points`` or ``landmarks``, at any depth (menpo's
-      LJSON, in which GANFit's MICC landmarks are given).
-    - .pp: MeshLab's picked points, in which NoW's scan landmarks are given.
-    - others: text, one point a line, numbers separated by blanks or commas; ``#`` begins a comment.
-
-    Raises:
-        likeness.FileError: missing, damaged, another number of points, or a value that is not finite.
-    """
-    data = read_bytes(path)
-    suffix = Path(path).suffix.lower()
-    points: Any
-    try:
-        if suffix == ".npy":
-            points = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-        elif suffix in (".json", ".ljson"):
-            points = _points_in(json.loads(data.decode()))
-        elif suffix == ".pp":
-            points = _picked_points(data.decode())
-        else:
-            lines = (line.partition("#")[0].replace(",", " ").split() for line in data.decode().splitlines())
-            points = [[float(number) for number in numbers] for numbers in lines if numbers]
-        return FaceLandmarks.from_points(np.array(points, np.float64))
-    except (ValueError, TypeError, EOFError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise FileError(path, f"expected a file of {_COUNTS} landmarks x y z: {reason}") from error
-
-
-def _points_in(data: Any) -> Any:
-    """The first list of points in a JSON document: itself, or under ``points`` or ``landmarks``, outermost first."""
-    if isinstance(data, list):
-        return data
-    if isinstance(data, dict):
-        for key in ("points", "landmarks", *data):
-            try:
-                return _points_in(data[key])
-            except (KeyError, TypeError):
-                continue
-    raise TypeError("no list of points found")
-
-
-def _picked_points(text: str) -> list[list[float]]:
-    points = []
-    for tag in re.findall(r"<point\b[^>]*>", text):
-        values = dict(re.findall(r'\b([xyz])\s*=\s*"([^"]*)"', tag))
-        if len(values) != 3:
-            raise ValueError(f"expected x, y and z, got {tag[:80]}")
-        points.append([float(values[axis]) for axis in "xyz"])
-    return points
 
 
 def _described(array: np.ndarray) -> str:

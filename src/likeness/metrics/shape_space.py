@@ -7,7 +7,6 @@ from the geometry metric (design, section 3.3), so that none of them depends on 
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from likeness.errors import MissingExtraError
+from likeness.extras import import_extra, one_blas_thread
 from likeness.mesh import Mesh
 from likeness.metrics.distances import Measure
-from likeness.metrics.pairs import ROWS, PairSet, one_blas_thread, tally
+from likeness.metrics.pairs import ROWS, PairSet, tally
 from likeness.metrics.procrustes import stack
 from likeness.metrics.records import Samples, check_codes
 from likeness.model.codes import nearest_on_sphere
@@ -309,10 +308,7 @@ def clustering(samples: Samples, measure: str = "cosine", seed: int = 0) -> Clus
         raise ValueError(
             f"expected at least two people and more codes than people, got {len(people)}, {len(samples)}"
         )
-    try:
-        cluster, scores = (importlib.import_module(f"sklearn.{name}") for name in ("cluster", "metrics"))
-    except ImportError as error:
-        raise MissingExtraError("clustering", "scans") from error
+    cluster, scores = (import_extra(f"sklearn.{name}", "clustering") for name in ("cluster", "metrics"))
     how = Measure(measure)
     codes = how.prepare(samples.codes, samples.codes.mean(0))
     with one_blas_thread():

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from likeness.datasets.pairs import Pairs
+from likeness.errors import Excluded, listed
 from likeness.metrics.distances import Measure
-from likeness.metrics.records import Excluded, check_codes, listed
+from likeness.metrics.records import Pairs, check_codes
 from likeness.metrics.roc import (
     FALSE_ACCEPT_RATES,
     Roc,
@@ -95,7 +95,7 @@ def verify(
             as the model's space does, else by the mean of unit vectors where directions count, by the mean where not.
         measure: ``cosine``, ``euclidean``, ``angle``, or ``geometry``: RMS vertex distance in mm of the shapes.
         model: whose codes these are; needed for ``geometry``.
-        exclude: people or photos to leave out, see :meth:`likeness.datasets.pairs.Pairs.without`.
+        exclude: people or photos to leave out, see :meth:`likeness.metrics.records.Pairs.without`.
 
     Raises:
         ValueError: another measure, ``geometry`` without a model, codes of different sizes or not finite (says

@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from likeness.errors import StrPath
+from likeness.errors import FileError, StrPath
 from likeness.geometry.landmarks import LandmarkMap
+from likeness.images.color import srgb_from_linear
 from likeness.mesh import Mesh
 from likeness.model.identity import SPACES, GaussianSpace, GeometryMetric, Lift, SphereSpace
+from likeness.model.npz import FORMAT, load_fields, save_fields
+from likeness.model.topology import Topology
 
 ARKIT_NAMES: tuple[str, ...] = (
     "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeSquintLeft",
@@ -58,30 +61,6 @@ class Coefficients:
     def __getitem__(self, index: Any) -> Coefficients:
         """One face, or some, of a batch."""
         return Coefficients(self.identity[index], self.expression[index], self.albedo[index], self.light[index])
-
-
-@dataclass(frozen=True, eq=False)
-class Topology:
-    """What all heads of a model share: how vertices are joined and what they are.
-
-    Args:
-        triangles: (F, 3) int32; two per quadrilateral where ``quads`` says so.
-        quads: (Q,) indices t of triangles that make one quadrilateral with triangle t + 1.
-        uv: (U, 2) texture coordinates, origin bottom left; (0, 2) without any.
-        uv_triangles: (F, 3) int32; (0, 3) without any.
-        mirror: (V,) int32, each vertex's mirror image; None where it is not known.
-        regions: name -> (V,) bool; the embedded model has face, skin, lips, eyes, ears, scalp, neck and mouth, other
-            models what is known of them, possibly nothing.
-        landmarks: the 68 iBUG points on the surface; None where they are not known.
-    """
-
-    triangles: np.ndarray
-    quads: np.ndarray
-    uv: np.ndarray
-    uv_triangles: np.ndarray
-    mirror: np.ndarray | None
-    regions: dict[str, np.ndarray]
-    landmarks: LandmarkMap | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,8 +208,6 @@ class FaceModel:
         albedo: np.ndarray | None = None,
     ) -> Mesh:
         """One head as a :class:`likeness.Mesh`, with sRGB vertex colours if ``albedo`` weights (A,) are given."""
-        from likeness.images.color import srgb_from_linear
-
         topology = self.topology
         return Mesh(
             self.vertices(identity, expression),
@@ -243,9 +220,21 @@ class FaceModel:
 
     def save(self, path: StrPath) -> None:
         """Write the model to one compressed ``.npz`` (see ``likeness.model.npz``)."""
-        from likeness.model.npz import save_model
-
-        save_model(self, path)
+        save_fields(
+            path,
+            {
+                "mean": self.mean,
+                "identity_basis": self.identity_basis,
+                "expression_basis": self.expression_basis,
+                "albedo_mean": self.albedo_mean,
+                "albedo_basis": self.albedo_basis,
+                "albedo_names": self.albedo_names,
+                "topology": self.topology,
+                "name": self.name,
+                "expression_names": self.expression_names,
+                "identity_space": self.identity_space,
+            },
+        )
 
     @classmethod
     def load(cls, path: StrPath) -> FaceModel:
@@ -254,6 +243,8 @@ class FaceModel:
         Raises:
             likeness.FileError: the file is missing, truncated, or not such a model.
         """
-        from likeness.model.npz import load_model
-
-        return load_model(path)
+        fields = load_fields(path)
+        try:
+            return cls(**fields)
+        except ValueError as error:
+            raise FileError(path, f"expected a {FORMAT}: {error}") from error

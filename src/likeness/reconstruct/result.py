@@ -13,8 +13,11 @@ import numpy as np
 from likeness.errors import StrPath
 from likeness.files import output_paths, write_atomically
 from likeness.geometry.camera import Camera
+from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
+from likeness.mesh.glb_writer import write_glb
 from likeness.model.face_model import Coefficients, FaceModel
+from likeness.reconstruct.overview import PANEL, overview
 
 FORMATS = ("glb", "obj", "json", "png")
 
@@ -59,6 +62,19 @@ class Reconstruction:
         expression = None if neutral else self.coefficients.expression
         return self.model.mesh(self.coefficients.identity, expression, self.coefficients.albedo)
 
+    def overview(self, side: int = PANEL) -> np.ndarray:
+        """What ``NAME.png`` shows: photo, overlay and two neutral views, (side, 4 side, 3) uint8 RGB."""
+        return overview(
+            self.photo,
+            self.vertices(),
+            self.vertices(neutral=True),
+            self.model.topology.triangles,
+            self.camera,
+            self.rotation,
+            self.translation,
+            side,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """What ``NAME.json`` holds: everything but the meshes and the photo, as plain numbers."""
         weights = (round(float(weight), 5) for weight in self.coefficients.expression)
@@ -102,8 +118,6 @@ class Reconstruction:
         return paths
 
     def _save_glb(self, path: Path) -> None:
-        from likeness.mesh.glb_writer import write_glb
-
         names = self.model.expression_names
         shapes = dict(zip(names, self.model.expression_basis, strict=True))
         extras = {"model": self.model.name, "identity": _rounded(self.coefficients.identity, 5)}
@@ -116,12 +130,7 @@ class Reconstruction:
         write_atomically(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
 
     def _save_png(self, path: Path) -> None:
-        import cv2
-
-        from likeness.reconstruct.overview import sheet
-
-        picture = sheet(self)
-        write_atomically(path, cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+        write_atomically(path, png_bytes(self.overview()))
 
 
 def _rounded(values: np.ndarray, digits: int) -> list[Any]:

@@ -7,13 +7,15 @@ made of. Vertices are millimetres throughout, arrays float64, similarities named
 from __future__ import annotations
 
 from likeness.geometry.similarity import Similarity, robust_similarity, similarity_from_points
-from likeness.mesh.closest import ClosestPoints, Surface, closest_points, vertex_normals_of
+from likeness.mesh.closest import ClosestPoints, Surface, closest_points
 from likeness.mesh.laplacians import carry_smoothly, graph_laplacian, warp_through_points
+from likeness.mesh.normals import vertex_normals as vertex_normals_of
 from likeness.register.initial_pose import Placement, place_by_landmarks, read_landmarks
 from likeness.register.model_fit import FitSettings, ModelFit, fit_model
 from likeness.register.nonrigid_scan import DrapeSettings, drape
 from likeness.register.nonrigid_surface import NonRigid, folded_triangles, register_nonrigid
-from likeness.register.pipeline import FORMATS, Quality, Registration, register_scan
+from likeness.register.pipeline import register_scan
+from likeness.register.result import FORMATS, Quality, Registration
 from likeness.register.scan import UNITS, guess_units, read_scan, simplified
 from likeness.register.transfer import transfer
 

@@ -18,7 +18,8 @@ from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.geometry.similarity import Similarity, robust_similarity, similarity_from_points
 from likeness.images.color import linear_from_srgb
 from likeness.mesh import Mesh
-from likeness.mesh.closest import Surface, triangle_normals_of, vertex_normals_of
+from likeness.mesh.closest import Surface
+from likeness.mesh.normals import triangle_normals_of, vertex_normals
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.reconstruct.result import Reconstruction
@@ -143,7 +144,7 @@ class _Mask:
     @classmethod
     def of(cls, model: FaceModel, scan: Mesh) -> _Mask:
         mean = model.mean.astype(np.float64)
-        normals = vertex_normals_of(mean, model.topology.triangles)
+        normals = vertex_normals(mean, model.topology.triangles)
         face = model.topology.regions.get("face", np.ones(len(mean), bool)) & (normals[:, 2] > 0)
         chosen = np.flatnonzero(face)[:: max(1, int(face.sum()) // 400)]
         return cls(mean[chosen], normals[chosen], Surface(scan.vertices, scan.triangles))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.mesh.laplacians import components, grown
-from likeness.model.face_model import FaceModel, Topology
+from likeness.model.face_model import FaceModel
+from likeness.model.topology import Topology
 
 Array = np.ndarray
 

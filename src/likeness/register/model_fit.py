@@ -20,7 +20,8 @@ import numpy as np
 
 from likeness.geometry.rotation import rotation_from_vector
 from likeness.geometry.similarity import Similarity
-from likeness.mesh.closest import Surface, vertex_normals_of
+from likeness.mesh.closest import Surface
+from likeness.mesh.normals import vertex_normals
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import SphereSpace
 from likeness.register.head_parts import Parts
@@ -171,7 +172,7 @@ class _Problem:
         points = pose.apply(vertices[self.used])
         near = self.surface.closest(points)
         normals = self.surface.triangle_normals[near.triangle]
-        own = vertex_normals_of(vertices, self.triangles)[self.used] @ pose.rotation.T
+        own = vertex_normals(vertices, self.triangles)[self.used] @ pose.rotation.T
         reach, robust = (
             pose.scale * first ** (1 - share) * last**share for first, last in (settings.reach, settings.robust)
         )

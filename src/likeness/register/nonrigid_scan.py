@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from likeness.mesh.closest import Surface, import_extra, one_blas_thread, vertex_normals_of
+from likeness.extras import import_extra, one_blas_thread
+from likeness.mesh.closest import Surface
 from likeness.mesh.laplacians import carry_smoothly, graph_laplacian, grown
+from likeness.mesh.normals import vertex_normals
 from likeness.register.head_parts import Parts
 from likeness.register.nonrigid_surface import folded_triangles
 
@@ -255,7 +257,7 @@ class _Pull:
         settings, count = self.settings, len(at)
         near = self.surface.closest(at)
         normals = self.surface.triangle_normals[near.triangle]
-        agree = (vertex_normals_of(at, self.triangles) * normals).sum(1)
+        agree = (vertex_normals(at, self.triangles) * normals).sum(1)
         first, last = settings.reach
         believed = (agree > settings.normal_cosine) & (near.distance < first ** (1 - share) * last**share)
         believed &= ~self.surface.on_boundary(near)

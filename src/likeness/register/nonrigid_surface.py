@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from likeness.mesh.closest import closest_points, import_extra, triangle_normals_of, vertex_normals_of
+from likeness.extras import import_extra
+from likeness.mesh.closest import closest_points
 from likeness.mesh.laplacians import graph_laplacian
+from likeness.mesh.normals import triangle_normals_of, vertex_normals
 
 Array = np.ndarray
 
@@ -65,7 +67,7 @@ def register_nonrigid(
     for stiffness in settings.stiffness:
         nearest = closest_points(at, target_vertices, target_triangles)
         normals = target_normals[nearest.triangle]
-        agree = (vertex_normals_of(at, triangles) * normals).sum(1)
+        agree = (vertex_normals(at, triangles) * normals).sum(1)
         believed = weights * (agree > settings.normal_cosine) * (nearest.distance < settings.reach)
         blocks = believed[:, None, None] * (
             normals[:, :, None] * normals[:, None, :] + settings.tangential * np.eye(3)
@@ -93,6 +95,6 @@ def folded_triangles(before: Array, after: Array, triangles: Array) -> Array:
     folded = []
     for vertices in (before, after):
         normals = triangle_normals_of(vertices, triangles)
-        around = vertex_normals_of(vertices, triangles)[triangles].mean(1)
+        around = vertex_normals(vertices, triangles)[triangles].mean(1)
         folded.append((normals * around).sum(1) < 0)
     return np.flatnonzero(folded[1] & ~folded[0])

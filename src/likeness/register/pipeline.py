@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import output_paths
+from likeness.extras import import_extra, one_blas_thread
 from likeness.geometry.similarity import Similarity
 from likeness.mesh import Mesh
-from likeness.mesh.closest import Surface, import_extra, one_blas_thread, vertex_normals_of
+from likeness.mesh.closest import Surface
+from likeness.mesh.normals import vertex_normals
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.register.find_face import place_by_views
@@ -23,12 +21,11 @@ from likeness.register.initial_pose import Placement, place_by_landmarks, read_l
 from likeness.register.model_fit import FitSettings, fit_model
 from likeness.register.nonrigid_scan import DrapeSettings, drape
 from likeness.register.nonrigid_surface import folded_triangles
+from likeness.register.result import Quality, Registration
 from likeness.register.scan import UNITS, checked_scan, cropped, read_scan, simplified
 
 Array = np.ndarray
 
-FORMATS = ("obj", "ply", "json", "png")
-DEFAULT_FORMATS = ("obj", "json", "png")
 
 VIEW_VERTICES = 40_000
 """A scan that is looked at from many sides is simplified to this."""
@@ -56,115 +53,6 @@ LEAST_COVERAGE, LARGEST_MEDIAN = 0.3, 3.0
 
 OFF_SURFACE = 15.0
 """mm: landmarks whose median distance from the scan is larger are in other axes or units than the scan."""
-
-
-@dataclass(frozen=True)
-class Quality:
-    """How well a registered mesh fits its scan; lengths in mm, over the face region.
-
-    Attributes:
-        scan_to_mesh_median, scan_to_mesh_p95: distance from the scan's vertices to the mesh's surface, of the
-            vertices whose closest point on the mesh is in the face region, up to :data:`FACE_REACH` away.
-        scan_vertices: how many those were.
-        mesh_to_scan_median: distance from the face's vertices to the scan, of those with scan under them.
-        coverage: 0 to 1, the part of the face's vertices with scan under them.
-        folded_triangles: triangles of the face turned inside out against the model's mean.
-        model_fit_median, model_fit_p95: scan-to-mesh of the fitted model alone, before the non-rigid part.
-        seconds: wall clock from the scan's arrays to the mesh.
-        cpu_seconds: processor time of the same, all threads.
-    """
-
-    scan_to_mesh_median: float
-    scan_to_mesh_p95: float
-    scan_vertices: int
-    mesh_to_scan_median: float
-    coverage: float
-    folded_triangles: int
-    model_fit_median: float
-    model_fit_p95: float
-    seconds: float
-    cpu_seconds: float
-
-
-@dataclass(frozen=True, eq=False)
-class Registration:
-    """A scan's head in the face model's topology.
-
-    Args:
-        model: whose topology it is.
-        mesh: the registered head, mm, model axes; where the scan has holes, hair or nothing it follows the model.
-        identity: (K,) code of the model fit, before the non-rigid part.
-        expression: (E,) weights in [0, 1] of the model fit.
-        scan_from_model: model axes in mm -> the scan's own axes and units.
-        units: "m", "cm", "mm", "inch", or "unknown": then the face's size is the model's guess, not a measure.
-        landmarks: (N, 3) that were used, the scan's own axes and units.
-        landmark_index: (N,) which of the 51 inner landmarks they are.
-        landmarks_found: whether the photo network found them.
-        error: (V,) mm from each vertex of the face to the scan; NaN outside the face and where there is no scan.
-        quality: see :class:`Quality`.
-        scan: the head's part of the scan, simplified if it was large, mm, model axes.
-        name: what files are called.
-    """
-
-    model: FaceModel
-    mesh: Mesh
-    identity: Array
-    expression: Array
-    scan_from_model: Similarity
-    units: str
-    landmarks: Array
-    landmark_index: Array
-    landmarks_found: bool
-    error: Array
-    quality: Quality
-    scan: Mesh
-    name: str = "scan"
-
-    def mesh_in_scan(self) -> Mesh:
-        """The registered head in the scan's own axes and units, to be laid over it."""
-        return self.mesh.with_vertices(self.scan_from_model.apply(self.mesh.vertices))
-
-    def to_dict(self) -> dict[str, Any]:
-        """What ``NAME.json`` holds: everything but the meshes, as plain numbers."""
-        rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(self.quality).items()}
-        weights = (round(float(weight), 5) for weight in self.expression)
-        return {
-            "scan": self.name,
-            "model": self.model.name,
-            "units": self.units,
-            "scan_from_model": self.scan_from_model.to_dict(),
-            "quality": rounded,
-            "identity": np.round(self.identity, 5).tolist(),
-            "expression": dict(zip(self.model.expression_names, weights, strict=True)),
-            "landmarks_found": self.landmarks_found,
-            "landmark_index": (self.landmark_index + 17).tolist(),
-            "landmarks": np.round(self.landmarks, 7).tolist(),
-            "error_mm": [None if np.isnan(value) else round(float(value), 4) for value in self.error],
-        }
-
-    def save(
-        self, folder: StrPath, formats: Iterable[str] = DEFAULT_FORMATS, name: str | None = None
-    ) -> dict[str, Path]:
-        """Write ``NAME.obj`` or ``NAME.ply`` (the head, mm, model axes), ``NAME.json`` (:meth:`to_dict`; its
-        ``scan_from_model`` leads back to the scan) and ``NAME.png`` (scan | head | error map).
-
-        Args:
-            folder: is made if missing.
-            formats: any of :data:`FORMATS`.
-            name: file name without suffix; default: the scan's.
-
-        Returns:
-            format -> path of what was written.
-
-        Raises:
-            ValueError: an unknown format.
-            FileError: the folder cannot be made or written to.
-        """
-        from likeness.register.report import save_registration
-
-        paths = output_paths(folder, name or self.name, formats, FORMATS)
-        save_registration(self, paths)
-        return paths
 
 
 def register_scan(
@@ -303,7 +191,7 @@ def _outward(surface: Surface, surface_from_model: Similarity, model: FaceModel,
     """The surface with normals that look out of the face: some programs write triangles the other way round."""
     face = np.flatnonzero(parts.face)
     near = surface.closest(surface_from_model.apply(model.mean[face]))
-    own = vertex_normals_of(model.mean.astype(np.float64), parts.triangles)[face] @ surface_from_model.rotation.T
+    own = vertex_normals(model.mean.astype(np.float64), parts.triangles)[face] @ surface_from_model.rotation.T
     agree = (own * surface.triangle_normals[near.triangle]).sum(1)
     return surface if np.median(agree) >= 0 else Surface(surface.vertices, surface.triangles[:, ::-1])
 
@@ -323,7 +211,7 @@ def _measured(points: Array) -> Array:
 def _vertex_error(parts: Parts, vertices: Array, surface: Surface) -> Array:
     error = np.full(len(vertices), np.nan)
     near = surface.closest(vertices[parts.face])
-    normals = vertex_normals_of(vertices, parts.triangles)[parts.face]
+    normals = vertex_normals(vertices, parts.triangles)[parts.face]
     facing = (normals * surface.triangle_normals[near.triangle]).sum(1) > FACING  # not so inside closed lips
     there = facing & (near.distance < COVERED) & ~surface.on_boundary(near)
     error[parts.face] = np.where(there, near.distance, np.nan)

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from likeness.mesh import Mesh
-from likeness.mesh.closest import ClosestPoints, Surface, vertex_normals_of
+from likeness.mesh.closest import ClosestPoints, Surface
 from likeness.mesh.laplacians import carry_smoothly, components, graph_laplacian
+from likeness.mesh.normals import vertex_normals
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.register.head_parts import Parts
-from likeness.register.pipeline import Registration, register_scan
+from likeness.register.pipeline import register_scan
+from likeness.register.result import Registration
 
 Array = np.ndarray
 
@@ -125,7 +127,7 @@ class _Carrier:
         surface = Surface(back.apply(model.mean), triangles)
         vertices = registration.mesh.vertices.astype(np.float64)
         nearest = surface.closest(vertices)
-        agree = (vertex_normals_of(vertices, parts.triangles) * surface.triangle_normals[nearest.triangle]).sum(1)
+        agree = (vertex_normals(vertices, parts.triangles) * surface.triangle_normals[nearest.triangle]).sum(1)
         agree *= np.sign(np.median(agree[parts.face]))  # some programs write triangles the other way round
         known = (nearest.distance < REACH) & (agree > NORMAL_COSINE) & ~surface.on_boundary(nearest)
         known &= (parts.weights > 0) & ~parts.rim

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from likeness.geometry.camera import Camera, image_center
-from likeness.geometry.rotation import FRONTAL, rotation_from_euler
+from likeness.geometry.rotation import rotation_from_euler
 from likeness.images.color import linear_from_srgb
 from likeness.mesh import Mesh
-from likeness.metrics.scan_landmarks import FaceLandmarks
-
-DISTANCE_MM = 1200.0
-"""From the camera to the middle of what is shown."""
+from likeness.render.head_view import head_view
+from likeness.render.lighting import ambient_light, distant_light
 
 _MARGIN = 1.08
 _UNMEASURED = (0.80, 0.80, 0.80)  # sRGB
@@ -55,7 +50,7 @@ def error_colors(errors: np.ndarray, limit: float) -> np.ndarray:
 def error_map(
     scan: Mesh,
     errors: np.ndarray,
-    landmarks: Any,
+    axes: np.ndarray,
     *,
     limit: float = 4.0,
     side: int = 360,
@@ -69,7 +64,8 @@ def error_map(
         scan: with triangles.
         errors: (V,) mm at the scan's vertices, NaN where none was measured
             (:meth:`likeness.metrics.scan_error.ReconstructionError.per_vertex`).
-        landmarks: of the scan; they say where its front is, so a scan in any pose is shown upright.
+        axes: (3, 3) rotation from the scan's axes to model axes (:meth:`FaceLandmarks.axes`), so that a scan in any
+            pose is shown upright.
         limit: mm, the distance at the dark end of the colours.
         side: of the square picture, pixels, at least 64.
         yaw: radians, how far the head is turned to the subject's left.
@@ -83,9 +79,6 @@ def error_map(
     Raises:
         ValueError: a mesh without triangles, errors of another number or none at all, or a size out of range.
     """
-    from likeness.render.lighting import ambient_light, distant_light
-    from likeness.render.shading import render_image
-
     values = np.asarray(errors, np.float64)
     if not len(scan.triangles):
         raise ValueError("expected a scan with triangles, got points only")
@@ -95,17 +88,14 @@ def error_map(
         )
     if side < 64:
         raise ValueError(f"expected a picture of at least 64 pixels a side, got {side}")
-    marks = landmarks if isinstance(landmarks, FaceLandmarks) else FaceLandmarks.from_points(landmarks)
-    turned = unit_mm * scan.vertices @ (rotation_from_euler(yaw, 0.0, 0.0) @ marks.axes()).T
+    turned = unit_mm * scan.vertices @ (rotation_from_euler(yaw, 0.0, 0.0) @ axes).T
     shown = turned[~np.isnan(values)]
     low, high = shown.min(axis=0), shown.max(axis=0)
     reach = max(_MARGIN * float((high - low)[:2].max()), 1.0)
-    camera = Camera(side * DISTANCE_MM / reach, image_center((side, side)), (side, side))
-    translation = np.array([0.0, 0.0, DISTANCE_MM]) - FRONTAL @ ((low + high) / 2)
     light = ambient_light((0.72, 0.72, 0.72)) + distant_light((-0.3, 0.4, 1.0), (0.28, 0.28, 0.28))
     albedo = linear_from_srgb(error_colors(values, limit))
-    white = (1.0, 1.0, 1.0)
-    picture = render_image(turned, scan.triangles, albedo, camera, FRONTAL, translation, light, white, cull=False)
+    middle = (low + high) / 2
+    picture = head_view(turned, scan.triangles, middle, reach, side, albedo=albedo, light=light, cull=False)
     return np.concatenate([picture, color_bar(limit, side)], axis=1) if bar else picture
 
 

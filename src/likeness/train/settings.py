@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from likeness.evaluate.cache import file_digest
+from likeness.files import file_digest
 from likeness.train.losses.basis import BasisSettings
 from likeness.train.losses.objective import ObjectiveSettings
 from likeness.train.losses.reconstruction import LossWeights

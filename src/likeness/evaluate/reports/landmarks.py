@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from likeness.datasets.test_sets import PhotoItem
-from likeness.errors import FileError, LikenessError, StrPath
+from likeness.errors import Excluded, FileError, LikenessError, StrPath
 from likeness.evaluate.inputs import read_arrays
 from likeness.evaluate.outcome import Gallery, Outcome, Plot
 from likeness.evaluate.pictures import around
@@ -18,7 +18,6 @@ from likeness.evaluate.plots import MISSING, available, cumulative_plot
 from likeness.evaluate.predictions import FoundFace, Prediction
 from likeness.evaluate.tables import Table, number, percent
 from likeness.metrics.landmark_error import landmark_errors
-from likeness.metrics.records import Excluded
 
 EXAMPLES = 6
 SUBSETS = {"all 68": None, "inner 51": np.arange(17, 68)}

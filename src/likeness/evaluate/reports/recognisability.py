@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from likeness.errors import Excluded
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.outcome import Gallery, Outcome, Plot
 from likeness.evaluate.pair_examples import PairExample, alike_strangers, unlike_selves
@@ -20,7 +21,7 @@ from likeness.metrics.recognisability import (
     recognisability_of_codes,
     recognisability_of_meshes,
 )
-from likeness.metrics.records import Estimate, Excluded
+from likeness.metrics.records import Estimate
 from likeness.metrics.roc import FALSE_ACCEPT_RATES
 
 EXAMPLES = 6

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from likeness.errors import LikenessError, MissingExtraError
-from likeness.evaluate.cache import Cache, file_digest, key_of
+from likeness.errors import Excluded, LikenessError, MissingExtraError
+from likeness.evaluate.cache import Cache, key_of
 from likeness.evaluate.outcome import Gallery, Outcome, Plot
 from likeness.evaluate.plots import MISSING, available, cumulative_plot
 from likeness.evaluate.predictions import Steps
 from likeness.evaluate.scan_batches import ErrorSummary
 from likeness.evaluate.scans import Scan, Shape
 from likeness.evaluate.tables import Table, number
-from likeness.metrics.records import Excluded
+from likeness.files import file_digest
 from likeness.metrics.scan_error import UNITS, reconstruction_error
 from likeness.render.error_map import error_map
 
@@ -186,7 +186,7 @@ def _galleries(ranked: Sequence[Measured], protocol: ScanProtocol) -> tuple[Gall
                 continue
             values = np.full(len(truth.vertices), np.nan)
             values[one.index] = one.distances
-            picture = error_map(truth, values, marks, limit=limit, side=200, unit_mm=UNITS[protocol.scan_unit])
+            picture = error_map(truth, values, marks.axes(), limit=limit, side=200, unit_mm=UNITS[protocol.scan_unit])
             pictures.append((picture, f"{one.shape.name}: {one.error:.3f} mm"))
         galleries.append(Gallery(title, tuple(pictures), caption))
     return tuple(galleries)

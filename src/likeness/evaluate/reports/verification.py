@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from likeness.datasets.pairs import Pairs
 from likeness.datasets.test_sets import PHOTO_SUFFIXES
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.outcome import Outcome
@@ -17,6 +16,7 @@ from likeness.evaluate.pair_examples import PairExample
 from likeness.evaluate.plots import MISSING, available, roc_plot
 from likeness.evaluate.reports.recognisability import EXAMPLES, pair_galleries, pair_tables, panel_of
 from likeness.evaluate.tables import Table, number, percent
+from likeness.metrics.records import Pairs
 from likeness.metrics.roc import FALSE_ACCEPT_RATES
 from likeness.metrics.verification import Verification, verify
 

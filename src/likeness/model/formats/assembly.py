@@ -9,8 +9,9 @@ import numpy as np
 
 from likeness.images.color import linear_from_srgb
 from likeness.mesh import Mesh
-from likeness.model.face_model import FaceModel, Topology
+from likeness.model.face_model import FaceModel
 from likeness.model.formats.landmark_mappings import Contours, eye_centers, landmark_map
+from likeness.model.topology import Topology
 
 DARKEST = 2 / 255  # sRGB; where a logarithm of reflectance still means something
 PLAIN_SKIN = (0.80, 0.61, 0.52)  # sRGB of vertices whose colour a file does not tell
@@ -33,7 +34,7 @@ class Parts:
         contours: outlines of the face, if the file tells them; see :class:`Contours`.
         eyes: (2, 3) centres of the right and the left eye where they are known better than by landmarks.
         signs: (3,) of ±1 with product 1: which axes of the file run against ours.
-        quads, uv, uv_triangles, regions: as in :class:`likeness.model.face_model.Topology`.
+        quads, uv, uv_triangles, regions: as in :class:`likeness.model.topology.Topology`.
     """
 
     name: str

@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from likeness.errors import FileError, MissingExtraError, StrPath
-from likeness.mesh.files import read_bytes
+from likeness.errors import FileError, StrPath
+from likeness.extras import import_extra
+from likeness.files import read_bytes
 from likeness.model.formats.arrays import Cursor, check_growth
 from likeness.model.formats.assembly import Parts, modes, numbered, points
 from likeness.model.formats.mat import read_mat
@@ -81,10 +82,7 @@ def read_bfm_h5(path: StrPath) -> Parts:
         FileError: truncated, or not such a file.
         MissingExtraError: h5py is not installed.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingExtraError("reading the Basel Face Model (.h5)", "scans") from error
+    h5py = import_extra("h5py", "reading the Basel Face Model (.h5)")
     try:
         with h5py.File(path, "r") as file:
             reader = _H5(path, file)

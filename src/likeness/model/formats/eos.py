@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.mesh.files import read_bytes
+from likeness.files import read_bytes
 from likeness.model.formats.arrays import Cursor
 from likeness.model.formats.assembly import Parts, modes, numbered, points
 from likeness.model.formats.landmark_mappings import read_contours, read_landmarks

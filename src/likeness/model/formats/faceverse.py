@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.mesh.files import read_bytes
+from likeness.files import read_bytes
 from likeness.model.face_model import ARKIT_NAMES
 from likeness.model.formats.arrays import parse_npy
 from likeness.model.formats.assembly import Parts, modes, numbered, points, turned

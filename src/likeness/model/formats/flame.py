@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.mesh.files import read_bytes
+from likeness.files import read_bytes
 from likeness.model.formats.arrays import Npz
 from likeness.model.formats.assembly import Parts, numbered, points
 from likeness.model.formats.pickles import as_array, load_pickle

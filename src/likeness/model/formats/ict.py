@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from likeness.errors import FileError, StrPath
+from likeness.files import read_bytes
 from likeness.mesh import Mesh
-from likeness.mesh.files import read_bytes
 from likeness.model.face_model import ARKIT_NAMES
 from likeness.model.formats.arrays import Npz
 from likeness.model.formats.assembly import Parts

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.errors import FileError, StrPath
+from likeness.files import read_bytes
 from likeness.geometry.landmarks import LandmarkMap
-from likeness.mesh.files import read_bytes
 
 CANDIDATES = 14
 RIGHT_EYE, LEFT_EYE = range(36, 42), range(42, 48)

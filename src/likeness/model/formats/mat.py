@@ -13,7 +13,7 @@ from collections.abc import Container
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.mesh.files import read_bytes
+from likeness.files import read_bytes
 from likeness.model.formats.arrays import GROWTH, SMALL
 
 MATLAB_ORIGIN = 1.0

@@ -25,8 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from likeness.errors import FileError, MissingExtraError, StrPath
-from likeness.evaluate.cache import file_digest
-from likeness.files import write_atomically
+from likeness.files import file_digest, write_atomically
 from likeness.model.face_model import FaceModel
 from likeness.networks.detector import map_names
 from likeness.train.checkpoint import CHECKPOINT, MovingAverage

@@ -28,7 +28,7 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.datasets import Frames, Photos, open_sources
-from likeness.errors import FileError, StrPath
+from likeness.errors import StrPath
 from likeness.geometry.camera import Crop
 from likeness.model.face_model import FaceModel
 from likeness.networks.recogniser import Teacher
@@ -36,7 +36,7 @@ from likeness.reconstruct.proposals import crop_from_landmarks
 from likeness.train.checkpoint import CHECKPOINT, load_regressor
 from likeness.train.generate.processes import rows_done, watch
 from likeness.train.photos.augment import cut
-from likeness.train.photos.samples import PseudoLabels
+from likeness.train.photos.labels import PseudoLabels
 from likeness.train.photos.validation import label_photos
 
 SIZE = 160
@@ -158,41 +158,6 @@ class FacesByPerson:
         wanted = np.zeros(len(numbers), int) if rank is None else np.minimum(rank, len(theirs) - 1)
         best = np.take_along_axis(np.argsort(apart, axis=1), wanted[:, None], 1)[:, 0]
         return theirs[best], float(np.take_along_axis(apart, best[:, None], 1).sum())
-
-
-class Morphs:
-    """The folder that :func:`write_morphs` writes, memory-mapped.
-
-    Attributes:
-        image: (N, S, S, 3) uint8.
-        landmarks: (N, 68, 2) pixels.
-        told: (N, D) the teacher's embeddings.
-        person: (N,) who it is, from 0.
-
-    Raises:
-        FileError: a file is missing, no array, or of another shape.
-    """
-
-    def __init__(self, folder: StrPath) -> None:
-        fields = {"image": (None, None, 3), "landmarks": (68, 2), "told": (None,), "person": ()}
-        arrays: dict[str, np.ndarray] = {}
-        for name, shape in fields.items():
-            path = Path(folder) / f"{name}.npy"
-            try:
-                arrays[name] = np.load(path, mmap_mode="r")
-            except (OSError, ValueError) as error:
-                raise FileError(path, f"expected a .npy array of morphs ({error})") from error
-            count = len(arrays["image"])
-            fits = arrays[name].ndim == len(shape) + 1 and len(arrays[name]) == count
-            if not fits or any(
-                want not in (None, got) for want, got in zip(shape, arrays[name].shape[1:], strict=True)
-            ):
-                raise FileError(path, f"expected an array {(count, *shape)}, got {arrays[name].shape}")
-        self.image, self.landmarks, self.told = arrays["image"], arrays["landmarks"], arrays["told"]
-        self.person = np.asarray(arrays["person"])
-
-    def __len__(self) -> int:
-        return len(self.image)
 
 
 def make_person(faces: list[Face], people: FacesByPerson, rng: np.random.Generator) -> list[Leveled]:

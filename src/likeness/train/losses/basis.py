@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from likeness.extras import import_extra
 from likeness.mesh import Mesh
 from likeness.model.face_model import FaceModel
 from likeness.register import graph_laplacian
@@ -115,13 +116,8 @@ class LearnedBasis(nn.Module):
 def smooth_fields(triangles: np.ndarray, count: int, fields: int) -> tuple[np.ndarray, np.ndarray]:
     """The lowest eigenvectors of a mesh's symmetric graph Laplacian: orthonormal fields (M, V) and eigenvalues (M,),
     float32; at most ``count - 2`` of them."""
-    from likeness.errors import MissingExtraError
-
-    try:
-        from scipy.sparse import diags
-        from scipy.sparse.linalg import eigsh
-    except ImportError as error:
-        raise MissingExtraError("learning a basis", "scans") from error
+    diags = import_extra("scipy.sparse", "learning a basis").diags
+    eigsh = import_extra("scipy.sparse.linalg", "learning a basis").eigsh
     walk = graph_laplacian(triangles, count)  # I - D⁻¹A
     pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     pairs = np.unique(np.sort(pairs, axis=1), axis=0)

@@ -31,7 +31,7 @@ class Mix:
         frames: pictures with landmarks, each once per pass.
         people: of whom a batch holds several pictures, with landmarks or without.
         each: pictures of each of them.
-        synthetic, photos, morphs: see :class:`likeness.train.photos.samples.Sources`, each once per pass; morphs of
+        synthetic, photos, morphs: see :class:`likeness.train.photos.labels.Sources`, each once per pass; morphs of
             one new person come together.
         negatives: crops without a face.
     """

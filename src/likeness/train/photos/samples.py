@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from likeness.datasets import Frames, Photos, SyntheticFaces
 from likeness.geometry.camera import Camera, Crop, image_center, project
 from likeness.geometry.rotation import rotation_onto
-from likeness.model.face_model import FaceModel
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
 from likeness.train.photos.augment import (
     AugmentSettings,
@@ -23,59 +20,11 @@ from likeness.train.photos.augment import (
     jittered_crop,
     procedural_background,
 )
+from likeness.train.photos.labels import PseudoLabels, Sources, Told
 from likeness.train.photos.network import CROP_SIZE
-
-if TYPE_CHECKING:
-    from likeness.train.generate.morphs import Morphs
 
 PSEUDO_GATE, MORPH_GATE = 0.3, 0.5
 """Weights of the landmark loss where the network labelled the photo itself, and for morphs, half of which it did."""
-
-
-@dataclass(frozen=True, eq=False)
-class PseudoLabels:
-    """Landmarks that the network found in photos by itself.
-
-    Args:
-        index: (M,) numbers of the photos that are kept.
-        landmarks: (M, 68, 2) pixels of each photo.
-    """
-
-    index: np.ndarray
-    landmarks: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Sources:
-    """Everything there is to train on; None where there is nothing.
-
-    Args:
-        model: the face model.
-        frames: pictures with landmarks.
-        synthetic: rendered faces with all labels.
-        photos: pictures without landmarks.
-        morphs: new people, mixed from others, with landmarks and a teacher's embeddings.
-    """
-
-    model: FaceModel
-    frames: Frames | None = None
-    synthetic: SyntheticFaces | None = None
-    photos: Photos | None = None
-    morphs: Morphs | None = None
-
-    @property
-    def people(self) -> int:
-        """C, how many identities frames and photos have: first those of the frames, then those of the photos."""
-        return sum(one.people for one in (self.frames, self.photos) if one is not None)
-
-
-@dataclass(frozen=True, eq=False)
-class Told:
-    """What a teacher sees in pictures: embeddings (N, D) of all frames and of all photos; rows of NaN where it was
-    not asked."""
-
-    frames: np.ndarray | None = None
-    photos: np.ndarray | None = None
 
 
 @dataclass

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from likeness.datasets import ImageStore, Photos
-from likeness.evaluate.cache import file_digest
-from likeness.files import write_atomically
+from likeness.files import file_digest, write_atomically
 from likeness.networks.recogniser import Teacher
-from likeness.train.photos.samples import PseudoLabels, Sources, Told
+from likeness.train.photos.labels import PseudoLabels, Sources, Told
 
 NOTES = "told.npz"
 """The file in a training's output folder."""

@@ -26,11 +26,12 @@ from likeness.train.checkpoint import CHECKPOINT, load_regressor, read_checkpoin
 from likeness.train.losses.reconstruction import LandmarkHead
 from likeness.train.photos.augment import AugmentSettings
 from likeness.train.photos.batches import TrainBatches
+from likeness.train.photos.labels import PseudoLabels, Sources
 from likeness.train.photos.landmark_bias import centered, sideways
 from likeness.train.photos.module import Student
 from likeness.train.photos.network import Regressor
 from likeness.train.photos.posterior_codes import codes_of_people, rely
-from likeness.train.photos.samples import PseudoLabels, SampleMaker, Sources
+from likeness.train.photos.samples import SampleMaker
 from likeness.train.photos.teacher_embeddings import TeacherNotes
 from likeness.train.photos.validation import HeldOut, contact_sheet, label_photos
 from likeness.train.settings import PhotoSettings, Progress

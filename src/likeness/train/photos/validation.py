@@ -16,8 +16,9 @@ from likeness.metrics.records import Samples
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
 from likeness.train.losses.reconstruction import LandmarkHead
 from likeness.train.photos.augment import box_of, cut, flip_landmarks
+from likeness.train.photos.labels import PseudoLabels
 from likeness.train.photos.network import CROP_SIZE, Regressor
-from likeness.train.photos.samples import PseudoLabels, SampleMaker
+from likeness.train.photos.samples import SampleMaker
 
 DETECTOR_SHIFT, DETECTOR_LOG_SCALE = 0.05, 0.1
 """How far crops stray: centre (share of the side) and log side, standard deviations. Those of the face finder stray

@@ -1,0 +1,143 @@
+"""What a registration gives: the head in the model's topology, how well it fits, and its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness.errors import StrPath
+from likeness.files import output_paths, write_atomically
+from likeness.geometry.similarity import Similarity
+from likeness.images.encode import png_bytes
+from likeness.mesh import Mesh
+from likeness.model.face_model import FaceModel
+from likeness.register.report import PANEL, registration_picture
+
+Array = np.ndarray
+
+FORMATS = ("obj", "ply", "json", "png")
+DEFAULT_FORMATS = ("obj", "json", "png")
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a registered mesh fits its scan; lengths in mm, over the face region.
+
+    Attributes:
+        scan_to_mesh_median, scan_to_mesh_p95: distance from the scan's vertices to the mesh's surface, of the
+            vertices whose closest point on the mesh is in the face region, up to 20 mm away.
+        scan_vertices: how many those were.
+        mesh_to_scan_median: distance from the face's vertices to the scan, of those with scan under them.
+        coverage: 0 to 1, the part of the face's vertices with scan under them.
+        folded_triangles: triangles of the face turned inside out against the model's mean.
+        model_fit_median, model_fit_p95: scan-to-mesh of the fitted model alone, before the non-rigid part.
+        seconds: wall clock from the scan's arrays to the mesh.
+        cpu_seconds: processor time of the same, all threads.
+    """
+
+    scan_to_mesh_median: float
+    scan_to_mesh_p95: float
+    scan_vertices: int
+    mesh_to_scan_median: float
+    coverage: float
+    folded_triangles: int
+    model_fit_median: float
+    model_fit_p95: float
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """A scan's head in the face model's topology.
+
+    Args:
+        model: whose topology it is.
+        mesh: the registered head, mm, model axes; where the scan has holes, hair or nothing it follows the model.
+        identity: (K,) code of the model fit, before the non-rigid part.
+        expression: (E,) weights in [0, 1] of the model fit.
+        scan_from_model: model axes in mm -> the scan's own axes and units.
+        units: "m", "cm", "mm", "inch", or "unknown": then the face's size is the model's guess, not a measure.
+        landmarks: (N, 3) that were used, the scan's own axes and units.
+        landmark_index: (N,) which of the 51 inner landmarks they are.
+        landmarks_found: whether the photo network found them.
+        error: (V,) mm from each vertex of the face to the scan; NaN outside the face and where there is no scan.
+        quality: see :class:`Quality`.
+        scan: the head's part of the scan, simplified if it was large, mm, model axes.
+        name: what files are called.
+    """
+
+    model: FaceModel
+    mesh: Mesh
+    identity: Array
+    expression: Array
+    scan_from_model: Similarity
+    units: str
+    landmarks: Array
+    landmark_index: Array
+    landmarks_found: bool
+    error: Array
+    quality: Quality
+    scan: Mesh
+    name: str = "scan"
+
+    def mesh_in_scan(self) -> Mesh:
+        """The registered head in the scan's own axes and units, to be laid over it."""
+        return self.mesh.with_vertices(self.scan_from_model.apply(self.mesh.vertices))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``NAME.json`` holds: everything but the meshes, as plain numbers."""
+        rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(self.quality).items()}
+        weights = (round(float(weight), 5) for weight in self.expression)
+        return {
+            "scan": self.name,
+            "model": self.model.name,
+            "units": self.units,
+            "scan_from_model": self.scan_from_model.to_dict(),
+            "quality": rounded,
+            "identity": np.round(self.identity, 5).tolist(),
+            "expression": dict(zip(self.model.expression_names, weights, strict=True)),
+            "landmarks_found": self.landmarks_found,
+            "landmark_index": (self.landmark_index + 17).tolist(),
+            "landmarks": np.round(self.landmarks, 7).tolist(),
+            "error_mm": [None if np.isnan(value) else round(float(value), 4) for value in self.error],
+        }
+
+    def save(
+        self, folder: StrPath, formats: Iterable[str] = DEFAULT_FORMATS, name: str | None = None
+    ) -> dict[str, Path]:
+        """Write ``NAME.obj`` or ``NAME.ply`` (the head, mm, model axes), ``NAME.json`` (:meth:`to_dict`; its
+        ``scan_from_model`` leads back to the scan) and ``NAME.png`` (scan | head | error map).
+
+        Args:
+            folder: is made if missing.
+            formats: any of :data:`FORMATS`.
+            name: file name without suffix; default: the scan's.
+
+        Returns:
+            format -> path of what was written.
+
+        Raises:
+            ValueError: an unknown format.
+            FileError: the folder cannot be made or written to.
+        """
+        paths = output_paths(folder, name or self.name, formats, FORMATS)
+        for format, path in paths.items():
+            if format == "json":
+                write_atomically(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
+            elif format == "png":
+                write_atomically(path, png_bytes(self.picture()))
+            else:
+                self.mesh.save(path)
+        return paths
+
+    def picture(self, side: int = PANEL) -> Array:
+        """What ``NAME.png`` shows: scan, head and error map, front above and turned below, each ``side`` pixels."""
+        quality = self.quality
+        median, p95 = quality.scan_to_mesh_median, quality.scan_to_mesh_p95
+        return registration_picture(self.scan, self.mesh, self.error, median=median, p95=p95, side=side)
