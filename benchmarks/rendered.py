@@ -19,7 +19,7 @@ import numpy as np
 from likeness import FaceModel
 from likeness.assets import asset
 from likeness.datasets import SyntheticFaces
-from likeness.reconstruct.reconstructor import Network
+from likeness.networks.regressor import Network
 from likeness.train.photos.augment import AugmentSettings
 from likeness.train.photos.labels import Sources
 from likeness.train.photos.samples import SampleMaker

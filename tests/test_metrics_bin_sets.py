@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from likeness import FileError
 from likeness.datasets import bin_sets as module
+from likeness.datasets.test_sets import open_photos
 from likeness.metrics import read_bin
 
 
@@ -63,16 +64,16 @@ def test_python_2_files_are_read(tmp_path: Path) -> None:
 
 
 def test_images_are_rgb(tmp_path: Path) -> None:
-    image = read_bin(written(tmp_path, (IMAGES, SAME))).image(1)
+    image = open_photos(written(tmp_path, (IMAGES, SAME))).items[1].image()
     assert (image.shape, image.dtype) == ((32, 28, 3), np.uint8)
     assert image[0, 0].tolist() == [200, 50, 50]
 
 
 def test_damaged_images_are_named(tmp_path: Path) -> None:
-    found = read_bin(written(tmp_path, ([b"no image", IMAGES[0][:60]], [True])))
+    found = open_photos(written(tmp_path, ([b"no image", IMAGES[0][:60]], [True])))
     for number in (0, 1):
-        with pytest.raises(FileError, match=f"image {number}"):
-            found.image(number)
+        with pytest.raises(FileError, match=f"00000{number}"):
+            found.items[number].image()
 
 
 class Hostile:

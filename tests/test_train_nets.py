@@ -120,7 +120,7 @@ def test_weights_too_large_for_half_floats_are_refused(small_model: FaceModel) -
 
 def test_the_file_is_what_the_reconstructor_opens(small_model: FaceModel, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
-    from likeness.reconstruct.reconstructor import Network
+    from likeness.networks.regressor import Network
 
     path = tmp_path / "regressor.onnx"
     path.write_bytes(onnx_bytes(network(small_model), "test", "small"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from likeness.lazy import lazy_names
-from likeness.version import __version__ as __version__
+from likeness.version import __version__  # noqa: F401
 
 if TYPE_CHECKING:
     from likeness.errors import FileError, LikenessError, MissingExtraError

@@ -17,14 +17,11 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.images.header import read_header
 from likeness.metrics.records import Pairs, contiguous_folds
 
 MAX_BYTES = 1 << 30
 MAX_ITEMS = 4_000_000
 """Operations in a file: the largest set (IJB excepted, which has another format) needs about 100,000."""
-
-MAX_IMAGE_PIXELS = 4_000_000
 
 _BROKEN = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, RecursionError, MemoryError)
 """What operands that an operation cannot use raise."""
@@ -43,32 +40,6 @@ class BinSet:
     images: tuple[bytes, ...]
     pairs: Pairs
     path: str
-
-    def image(self, number: int) -> np.ndarray:
-        """Image ``number`` as (H, W, 3) uint8 RGB.
-
-        Raises:
-            FileError: it is damaged, no image, or larger than an aligned face should be.
-        """
-        import cv2
-
-        from likeness.images.photo import quiet_opencv
-
-        where = f"image {number}"
-        try:
-            width, height = read_header(self.images[number]).size
-        except ValueError as error:
-            raise FileError(self.path, f"{where} {error}") from error
-        if width * height > MAX_IMAGE_PIXELS:
-            raise FileError(self.path, f"{where} is {width} x {height} pixels; expected an aligned face")
-        with quiet_opencv():
-            try:
-                pixels = cv2.imdecode(np.frombuffer(self.images[number], np.uint8), cv2.IMREAD_COLOR)
-            except cv2.error:
-                pixels = None
-        if pixels is None:
-            raise FileError(self.path, f"{where} is damaged")
-        return np.ascontiguousarray(pixels[..., ::-1])
 
 
 def read_bin(path: StrPath) -> BinSet:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import cv2
 import numpy as np
 
 from likeness.datasets.test_sets import MAX_MEMBER_BYTES
 from likeness.errors import FileError
 from likeness.images.header import read_header
-from likeness.images.photo import MAX_PIXELS, quiet_opencv
+from likeness.images.photo import photo_from_bytes
 
 DECODED_LIMIT = 4 << 30
 """Bytes of pictures that are kept decoded; what is larger is decoded picture by picture."""
@@ -238,27 +237,9 @@ class ImageStore(Sequence[np.ndarray]):
         return len(self) * float(np.mean(sizes)) if sizes else 0.0
 
     def _decode(self, number: int) -> np.ndarray:
+        # However small: of a large source sizes are not looked at before, and a tiny picture that training has come
+        # to must not end it.
         try:
-            return _pixels(self.places.read(number))
+            return photo_from_bytes(self.places.read(number), smallest=1).image
         except ValueError as error:
             raise FileError(self.places.label(number), str(error)) from error
-
-
-def _pixels(data: bytes) -> np.ndarray:
-    """The upright picture (H, W, 3) uint8 RGB, however small: of a large source sizes are not looked at before, and
-    a tiny picture that training has come to must not end it.
-
-    Raises:
-        ValueError: no image, damaged, or too large.
-    """
-    width, height = read_header(data).size
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"is {width} x {height} pixels; expected at most {MAX_PIXELS:,} in all")
-    with quiet_opencv():
-        try:
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error:
-            pixels = None
-    if pixels is None:
-        raise ValueError("is damaged: expected an image that decodes")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import Excluded, FileError, StrPath
-from likeness.images.header import read_header
+from likeness.images.photo import load_photo, photo_from_bytes
 from likeness.metrics.records import Pairs
-from likeness.reconstruct.proposals import MAX_PIXELS, MIN_SIDE, load_photo
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 MAX_MEMBER_BYTES = 1 << 28
@@ -90,24 +89,10 @@ def decoded(data: bytes, name: str) -> np.ndarray:
     Raises:
         FileError: no image, damaged, too small or too large.
     """
-    import cv2
-
-    from likeness.images.photo import quiet_opencv
-
     try:
-        width, height = read_header(data).size
+        return photo_from_bytes(data).image
     except ValueError as error:
         raise FileError(name, str(error)) from error
-    if width * height > MAX_PIXELS or min(width, height) < MIN_SIDE:
-        raise FileError(name, f"is {width} x {height} pixels; expected {MIN_SIDE} a side to {MAX_PIXELS:,} in all")
-    with quiet_opencv():
-        try:
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error:
-            pixels = None
-    if pixels is None:
-        raise FileError(name, "is damaged: expected an image that decodes")
-    return np.ascontiguousarray(pixels[..., ::-1])
 
 
 def unique_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,10 +59,7 @@ def photo_from_array(image: np.ndarray, focal: float | None = None) -> Photo:
 
 
 def load_photo(path: StrPath) -> Photo:
-    """Read a photo: JPEG, PNG, WebP, TIFF, BMP or GIF (the first frame or page).
-
-    Made upright by EXIF's orientation. Grey and palette images become RGB, CMYK too, 16 bits become 8;
-    transparent parts show mid grey, as what is outside a photo does. Colour profiles are not applied.
+    """Read a photo: JPEG, PNG, WebP, TIFF, BMP or GIF (the first frame or page); see :func:`photo_from_bytes`.
 
     Raises:
         FileError: missing, a folder, no image, damaged, cut short, under ``MIN_SIDE`` pixels on the shorter
@@ -70,19 +67,61 @@ def load_photo(path: StrPath) -> Photo:
     """
     data = _read(path)
     try:
-        header = read_header(data)
+        return replace(photo_from_bytes(data), path=os.fspath(path))
     except ValueError as error:
         raise FileError(path, str(error)) from error
-    problem = _size_problem(header.size)
+
+
+def photo_from_bytes(data: bytes, smallest: int = MIN_SIDE) -> Photo:
+    """A photo from an image file's bytes, wherever they lay: this is how all of the package decodes photos.
+
+    Made upright by EXIF's orientation. Grey and palette images become RGB, CMYK too, 16 bits become 8;
+    transparent parts show mid grey, as what is outside a photo does. Colour profiles are not applied.
+
+    Args:
+        data: the file's content.
+        smallest: pixels that the shorter side must have.
+
+    Raises:
+        ValueError: no image, damaged, cut short, too small or too large; the message is one line for the user.
+    """
+    header = read_header(data)
+    problem = _size_problem(header.size, smallest)
     if problem:
-        raise FileError(path, problem)
-    pixels = _decode(header)
+        raise ValueError(problem)
+    pixels = stored_pixels(header)
+    image = pixels[..., :3]
+    if pixels.shape[2] == 4:
+        opacity = pixels[..., 3:].astype(np.uint16)
+        if opacity.min() < 255:
+            image = ((image * opacity + OUTSIDE_GREY * (255 - opacity) + 127) // 255).astype(np.uint8)
+    return Photo(np.ascontiguousarray(_turned_upright(image, header.orientation)), header.focal)
+
+
+def stored_pixels(header: ImageHeader) -> np.ndarray:
+    """An image's pixels as stored, not turned: (H, W, 3) uint8 RGB, or (H, W, 4) with opacity.
+
+    Raises:
+        ValueError: damaged, or neither 8 nor 16 bits per channel.
+    """
+    import cv2
+
+    with quiet_opencv():
+        try:
+            pixels = cv2.imdecode(np.frombuffer(header.decodable, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            pixels = None
     if pixels is None:
-        raise FileError(path, f"is damaged: expected a {header.format} image that decodes")
+        raise ValueError(f"is damaged: expected a {header.format} image that decodes")
     if pixels.dtype not in (np.uint8, np.uint16):
-        raise FileError(path, f"has {pixels.dtype} pixels; expected 8 or 16 bits per channel")
-    image = _turned_upright(_to_rgb(pixels), header.orientation)
-    return Photo(image, header.focal, os.fspath(path))
+        raise ValueError(f"has {pixels.dtype} pixels; expected 8 or 16 bits per channel")
+    if pixels.dtype == np.uint16:
+        pixels = cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0)
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    kinds = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
+    if channels not in kinds:
+        raise ValueError(f"has {channels} channels; expected 1, 3 or 4")
+    return np.asarray(cv2.cvtColor(pixels, kinds[channels]))
 
 
 def _read(path: StrPath) -> bytes:
@@ -101,26 +140,15 @@ def _read(path: StrPath) -> bytes:
     return data
 
 
-def _size_problem(size: tuple[int, int]) -> str | None:
+def _size_problem(size: tuple[int, int], smallest: int = MIN_SIDE) -> str | None:
     """What is wrong with (width, height), or None."""
     width, height = size
     if width * height > MAX_PIXELS:
         mega, limit = width * height / 1e6, MAX_PIXELS / 1e6
         return f"is {width} x {height} pixels ({mega:,.0f} megapixels); expected at most {limit:.0f} megapixels"
-    if min(size) < MIN_SIDE:
-        return f"is {width} x {height} pixels; expected at least {MIN_SIDE} on the shorter side"
+    if min(size) < smallest:
+        return f"is {width} x {height} pixels; expected at least {smallest} on the shorter side"
     return None
-
-
-def _decode(header: ImageHeader) -> np.ndarray | None:
-    """The stored pixels in OpenCV's order, (H, W) or (H, W, 3 or 4: BGRA); None when damaged."""
-    import cv2
-
-    with quiet_opencv():
-        try:
-            return cv2.imdecode(np.frombuffer(header.decodable, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            return None
 
 
 @contextmanager
@@ -133,24 +161,6 @@ def quiet_opencv() -> Iterator[None]:
         yield
     finally:
         logging.setLogLevel(level)
-
-
-def _to_rgb(pixels: np.ndarray) -> np.ndarray:
-    """OpenCV's pixels, whatever their depth and channels -> (H, W, 3) uint8 RGB."""
-    import cv2
-
-    if pixels.dtype == np.uint16:
-        pixels = cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0)
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if channels == 1:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-    if channels == 3:
-        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    rgb = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB)
-    opacity = pixels[..., 3:].astype(np.uint16)
-    if opacity.min() == 255:
-        return rgb
-    return ((rgb * opacity + OUTSIDE_GREY * (255 - opacity) + 127) // 255).astype(np.uint8)
 
 
 def _turned_upright(image: np.ndarray, orientation: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.images.header import read_header
+from likeness.images.photo import stored_pixels
 
 _MAX_TEXTURE_SIDE = 16384  # what graphics cards take; a hostile header would make the decoder allocate gigabytes
 
@@ -13,19 +14,14 @@ _MAX_TEXTURE_SIDE = 16384  # what graphics cards take; a hostile header would ma
 def decode_texture(path: StrPath, data: bytes) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a PNG, JPEG or other common image; FileError, naming ``path``, if it is none.
 
-    As stored: a texture is laid out by its uv, not by the orientation that a camera may have noted in it.
+    As stored: a texture is laid out by its uv, not by the orientation that a camera may have noted in it; where it is
+    transparent it keeps its colours.
     """
-    import cv2
-
     try:
         header = read_header(data)
         if max(header.size) > _MAX_TEXTURE_SIDE:
             width, height = header.size
             raise ValueError(f"expected sides up to {_MAX_TEXTURE_SIDE} pixels, got {width} x {height}")
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(np.frombuffer(header.decodable, np.uint8), flags)
-    except (ValueError, cv2.error) as error:
+        return np.ascontiguousarray(stored_pixels(header)[..., :3])
+    except ValueError as error:
         raise FileError(path, f"the texture cannot be used: {' '.join(str(error).split())}") from error
-    if image is None:
-        raise FileError(path, "the texture cannot be used: expected an image, could not decode it")
-    return np.ascontiguousarray(image[:, :, ::-1])

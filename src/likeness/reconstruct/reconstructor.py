@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from likeness.errors import FileError, StrPath
 from likeness.geometry.camera import Camera, Crop, project
 from likeness.images.photo import photo_from_array
 from likeness.model.face_model import Coefficients, FaceModel
+from likeness.networks.regressor import Network
 from likeness.reconstruct.proposals import (
     Photo,
     Proposal,
@@ -24,60 +24,8 @@ from likeness.reconstruct.proposals import (
 from likeness.reconstruct.result import Reconstruction
 from likeness.reconstruct.test_time import SCALES, averaged, looks_at, mirrored_answer, nearer_answer
 
-OUTPUTS = ("identity", "expression", "rotation", "translation", "albedo", "light", "score")
 MIN_SCORE = 0.5
 SAME_FACE = 0.5  # of the smaller landmark box that the larger one shares: two proposals that end on one face
-
-
-@dataclass(frozen=True, eq=False)
-class Network:
-    """The regressor in ONNX: crops (N, S, S, 3) uint8 RGB -> named arrays, see ``likeness.train.photos.network``."""
-
-    session: Any
-    size: int
-    name: str
-    model_name: str
-
-    @classmethod
-    def load(cls, path: StrPath, threads: int | None = None) -> Network:
-        """Open an exported regressor.
-
-        Args:
-            path: the ``.onnx`` file.
-            threads: CPU threads; None: ONNX Runtime's choice.
-
-        Raises:
-            FileError: missing, damaged, or not a regressor of this package.
-        """
-        import onnxruntime
-
-        if not Path(path).is_file():
-            raise FileError(path, "no such file; expected a regressor (.onnx)")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
-            options.inter_op_num_threads = 1
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=_providers(onnxruntime))
-        except Exception as error:  # ONNX Runtime raises its own untyped errors for damaged files
-            raise FileError(path, f"cannot be read as ONNX ({str(error).splitlines()[0][:160]})") from error
-        outputs = {output.name for output in session.get_outputs()}
-        metadata = session.get_modelmeta().custom_metadata_map
-        if set(OUTPUTS) - outputs:
-            raise FileError(path, f"expected outputs {OUTPUTS}, got {sorted(outputs)}")
-        size = int(session.get_inputs()[0].shape[1])
-        return cls(session, size, metadata.get("name", Path(path).stem), metadata.get("face_model", ""))
-
-    def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
-        """Crops (N, S, S, 3) uint8 -> name -> (N, ...) float32."""
-        return dict(zip(OUTPUTS, self.session.run(list(OUTPUTS), {"image": crops}), strict=True))
-
-
-def _providers(onnxruntime: Any) -> list[str]:
-    """A GPU where this ONNX Runtime has one, else the CPU."""
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    return [name for name in wanted if name in onnxruntime.get_available_providers()]
 
 
 class Reconstructor:

@@ -44,7 +44,7 @@ def mirrored_names(names: Sequence[str]) -> np.ndarray:
 
 def mirrored_answer(answer: dict[str, np.ndarray], model: FaceModel) -> dict[str, np.ndarray]:
     """What the mirror image of a crop would be answered, by the names of
-    :class:`likeness.reconstruct.reconstructor.Network`.
+    :class:`likeness.networks.regressor.Network`.
 
     The identity code stays as it is: networks learn that a mirrored photo shows the same person.
     """

@@ -1,0 +1,40 @@
+"""The one place where ONNX Runtime is opened: quietly, on a known device, with a message that names the file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from likeness.errors import FileError, StrPath
+
+GPU, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+def open_session(path: StrPath, what: str, *, threads: int | None = None, gpu: bool = False) -> Any:
+    """An ``onnxruntime.InferenceSession``.
+
+    Args:
+        path: the ``.onnx`` file.
+        what: it should be, for messages: "a regressor".
+        threads: CPU threads; None: ONNX Runtime's choice.
+        gpu: use one where this ONNX Runtime has it; answers may then differ in the last digits.
+
+    Raises:
+        FileError: missing or damaged.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded: nothing leaves the machine
+    import onnxruntime
+
+    if not Path(path).is_file():
+        raise FileError(path, f"no such file; expected {what} (.onnx)")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+    providers = [GPU, CPU] if gpu and GPU in onnxruntime.get_available_providers() else [CPU]
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # ONNX Runtime raises its own untyped errors for damaged files
+        raise FileError(path, f"cannot be read as ONNX ({str(error).splitlines()[0][:160]})") from error
