@@ -63,7 +63,7 @@ def test_photos_of_a_folder_have_people_and_groups(tmp_path: Path) -> None:
     assert [(item.name, item.identity, item.group) for item in found.items] == [
         ("p0/0", "p0", None),
         ("p0/1", "p0", None),
-        ("p0/clip/x", "p0", "clip"),
+        ("p0/clip/x", "p0", "p0/clip"),
         ("p1/0", "p1", None),
         ("p1/1", "p1", None),
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from likeness.datasets.annotations import Note, read_note
+from likeness.datasets.identities import people_of
 from likeness.datasets.image_store import Places
 from likeness.datasets.known_layouts import (
     CELEBA_PEOPLE,
@@ -18,7 +19,7 @@ from likeness.datasets.known_layouts import (
     list_celeba,
     lp_sets,
 )
-from likeness.datasets.listing import HELD_OUT, TRAIN, Listing, Marked, people_of
+from likeness.datasets.listing import HELD_OUT, TRAIN, Listing, Marked
 from likeness.datasets.tars import is_held_out, list_shards, shard_groups
 from likeness.datasets.test_sets import PHOTO_SUFFIXES
 from likeness.errors import FileError, listed

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -119,25 +118,3 @@ def joined(parts: Sequence[Listing], path: str, kind: str) -> Listing:
         {start + n: mark for part, start in zip(parts, starts, strict=False) for n, mark in part.marked.items()},
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
-
-
-def common_depth(folders: Sequence[tuple[str, ...]]) -> int:
-    """How many folders at the beginning of all paths are the same."""
-    shared = 0
-    if folders:
-        low, high = min(folders), max(folders)
-        while shared < min(len(low), len(high)) and low[shared] == high[shared]:
-            shared += 1
-    return shared
-
-
-def people_of(names: Sequence[str]) -> tuple[list[str | None], list[str | None]]:
-    """Identity and clip that paths ``[WRAPPER/]IDENTITY/[CLIP/]NAME.jpg`` tell; None where they do not.
-
-    Folders that all pictures share are no identities, so that ``CASIA-WebFace/0000045/001.jpg`` is person 0000045,
-    and pictures of one flat folder are of unknown people.
-    """
-    folders = [PurePosixPath(name).parts[:-1] for name in names]
-    shared = common_depth(folders)
-    rest = [parts[shared:] for parts in folders]
-    return [parts[0] if parts else None for parts in rest], ["/".join(p) if len(p) > 1 else None for p in rest]

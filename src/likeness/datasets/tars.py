@@ -10,8 +10,9 @@ from itertools import pairwise, product
 from pathlib import Path, PurePosixPath
 
 from likeness.datasets.annotations import Note, read_note
+from likeness.datasets.identities import common_depth, people_of
 from likeness.datasets.image_store import Places, shown
-from likeness.datasets.listing import HELD_OUT, TRAIN, Listing, Marked, common_depth, joined, people_of
+from likeness.datasets.listing import HELD_OUT, TRAIN, Listing, Marked, joined
 from likeness.datasets.test_sets import PHOTO_SUFFIXES
 from likeness.errors import FileError
 

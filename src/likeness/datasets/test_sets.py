@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from likeness.datasets.identities import people_of
 from likeness.errors import Excluded, FileError, StrPath
 from likeness.images.photo import load_photo, photo_from_bytes
 from likeness.metrics.records import Pairs
@@ -60,8 +61,8 @@ class PhotoSet:
 
 
 def open_photos(path: StrPath) -> PhotoSet:
-    """List a folder ``IDENTITY/[GROUP/]NAME.jpg``, a tar of the same or of WebDataset's layout, a `.bin` set, or
-    AFLW2000-3D (``NAME.mat`` beside ``NAME.jpg``).
+    """List a folder ``[WRAPPER/]IDENTITY/[GROUP/]NAME.jpg``, a tar of the same or of WebDataset's layout, a `.bin`
+    set, or AFLW2000-3D (``NAME.mat`` beside ``NAME.jpg``).
 
     ``NAME.json`` beside a photo may hold ``identity``, ``clip`` (the group) and ``landmarks`` (68 points [x, y], px).
 
@@ -105,12 +106,6 @@ def unique_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(b if counts[b] == 1 else f for b, f in zip(bare, full, strict=True))
 
 
-def identity_and_group(name: str) -> tuple[str, str | None]:
-    """``IDENTITY/NAME`` -> (identity, None); ``IDENTITY/GROUP/NAME`` -> (identity, group); else ("", None)."""
-    parts = PurePosixPath(name).parts
-    return ("" if len(parts) < 2 else parts[0]), (str(PurePosixPath(*parts[1:-1])) if len(parts) > 2 else None)
-
-
 def _folder(source: Path) -> PhotoSet:
     """Photos below a folder, hidden files and folders left out."""
     found = {
@@ -152,9 +147,9 @@ def _listed(
 ) -> PhotoSet:
     """Items of files by name; those whose person is not known, or whose annotation is damaged, are left out."""
     items, excluded = [], []
-    for full, name in zip(readers, unique_names(readers), strict=True):
-        identity, group = identity_and_group(full)
-        landmarks = None
+    people, clips = people_of([*readers], lone_folder=True)
+    for full, name, person, clip in zip(readers, unique_names(readers), people, clips, strict=True):
+        identity, group, landmarks = person or "", clip, None
         if full in notes:
             try:
                 note = _annotation(notes[full](), name)

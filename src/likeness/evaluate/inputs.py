@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from likeness.datasets.test_sets import PHOTO_SUFFIXES, identity_and_group, unique_names
+from likeness.datasets.identities import people_of
+from likeness.datasets.test_sets import PHOTO_SUFFIXES, unique_names
 from likeness.errors import Excluded, FileError, LikenessError, StrPath, listed
 from likeness.evaluate.collection import Collection, grouped
 from likeness.evaluate.predictions import Steps
@@ -137,7 +138,12 @@ def read_meshes(
         for file in sorted(source.rglob("*"))
         if file.suffix.lower() in MESH_SUFFIXES and file.is_file()
     }
-    meshes, excluded = _loaded(files, steps)
+    people, clips = (dict(zip(files, found, strict=True)) for found in people_of([*files], lone_folder=True))
+    excluded = [
+        Excluded(name, "no identity: expected a folder per person") for name, person in people.items() if not person
+    ]
+    meshes, damaged = _loaded({name: file for name, file in files.items() if people[name]}, steps)
+    excluded += damaged
     if not meshes:
         first = f"; the first: {excluded[0].item}: {excluded[0].reason}" if excluded else ""
         raise FileError(path, f"expected meshes as IDENTITY/NAME.obj (or .ply), found none that can be used{first}")
@@ -147,13 +153,12 @@ def read_meshes(
         aligned = align(list(same.values()), weights, scale=scale)
     except ValueError as error:
         raise FileError(path, str(error)) from error
-    places = [identity_and_group(name) for name in same]
     names = unique_names(same)
     return Collection(
         kind="meshes",
         names=names,
-        labels=np.array([identity for identity, _ in places]),
-        groups=grouped([group for _, group in places], names),
+        labels=np.array([people[name] for name in same]),
+        groups=grouped([clips[name] for name in same], names),
         excluded=(*excluded, *other),
         aligned=aligned,
         triangles=next(iter(same.values())).triangles,
@@ -183,9 +188,6 @@ def _loaded(files: dict[str, Path], steps: Steps | None) -> tuple[dict[str, Mesh
     for number, (name, file) in enumerate(files.items()):
         if steps is not None:
             steps("meshes", number + 1, len(files))
-        if not identity_and_group(name)[0]:
-            excluded.append(Excluded(name, "no identity: expected a folder per person"))
-            continue
         try:
             meshes[name] = Mesh.load(file)
         except LikenessError as error:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from likeness.datasets.test_sets import PhotoItem, identity_and_group
+from likeness.datasets.identities import people_of
+from likeness.datasets.test_sets import PhotoItem
 from likeness.errors import Excluded, FileError, StrPath
 from likeness.evaluate.predictions import FoundFace, Prediction, Steps
 from likeness.model.face_model import FaceModel
@@ -46,11 +47,11 @@ def read_results(
     files = sorted(path for path in source.rglob("*.json") if path.is_file())
     predictions: list[Prediction] = []
     excluded: list[Excluded] = []
-    for number, path in enumerate(files):
+    names = [path.relative_to(source).as_posix() for path in files]
+    people = zip(*people_of(names, lone_folder=True), strict=True)
+    for number, (path, name, (identity, group)) in enumerate(zip(files, names, people, strict=True)):
         if steps is not None:
             steps("results", number + 1, len(files))
-        name = path.relative_to(source).as_posix()
-        identity, group = identity_and_group(name)
         try:
             content = _content(path)
             if str(content["model"]) != model.name:

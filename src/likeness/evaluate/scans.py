@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from likeness.datasets.identities import people_of
 from likeness.datasets.scan_landmark_files import read_landmarks
-from likeness.datasets.test_sets import identity_and_group, unique_names
+from likeness.datasets.test_sets import unique_names
 from likeness.errors import Excluded, FileError, LikenessError, StrPath
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.inputs import MESH_SUFFIXES, read_vertex_numbers
@@ -63,11 +64,10 @@ def find_scans(folder: StrPath) -> tuple[dict[str, Scan], list[Excluded]]:
         raise FileError(folder, "no such folder; expected scans (IDENTITY.ply or IDENTITY/SCAN.ply)")
     scans: dict[str, Scan] = {}
     excluded = []
-    for path in sorted(source.rglob("*")):
-        if path.suffix.lower() not in MESH_SUFFIXES or not path.is_file():
-            continue
-        name = path.relative_to(source).as_posix()
-        identity = identity_and_group(name)[0] or path.stem
+    files = [p for p in sorted(source.rglob("*")) if p.suffix.lower() in MESH_SUFFIXES and p.is_file()]
+    names = [path.relative_to(source).as_posix() for path in files]
+    for path, name, person in zip(files, names, people_of(names, lone_folder=True)[0], strict=True):
+        identity = person or path.stem
         points = landmark_file(path)
         if points is None:
             excluded.append(Excluded(name, f"no landmarks beside it ({', '.join(LANDMARK_SUFFIXES)})"))
@@ -99,9 +99,9 @@ def shapes_of_meshes(folder: StrPath, numbers: StrPath | None = None) -> tuple[l
     files = [p for p in sorted(source.rglob("*")) if p.suffix.lower() in MESH_SUFFIXES and p.is_file()]
     full = [path.relative_to(source).as_posix() for path in files]
     shapes, excluded = [], []
-    for path, long, name in zip(files, full, unique_names(full), strict=True):
+    people = people_of(full, lone_folder=True)[0]
+    for path, long, name, identity in zip(files, full, unique_names(full), people, strict=True):
         points = landmark_file(path)
-        identity = identity_and_group(long)[0]
         if not identity or (vertices is None and points is None):
             missing = "no landmarks beside it (or give --mesh-landmarks)" if identity else "no folder of a person"
             excluded.append(Excluded(long, missing))
