@@ -1,0 +1,234 @@
+"""One person in one photo or many: the whole cost and the Gauss-Newton steps that lower it.
+
+The Gauss-Newton matrix of one photo is ``[[A, B], [Bᵀ, C]]`` by identity code and the photo's own parameters. It is
+factorised once and used for many steps with exact gradients: it changes little near the minimum, and a step then
+costs three products with vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from likeness.fit.bounded import box_minimum
+from likeness.fit.photo_terms import POSE, PhotoCost, PhotoState, PhotoTerms
+from likeness.fit.priors import ExpressionPrior, IdentityPrior
+
+SINGLE_UP_TO = 1e5
+"""Information over the prior's, up to which float32 products do: they err by 1e-7 of the largest entry."""
+
+SIDE_ROUNDS = 30
+"""Rounds in which weights change between free and bound over all photos of a person."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Identity code (K,) and what belongs to each photo."""
+
+    identity: np.ndarray
+    photos: tuple[PhotoState, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Cost:
+    """The cost (nats) of a state, the gradient (K,) by the identity code, and each photo's part."""
+
+    state: State
+    total: float
+    gradient: np.ndarray
+    photos: tuple[PhotoCost, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A step (K,) of the code and (size,) of each photo, and how much the quadratic model expects of it, nats."""
+
+    identity: np.ndarray
+    photos: tuple[np.ndarray, ...]
+    decrease: float
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is minimised: minus the log posterior of one person in some photos."""
+
+    prior: IdentityPrior
+    photos: tuple[PhotoTerms, ...]
+
+    def cost(
+        self,
+        state: State,
+        rows: Sequence[tuple[np.ndarray | None, ...]] | None = None,
+        relaxed: float = 1.0,
+    ) -> Cost | None:
+        """Cost and exact gradient of a state; see :meth:`PhotoTerms.cost`."""
+        away = state.identity - self.prior.mean
+        gradient = self.prior.precision @ away
+        total = 0.5 * float(away @ gradient)
+        parts = []
+        for number, (terms, photo) in enumerate(zip(self.photos, state.photos, strict=True)):
+            part = terms.cost(state.identity, photo, None if rows is None else rows[number], relaxed)
+            if part is None:
+                return None
+            total += part.cost
+            gradient = gradient + part.identity_gradient
+            parts.append(part)
+        return Cost(state, total, gradient, tuple(parts))
+
+    def moved(self, state: State, step: Step) -> State:
+        """The state after a step, with weights kept within their bounds."""
+        moved = (
+            photo.moved(move, terms.expression_prior)
+            for photo, move, terms in zip(state.photos, step.photos, self.photos, strict=True)
+        )
+        return State(state.identity + step.identity, tuple(moved))
+
+    def matrices(self, cost: Cost, damping: float = 0.0) -> list[np.ndarray]:
+        """Each photo's Gauss-Newton matrix (K + size, K + size): its points, its own priors, and Levenberg's damping
+        (a share of the points' diagonal); the identity's prior is not in."""
+        matrices = []
+        for terms, part, state in zip(self.photos, cost.photos, cost.state.photos, strict=True):
+            matrix = terms.normal(part, state, single=True)
+            if matrix.diagonal().max() > SINGLE_UP_TO * min(1.0, self.prior.least):
+                matrix = terms.normal(part, state)
+            if damping:
+                matrix[np.diag_indices(len(matrix))] *= 1 + damping
+            first = len(cost.state.identity)
+            end = first + len(state.expression)
+            matrix[first:end, first:end] += terms.expression_prior.precision
+            # Half a circle and e² times as far: so little is known of a pose that no point tells.
+            matrix[range(end, end + POSE), range(end, end + POSE)] += 0.1
+            if terms.focal_prior is not None:
+                matrix[-1, -1] += terms.focal_prior.spread**-2
+            matrices.append(matrix)
+        return matrices
+
+    def factor(self, cost: Cost, damping: float = 0.0) -> OneFactor | ManyFactor:
+        """The factorised Gauss-Newton matrix at a state."""
+        matrices = self.matrices(cost, damping)
+        kind = OneFactor if len(matrices) == 1 else ManyFactor
+        return kind(matrices, self.prior, [terms.expression_prior for terms in self.photos])
+
+
+class OneFactor:
+    """One photo: the code is eliminated first, so that bounds concern a small matrix.
+
+    Attributes:
+        inverse: (K, K) A⁻¹.
+        carried: (K, size) A⁻¹ B.
+        rest: (size, size) C − Bᵀ A⁻¹ B.
+    """
+
+    def __init__(
+        self, matrices: Sequence[np.ndarray], prior: IdentityPrior, expressions: Sequence[ExpressionPrior]
+    ) -> None:
+        (matrix,), (self.expression,) = matrices, expressions
+        first = len(prior.mean)
+        self.inverse = np.linalg.inv(matrix[:first, :first] + prior.precision)
+        mixed = matrix[:first, first:]
+        self.carried = self.inverse @ mixed
+        self.rest = matrix[first:, first:] - mixed.T @ self.carried
+        self._side = np.zeros(0, int)
+
+    def step(self, cost: Cost) -> Step:
+        """The minimum of the quadratic model about a state, within the bounds of the weights."""
+        (photo,), (state,) = cost.photos, cost.state.photos
+        alone = self.inverse @ cost.gradient
+        gradient = photo.gradient - self.carried.T @ cost.gradient
+        lower, upper, side = _box(self.expression, state, len(gradient))
+        move, self._side = box_minimum(
+            self.rest, gradient, lower, upper, self._side if len(self._side) else side
+        )
+        decrease = 0.5 * cost.gradient @ alone - move @ (gradient + 0.5 * self.rest @ move)
+        return Step(-alone - self.carried @ move, (move,), float(decrease))
+
+
+class ManyFactor:
+    """Many photos: each photo's parameters are eliminated first (Schur complement), at a cost linear in the photos."""
+
+    def __init__(
+        self, matrices: Sequence[np.ndarray], prior: IdentityPrior, expressions: Sequence[ExpressionPrior]
+    ) -> None:
+        first = len(prior.mean)
+        self.expressions = expressions
+        self.own = np.stack([matrix[first:, first:] for matrix in matrices])  # (N, size, size) C
+        self.mixed = np.stack([matrix[first:, :first] for matrix in matrices])  # (N, size, K) Bᵀ
+        self.shared = prior.precision + sum(matrix[:first, :first] for matrix in matrices)
+        self._side: np.ndarray | None = None
+        self._parts: tuple[np.ndarray, ...] | None = None
+
+    def step(self, cost: Cost) -> Step:
+        """The minimum of the quadratic model about a state, within the bounds of all photos' weights."""
+        gradients = np.stack([photo.gradient for photo in cost.photos])
+        boxes = [
+            _box(prior, state, gradients.shape[1])
+            for prior, state in zip(self.expressions, cost.state.photos, strict=True)
+        ]
+        lower, upper, guess = (np.stack([box[number] for box in boxes]) for number in range(3))
+        side = guess if self._side is None else self._side
+        for number in range(SIDE_ROUNDS):
+            identity, moves = self._solve(cost.gradient, gradients, lower, upper, side)
+            slope = gradients + self.mixed @ identity + (self.own @ moves[..., None])[..., 0]
+            new = np.where(side == 0, 1 * (moves > upper) - 1 * (moves < lower), side)
+            loose = lower < upper
+            new[((side < 0) & (slope < 0) | (side > 0) & (slope > 0)) & loose] = 0
+            if (new == side).all():
+                break
+            side, self._parts = new, None
+        self._side = side
+        moves = np.clip(moves, lower, upper)
+        model = float(cost.gradient @ identity + (gradients * moves).sum())
+        model += 0.5 * float(identity @ self.shared @ identity)
+        model += float((moves * (self.mixed @ identity + 0.5 * (self.own @ moves[..., None])[..., 0])).sum())
+        return Step(identity, tuple(moves), -model)
+
+    def _solve(
+        self, gradient: np.ndarray, gradients: np.ndarray, lower: np.ndarray, upper: np.ndarray, side: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The minimum with the variables of the given sides at their bounds: (K,) and (N, size)."""
+        free = side == 0
+        if self._parts is None:
+            self._parts = reduced(self.own, self.mixed, self.shared, free)
+        own, carried, inverse = self._parts
+        bound = np.where(side < 0, lower, np.where(side > 0, upper, 0.0))
+        right = np.where(free, gradients + (self.own @ bound[..., None])[..., 0], 0.0)
+        total = gradient + (self.mixed * bound[..., None]).sum((0, 1)) - (carried * right[..., None]).sum((0, 1))
+        identity = -inverse @ total
+        moves = -(own @ right[..., None])[..., 0] - carried @ identity
+        return identity, np.where(free, moves, bound)
+
+
+def reduced(
+    own: np.ndarray, mixed: np.ndarray, shared: np.ndarray, free: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Eliminate the free parameters of every photo.
+
+    Args:
+        own: (N, size, size) C.
+        mixed: (N, size, K) Bᵀ.
+        shared: (K, K) A, of all photos and the prior.
+        free: (N, size) bool; the others do not move.
+
+    Returns:
+        C⁻¹ of the free ones (N, size, size), C⁻¹ Bᵀ (N, size, K), zero for the others, and the inverse (K, K) of the
+        Schur complement A − Σ B C⁻¹ Bᵀ.
+    """
+    diagonal = np.einsum("nii->ni", own)
+    masked = own * (free[:, :, None] & free[:, None, :])
+    np.einsum("nii->ni", masked)[...] = np.where(free, diagonal, 1.0)
+    inverse = np.linalg.inv(masked) * free[:, None, :]
+    loose = mixed * free[..., None]
+    carried = inverse @ loose
+    size = mixed.shape[2]
+    complement = shared - loose.reshape(-1, size).T @ carried.reshape(-1, size)
+    return inverse, carried, np.linalg.inv(complement)
+
+
+def _box(prior: ExpressionPrior, state: PhotoState, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How far a photo's parameters (size,) may move down and up, and which are at a bound now (-1, 0, 1)."""
+    count = len(prior.mean)
+    lower, upper = np.full(size, -np.inf), np.full(size, np.inf)
+    lower[:count], upper[:count] = prior.lower - state.expression, prior.upper - state.expression
+    return lower, upper, 1 * (upper <= 0) - 1 * (lower >= 0)
