@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from likeness.fit.photo_terms import PhotoState
+from likeness.fit.photo_terms import Detail, PhotoState
 from likeness.fit.problem import Cost, Problem, State
 
-SLIDES = 8
+SLIDES = 5
 """So often contour points may choose another candidate; then they stay, so that the cost has one minimum."""
 
 STEPS_PER_MATRIX = 6.0
 """A new matrix costs about so many steps with the old one."""
+
+FAR = 50.0
+"""Nats; after a step that gained more, the matrix is of another pose and not worth another step."""
 
 RELAX_RATE = 4.0
 """By how much robust losses' scales narrow at every step, until they are the user's."""
@@ -50,8 +53,14 @@ class Minimum:
     converged: bool
 
 
-def minimise(problem: Problem, start: State, stopping: Stopping) -> Minimum:
+def minimise(problem: Problem, start: State, stopping: Stopping, rough: bool) -> Minimum:
     """Go from a state to the nearest minimum of the problem's cost.
+
+    Args:
+        problem: what to minimise.
+        start: where to begin.
+        stopping: when to end.
+        rough: the start is far off: the first step looks at few modes and points.
 
     Raises:
         ValueError: the start has points behind the camera.
@@ -67,9 +76,10 @@ def minimise(problem: Problem, start: State, stopping: Stopping) -> Minimum:
     steps, matrices, slides = 0, 0, 0
     while steps < stopping.steps:
         if factor is None:
-            factor, fresh, matrices = problem.factor(cost, damping), True, matrices + 1
+            detail = Detail.COARSE if rough and not matrices else Detail.SINGLE
+            factor, fresh, matrices = problem.factor(cost, damping, detail), True, matrices + 1
         step = factor.step(cost)
-        if step.decrease < stopping.decrease and relaxed == 1.0:
+        if step.decrease < stopping.decrease and relaxed == 1.0 and factor.first == len(cost.gradient):
             return Minimum(cost, steps, matrices, True)
         if not fresh and _slow(step.decrease, previous, stopping.decrease):
             factor = None
@@ -86,11 +96,15 @@ def minimise(problem: Problem, start: State, stopping: Stopping) -> Minimum:
             continue
         previous, fresh = step.decrease, False
         cost = trial
+        if factor.first < len(cost.gradient):
+            factor, previous = None, math.inf
         if damping:
             damping, factor = (damping / 10 if damping > 1e-3 else 0.0), None
         if relaxed > 1 or slides < SLIDES:
             relaxed, slides = max(1.0, relaxed / RELAX_RATE), slides + 1
-            cost = _settled(problem, cost, relaxed, slides < SLIDES)
+            settled = _settled(problem, cost, relaxed, slides < SLIDES)
+            previous = previous if settled is cost else math.inf
+            cost = settled
     return Minimum(cost, steps, matrices, False)
 
 

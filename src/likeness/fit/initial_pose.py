@@ -6,7 +6,7 @@ import numpy as np
 
 from likeness.camera import FRONTAL, Camera
 
-ROUNDS = 6
+ROUNDS = 3
 UPRIGHT = 2e-3
 """How firmly points that lie in a plane are held to an upright, frontal head: a share of their spread, mm²."""
 
@@ -56,7 +56,9 @@ def initial_pose(
         left, values, right = np.linalg.svd(solved[:, :3], full_matrices=False)
         scale = float(values.mean())
         first, second = left @ right
-        rotation = np.stack([first, second, np.cross(first, second)])
+        (a, b, c), (d, e, f) = first, second
+        third = np.array([b * f - c * e, c * d - a * f, a * e - b * d])
+        rotation = np.stack([first, second, third])
         off = target - full @ np.column_stack([scale * rotation[:2], solved[:, 3]]).T
         distance = (off * off).sum(1)
         trust = weights / (1 + distance / max(float(np.median(distance)), 1e-12))

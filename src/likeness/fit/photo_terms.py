@@ -1,14 +1,16 @@
 """One photo's share of the cost: residuals, exact gradient, and the Gauss-Newton matrix of its points.
 
 A point of the surface is ``x = mean + basis (c, e)``, lies at ``y = R x + t`` in camera axes and is seen at
-``f y_xy / y_z + center``. Parameters of a photo are numbered e (E), a small turn ω (``R <- exp(ω) R``), the place
-(``t_x / t_z``, ``t_y / t_z``, ``log t_z``, in which the picture is nearly linear) and, if it is not known, ``log f``.
+``f y_xy / y_z + center``. Parameters of a photo are numbered e (E), a small turn ω (``R <- exp(ω) R``), t in mm and, if
+it is not known, the relative change of f. A head that grows while it moves away gives the same picture; in these
+parameters that is a straight line, so that steps along it, which no point holds back, do no harm.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 import numpy as np
 
@@ -19,6 +21,14 @@ from likeness.fit.priors import ExpressionPrior, FocalPrior
 from likeness.rotation import rotation_from_vector
 
 POSE = 6
+
+
+class Detail(Enum):
+    """How exactly a Gauss-Newton matrix is computed: the first modes in float32, all in float32, or in float64."""
+
+    COARSE = auto()
+    SINGLE = auto()
+    DOUBLE = auto()
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +44,11 @@ class PhotoState:
         """The state after a step (E + 6,) or (E + 7,) of the photo's parameters."""
         size = len(self.expression)
         turn, place, focal = step[size : size + 3], step[size + 3 : size + POSE], step[size + POSE :]
-        x, y, z = self.translation
-        depth = z * math.exp(min(max(place[2], -1.0), 1.0))
         return PhotoState(
             np.clip(self.expression + step[:size], prior.lower, prior.upper),
             rotation_from_vector(turn) @ self.rotation,
-            np.array([(x / z + place[0]) * depth, (y / z + place[1]) * depth, depth]),
-            self.focal * math.exp(min(max(focal[0], -1.0), 1.0)) if len(focal) else self.focal,
+            self.translation + place,
+            self.focal * min(max(1 + float(focal[0]), 0.4), 2.5) if len(focal) else self.focal,
         )
 
 
@@ -54,6 +62,7 @@ class SeenPoints:
         turned: (P, 3) mm, ``R x``.
         placed: (P, 3) mm, ``R x + t``.
         residual: (P, 2) px, predicted less seen.
+        white: (P, 2) residuals over their standard deviations.
         distance: (P,) squared Mahalanobis distances.
         weight: (P,) of the robust loss.
     """
@@ -63,6 +72,7 @@ class SeenPoints:
     turned: np.ndarray
     placed: np.ndarray
     residual: np.ndarray
+    white: np.ndarray
     distance: np.ndarray
     weight: np.ndarray
 
@@ -186,11 +196,12 @@ class PhotoTerms:
             at, turned, placed = projected[rows], turned[rows], placed[rows]
         residual = at - observed.pixels
         root = observed.root
-        first = root[:, 0, 0] * residual[:, 0]
-        second = root[:, 1, 0] * residual[:, 0] + root[:, 1, 1] * residual[:, 1]
-        distance = first * first + second * second
+        white = np.empty_like(residual)
+        white[:, 0] = root[:, 0, 0] * residual[:, 0]
+        white[:, 1] = root[:, 1, 0] * residual[:, 0] + root[:, 1, 1] * residual[:, 1]
+        distance = white[:, 0] ** 2 + white[:, 1] ** 2
         weight = _relaxed(observed, relaxed).weight(distance)
-        return SeenPoints(rows, projected, turned, placed, residual, distance, weight)
+        return SeenPoints(rows, projected, turned, placed, residual, white, distance, weight)
 
     def _add_gradient(
         self,
@@ -202,14 +213,13 @@ class PhotoTerms:
         pose: np.ndarray,
     ) -> None:
         """Add the gradient by (c, e) to ``slope`` (K + E,) and by the pose (and focal length) to ``pose``."""
-        root = observed.root
-        pixel = (root @ points.residual[..., None]) * points.weight[:, None, None]
-        pixel = (root.transpose(0, 2, 1) @ pixel)[..., 0]
-        scale = state.focal / points.placed[:, 2]
-        force = np.empty((len(pixel), 3))  # by y, per mm
-        force[:, :2] = pixel * scale[:, None]
-        along = (force[:, :2] * points.placed[:, :2]).sum(1)
-        force[:, 2] = -along / points.placed[:, 2]
+        root, placed = observed.root, points.placed
+        scaled = points.white * (points.weight * state.focal / placed[:, 2])[:, None]
+        force = np.empty((len(placed), 3))  # by y, per mm
+        force[:, 0] = root[:, 0, 0] * scaled[:, 0] + root[:, 1, 0] * scaled[:, 1]
+        force[:, 1] = root[:, 1, 1] * scaled[:, 1]
+        along = force[:, 0] * placed[:, 0] + force[:, 1] * placed[:, 1]
+        force[:, 2] = -along / placed[:, 2]
         inner = force @ state.rotation
         if points.rows is not None:
             every = np.zeros((len(bases.mean), 3))
@@ -220,25 +230,25 @@ class PhotoTerms:
         pose[0] += moment[1, 2] - moment[2, 1]
         pose[1] += moment[2, 0] - moment[0, 2]
         pose[2] += moment[0, 1] - moment[1, 0]
-        z = state.translation[2]
-        pose[3:POSE] += z * total[0], z * total[1], float(state.translation @ total)
+        pose[3:POSE] += total
         if self.focal_prior is not None:
             pose[POSE] += along.sum()
 
-    def normal(self, cost: PhotoCost, state: PhotoState, single: bool = False) -> np.ndarray:
+    def normal(self, cost: PhotoCost, state: PhotoState, detail: Detail = Detail.DOUBLE) -> np.ndarray:
         """The Gauss-Newton matrix (K + size, K + size) float64 by (c, photo's parameters), without priors.
 
         Args:
             cost: of this state.
             state: of the photo.
-            single: multiply in float32.
+            detail: how exactly; when coarse, of the first modes only instead of K.
         """
         matrix = np.zeros(())
         for bases, observed, points in zip(self.bases, self.observations, cost.seen, strict=True):
-            jacobian = self.jacobian(bases, observed, points, state, single)
+            jacobian = self.jacobian(bases, observed, points, state, detail)
             flat = jacobian.reshape(-1, jacobian.shape[2])
-            matrix = matrix + (flat.T @ flat).astype(np.float64)
-        return np.asarray(matrix * cost.trust)
+            product: np.ndarray = (flat.T @ flat).astype(np.float64)
+            matrix = matrix + product
+        return matrix if cost.trust == 1.0 else matrix * cost.trust
 
     def jacobian(
         self,
@@ -246,31 +256,30 @@ class PhotoTerms:
         observed: Observations,
         points: SeenPoints,
         state: PhotoState,
-        single: bool = False,
+        detail: Detail = Detail.DOUBLE,
     ) -> np.ndarray:
         """Derivatives (P, 2, K + size) of one set's whitened residuals (times the root of their robust weights)."""
-        basis = bases.single if single else bases.basis
+        basis = {Detail.COARSE: "coarse", Detail.SINGLE: "single", Detail.DOUBLE: "basis"}[detail]
+        basis = getattr(bases, basis)
         if points.rows is not None:
             basis = basis[points.rows]
+        turned, placed = points.turned, points.placed
         shape_size = basis.shape[2]
         count = shape_size + POSE + (self.focal_prior is not None)
-        jacobian = np.empty((len(points.placed), 2, count), basis.dtype)
-        root = observed.root * np.sqrt(points.weight)[:, None, None]
-        scale = state.focal / points.placed[:, 2]
-        seen = root * scale[:, None, None]
+        jacobian = np.empty((len(placed), 2, count), basis.dtype)
+        seen = observed.root * (np.sqrt(points.weight) * state.focal / placed[:, 2])[:, None, None]
         by_place = np.empty((len(seen), 2, 3))
         by_place[..., :2] = seen
-        ray = points.placed[:, :2] / points.placed[:, 2:]
-        by_place[..., 2] = -(seen @ ray[..., None])[..., 0]
+        ray = placed[:, :2] / placed[:, 2:]
+        by_place[..., 2] = -(seen[..., 0] * ray[:, :1] + seen[..., 1] * ray[:, 1:])
         np.matmul((by_place @ state.rotation).astype(basis.dtype), basis, out=jacobian[..., :shape_size])
-        x, y, z = (points.turned[:, axis, None] for axis in range(3))
+        x, y, z = (turned[:, axis, None] for axis in range(3))
         u, v, w = by_place[..., 0], by_place[..., 1], by_place[..., 2]
-        depth = state.translation[2]
-        pose = (y * w - z * v, z * u - x * w, x * v - y * u, depth * u, depth * v, by_place @ state.translation)
+        pose = (y * w - z * v, z * u - x * w, x * v - y * u, u, v, w)
         for column, values in enumerate(pose):
             jacobian[..., shape_size + column] = values
         if self.focal_prior is not None:
-            jacobian[..., -1] = -by_place[..., 2] * points.placed[:, 2, None]  # as if all came nearer by its depth
+            jacobian[..., -1] = -w * placed[:, 2, None]  # as if every point came nearer by its depth
         return jacobian
 
     def rows(self, cost: PhotoCost, state: PhotoState) -> tuple[np.ndarray | None, ...]:

@@ -13,6 +13,9 @@ from likeness.landmarks import LandmarkMap
 
 LANDMARKS, CONTOUR = 68, 17
 
+COARSE_MODES = 64
+"""What a first step looks at, which has the pose to find: the first half of the modes."""
+
 
 @dataclass(frozen=True, eq=False)
 class SurfacePoints:
@@ -105,11 +108,13 @@ class PointBases:
     Args:
         mean: (N, 3) mm.
         basis: (N, 3, K + E) mm per unit of identity code and expression weight.
+        modes: K.
         lines: which candidates belong to which landmark; None: every candidate is a point of its own.
     """
 
     mean: np.ndarray
     basis: np.ndarray
+    modes: int
     lines: LandmarkMap | None
 
     @classmethod
@@ -122,12 +127,19 @@ class PointBases:
         stacked = np.concatenate([gather(model.identity_basis), gather(model.expression_basis)])
         if offsets is not None:
             mean = mean + offsets
-        return cls(np.ascontiguousarray(mean), np.ascontiguousarray(stacked.transpose(1, 2, 0)), lines)
+        basis = np.ascontiguousarray(stacked.transpose(1, 2, 0))
+        return cls(np.ascontiguousarray(mean), basis, len(model.identity_basis), lines)
 
     @cached_property
     def single(self) -> np.ndarray:
         """``basis`` in float32, for matrices that need not be exact."""
         return self.basis.astype(np.float32)
+
+    @cached_property
+    def coarse(self) -> np.ndarray:
+        """(N, 3, COARSE_MODES + E) float32: ``basis`` of the first modes only."""
+        kept = np.r_[: min(COARSE_MODES, self.modes), self.modes : self.basis.shape[2]]
+        return np.ascontiguousarray(self.single[..., kept])
 
     @property
     def flat(self) -> np.ndarray:

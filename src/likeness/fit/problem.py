@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.fit.bounded import box_minimum
-from likeness.fit.photo_terms import POSE, PhotoCost, PhotoState, PhotoTerms
+from likeness.fit.photo_terms import POSE, Detail, PhotoCost, PhotoState, PhotoTerms
 from likeness.fit.priors import ExpressionPrior, IdentityPrior
 
 SINGLE_UP_TO = 1e5
 """Information over the prior's, up to which float32 products do: they err by 1e-7 of the largest entry."""
+
+UNKNOWN_POSE = np.array([0.1] * 3 + [1e-8] * 3)
+"""Half a circle and ten metres, as precisions: so little is known of what no point tells."""
 
 SIDE_ROUNDS = 30
 """Rounds in which weights change between free and bound over all photos of a person."""
@@ -85,31 +88,31 @@ class Problem:
         )
         return State(state.identity + step.identity, tuple(moved))
 
-    def matrices(self, cost: Cost, damping: float = 0.0) -> list[np.ndarray]:
+    def matrices(self, cost: Cost, damping: float = 0.0, detail: Detail = Detail.DOUBLE) -> list[np.ndarray]:
         """Each photo's Gauss-Newton matrix (K + size, K + size): its points, its own priors, and Levenberg's damping
         (a share of the points' diagonal); the identity's prior is not in."""
         matrices = []
         for terms, part, state in zip(self.photos, cost.photos, cost.state.photos, strict=True):
-            matrix = terms.normal(part, state, single=True)
-            if matrix.diagonal().max() > SINGLE_UP_TO * min(1.0, self.prior.least):
+            matrix = terms.normal(part, state, detail)
+            end = len(matrix) - POSE - (terms.focal_prior is not None)
+            if detail is Detail.SINGLE and matrix.diagonal()[:end].max() > SINGLE_UP_TO * min(1.0, self.prior.least):
                 matrix = terms.normal(part, state)
             if damping:
                 matrix[np.diag_indices(len(matrix))] *= 1 + damping
-            first = len(cost.state.identity)
-            end = first + len(state.expression)
+            first = end - len(state.expression)
             matrix[first:end, first:end] += terms.expression_prior.precision
-            # Half a circle and e² times as far: so little is known of a pose that no point tells.
-            matrix[range(end, end + POSE), range(end, end + POSE)] += 0.1
+            pose = np.arange(end, end + POSE)
+            matrix[pose, pose] += UNKNOWN_POSE
             if terms.focal_prior is not None:
                 matrix[-1, -1] += terms.focal_prior.spread**-2
             matrices.append(matrix)
         return matrices
 
-    def factor(self, cost: Cost, damping: float = 0.0) -> OneFactor | ManyFactor:
+    def factor(self, cost: Cost, damping: float = 0.0, detail: Detail = Detail.SINGLE) -> OneFactor | ManyFactor:
         """The factorised Gauss-Newton matrix at a state."""
-        matrices = self.matrices(cost, damping)
+        matrices = self.matrices(cost, damping, detail)
         kind = OneFactor if len(matrices) == 1 else ManyFactor
-        return kind(matrices, self.prior, [terms.expression_prior for terms in self.photos])
+        return kind(matrices, self.prior, [terms.expression_prior for terms in self.photos], self.photos[0].size)
 
 
 class OneFactor:
@@ -122,11 +125,11 @@ class OneFactor:
     """
 
     def __init__(
-        self, matrices: Sequence[np.ndarray], prior: IdentityPrior, expressions: Sequence[ExpressionPrior]
+        self, matrices: Sequence[np.ndarray], prior: IdentityPrior, expressions: Sequence[ExpressionPrior], own: int
     ) -> None:
         (matrix,), (self.expression,) = matrices, expressions
-        first = len(prior.mean)
-        self.inverse = np.linalg.inv(matrix[:first, :first] + prior.precision)
+        first = self.first = len(matrix) - own
+        self.inverse = np.linalg.inv(matrix[:first, :first] + prior.precision[:first, :first])
         mixed = matrix[:first, first:]
         self.carried = self.inverse @ mixed
         self.rest = matrix[first:, first:] - mixed.T @ self.carried
@@ -135,32 +138,34 @@ class OneFactor:
     def step(self, cost: Cost) -> Step:
         """The minimum of the quadratic model about a state, within the bounds of the weights."""
         (photo,), (state,) = cost.photos, cost.state.photos
-        alone = self.inverse @ cost.gradient
-        gradient = photo.gradient - self.carried.T @ cost.gradient
+        shared = cost.gradient[: self.first]
+        alone = self.inverse @ shared
+        gradient = photo.gradient - self.carried.T @ shared
         lower, upper, side = _box(self.expression, state, len(gradient))
         move, self._side = box_minimum(
             self.rest, gradient, lower, upper, self._side if len(self._side) else side
         )
-        decrease = 0.5 * cost.gradient @ alone - move @ (gradient + 0.5 * self.rest @ move)
-        return Step(-alone - self.carried @ move, (move,), float(decrease))
+        decrease = 0.5 * shared @ alone - move @ (gradient + 0.5 * self.rest @ move)
+        return Step(_padded(-alone - self.carried @ move, cost), (move,), float(decrease))
 
 
 class ManyFactor:
     """Many photos: each photo's parameters are eliminated first (Schur complement), at a cost linear in the photos."""
 
     def __init__(
-        self, matrices: Sequence[np.ndarray], prior: IdentityPrior, expressions: Sequence[ExpressionPrior]
+        self, matrices: Sequence[np.ndarray], prior: IdentityPrior, expressions: Sequence[ExpressionPrior], own: int
     ) -> None:
-        first = len(prior.mean)
+        first = self.first = len(matrices[0]) - own
         self.expressions = expressions
         self.own = np.stack([matrix[first:, first:] for matrix in matrices])  # (N, size, size) C
         self.mixed = np.stack([matrix[first:, :first] for matrix in matrices])  # (N, size, K) Bᵀ
-        self.shared = prior.precision + sum(matrix[:first, :first] for matrix in matrices)
+        self.shared = prior.precision[:first, :first] + sum(matrix[:first, :first] for matrix in matrices)
         self._side: np.ndarray | None = None
         self._parts: tuple[np.ndarray, ...] | None = None
 
     def step(self, cost: Cost) -> Step:
         """The minimum of the quadratic model about a state, within the bounds of all photos' weights."""
+        shared = cost.gradient[: self.first]
         gradients = np.stack([photo.gradient for photo in cost.photos])
         boxes = [
             _box(prior, state, gradients.shape[1])
@@ -169,7 +174,7 @@ class ManyFactor:
         lower, upper, guess = (np.stack([box[number] for box in boxes]) for number in range(3))
         side = guess if self._side is None else self._side
         for number in range(SIDE_ROUNDS):
-            identity, moves = self._solve(cost.gradient, gradients, lower, upper, side)
+            identity, moves = self._solve(shared, gradients, lower, upper, side)
             slope = gradients + self.mixed @ identity + (self.own @ moves[..., None])[..., 0]
             new = np.where(side == 0, 1 * (moves > upper) - 1 * (moves < lower), side)
             loose = lower < upper
@@ -179,10 +184,10 @@ class ManyFactor:
             side, self._parts = new, None
         self._side = side
         moves = np.clip(moves, lower, upper)
-        model = float(cost.gradient @ identity + (gradients * moves).sum())
+        model = float(shared @ identity + (gradients * moves).sum())
         model += 0.5 * float(identity @ self.shared @ identity)
         model += float((moves * (self.mixed @ identity + 0.5 * (self.own @ moves[..., None])[..., 0])).sum())
-        return Step(identity, tuple(moves), -model)
+        return Step(_padded(identity, cost), tuple(moves), -model)
 
     def _solve(
         self, gradient: np.ndarray, gradients: np.ndarray, lower: np.ndarray, upper: np.ndarray, side: np.ndarray
@@ -224,6 +229,12 @@ def reduced(
     size = mixed.shape[2]
     complement = shared - loose.reshape(-1, size).T @ carried.reshape(-1, size)
     return inverse, carried, np.linalg.inv(complement)
+
+
+def _padded(identity: np.ndarray, cost: Cost) -> np.ndarray:
+    """A step of the first modes as one of all (K,)."""
+    rest = len(cost.gradient) - len(identity)
+    return np.concatenate([identity, np.zeros(rest)]) if rest else identity
 
 
 def _box(prior: ExpressionPrior, state: PhotoState, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
