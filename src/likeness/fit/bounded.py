@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 BLOCK_ROUNDS = 12
-"""Rounds in which every wrong variable changes sides at once; after them one at a time, which cannot go round in circles."""
+"""Rounds in which all wrong variables change sides at once; after them one at a time, which cannot go in circles."""
 
 ROUNDS = 400
 
@@ -16,9 +16,9 @@ def box_minimum(
     """Minimise ``gᵀ x + ½ xᵀ A x`` over ``lower <= x <= upper`` by block principal pivoting.
 
     Variables are free or on a bound; those that leave the box and those whose gradient points into it change sides
-    until none is left (Júdice and Pires, A block principal pivoting algorithm for large-scale strictly monotone linear
-    complementarity problems, 1994; one at a time with the last index first, Murty 1974, ends for every positive
-    definite A).
+    until none is left (Júdice and Pires, A block principal pivoting algorithm for large-scale strictly monotone
+    linear complementarity problems, 1994; one at a time, the last index first, it ends for every positive definite A:
+    Murty 1974).
 
     Args:
         matrix: (n, n) A, symmetric, positive definite.

@@ -144,10 +144,11 @@ def fit_face(
     Minus the log posterior is minimised by Gauss-Newton steps over identity code, expression weights (within their
     bounds), rotation, translation and, if asked for, the focal length.
 
-    Size cannot be seen: a head twice as large at twice the distance gives the same picture, whatever the focal length.
-    The identity code says how large the head is, so its size is what the prior expects of such a shape, and the
-    posterior says how unsure that is. The focal length, if it is not known, shows in perspective only: from one view,
-    depth along the line of sight, distance and focal length are nearly exchangeable, and ``focal`` decides.
+    Size cannot be seen: a head twice as large at twice the distance gives the same picture, whatever the focal
+    length. The identity code says how large the head is, so its size is what the prior expects of such a shape, and
+    the posterior says how unsure that is; no other parameter for the size is needed, none could be told apart from
+    it. The focal length, if it is not known, shows in perspective only: from one view, depth along the line of sight,
+    distance and focal length are nearly exchangeable, and ``focal`` decides.
 
     Args:
         model: the face model.
@@ -188,7 +189,7 @@ def fit_person(
     photo_freedom: float | None = 4.0,
     stopping: Stopping | None = None,
 ) -> PersonFit:
-    """One shape that explains points of many photos of a person, with an expression, pose (and focal length) for each.
+    """One shape that explains points of many photos of a person; expression, pose (and focal length) of each.
 
     Args:
         model: the face model.
@@ -198,8 +199,8 @@ def fit_person(
         expression: prior of every photo's weights, or one for each photo.
         focal: None: focal lengths are known.
         starts: None: as :func:`fit_face` starts.
-        photo_freedom: degrees of freedom of a Student-t over whole photos, by which a photo that does not fit the others
-            (somebody else, say) loses its say; None: all count fully.
+        photo_freedom: degrees of freedom of a Student-t over whole photos, by which a photo that does not fit the
+            others (somebody else, say) loses its say; None: all count fully.
         stopping: default: when a step would gain less than 0.001 nats.
 
     Raises:
@@ -222,7 +223,9 @@ def fit_person(
         _start(terms, identity.mean, start)
         for terms, start in zip(photos, starts or [None] * len(photos), strict=True)
     )
-    minimum = minimise(problem, State(identity.mean, states), stopping or Stopping(), starts is None or None in starts)
+    minimum = minimise(
+        problem, State(identity.mean, states), stopping or Stopping(), starts is None or None in starts
+    )
     faces = []
     for number, (terms, state) in enumerate(zip(photos, minimum.cost.state.photos, strict=True)):
         camera = terms.camera if focal is None else replace(terms.camera, focal=state.focal)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.fit.photo_terms import Detail, PhotoState
-from likeness.fit.problem import Cost, Problem, State
+from likeness.fit.problem import Cost, Problem, State, recounted
 
 SLIDES = 5
 """So often contour points may choose another candidate; then they stay, so that the cost has one minimum."""
@@ -71,13 +71,15 @@ def minimise(problem: Problem, start: State, stopping: Stopping, rough: bool) ->
         raise ValueError("expected a start with the head in front of the camera")
     relaxed = _needed_relaxation(problem, cost)
     if relaxed > 1:
-        cost = _known(problem.cost(start, None, relaxed))
+        cost = _known(problem.cost(start, relaxed=relaxed))
     factor, damping, previous, fresh = None, 0.0, math.inf, False
     steps, matrices, slides = 0, 0, 0
     while steps < stopping.steps:
         if factor is None:
             detail = Detail.COARSE if rough and not matrices else Detail.SINGLE
             factor, fresh, matrices = problem.factor(cost, damping, detail), True, matrices + 1
+            if detail is Detail.SINGLE:
+                cost = recounted(cost, factor.determined(cost))
         step = factor.step(cost)
         if step.decrease < stopping.decrease and relaxed == 1.0 and factor.first == len(cost.gradient):
             return Minimum(cost, steps, matrices, True)
@@ -87,7 +89,7 @@ def minimise(problem: Problem, start: State, stopping: Stopping, rough: bool) ->
             continue
         steps += 1
         rows = [tuple(points.rows for points in photo.seen) for photo in cost.photos]
-        trial = problem.cost(problem.moved(cost.state, step), rows, relaxed)
+        trial = problem.cost(problem.moved(cost.state, step), cost.determined, rows, relaxed)
         if trial is None or cost.total - trial.total < 0.05 * step.decrease:
             if trial is not None and abs(cost.total - trial.total) < 1e-9 * max(1.0, abs(cost.total)) and fresh:
                 return Minimum(cost, steps, matrices, True)  # as low as rounding lets it go
@@ -123,7 +125,7 @@ def _needed_relaxation(problem: Problem, cost: Cost) -> float:
     for terms, photo in zip(problem.photos, cost.photos, strict=True):
         for observed, points in zip(terms.observations, photo.seen, strict=True):
             if observed.loss.kind != "none":
-                seen = points.distance[observed.weight > 0]
+                seen = points.distance[observed.root[:, 0, 0] > 0]
                 factor = max(factor, math.sqrt(float(np.median(seen))) / observed.loss.scale)
     return factor
 
@@ -144,7 +146,7 @@ def _settled(problem: Problem, cost: Cost, relaxed: float, slide: bool) -> Cost:
     robust = any(o.loss.kind != "none" for terms in problem.photos for o in terms.observations)
     if same and not robust:
         return cost
-    return _known(problem.cost(cost.state, new, relaxed))
+    return _known(problem.cost(cost.state, cost.determined, new, relaxed))
 
 
 def _known(cost: Cost | None) -> Cost:

@@ -14,7 +14,8 @@ from likeness.fit.points import IBUG, Points
 class RobustLoss:
     """How the cost of a point grows with its squared Mahalanobis distance d²; ½ d² for small ones in every kind.
 
-    ``none``: ½ d², least squares. ``student``: ½ (s + 2) log(1 + d²/s), a bivariate Student-t of s degrees of freedom.
+    ``none``: ½ d², least squares. ``student``: ½ (s + 2) log(1 + d²/s), a bivariate Student-t of s degrees of
+    freedom.
     ``geman``: ½ d² / (1 + d²/s²), Geman and McClure (1987); what is farther than s has hardly any say.
 
     Args:
@@ -74,15 +75,19 @@ class Observations:
         pixels = np.asarray(self.pixels, np.float64)
         if pixels.shape != (count, 2):
             raise ValueError(f"expected pixels ({count}, 2), got {pixels.shape}")
-        finite = np.isfinite(pixels).all(1)
+        finite = np.asarray(np.isfinite(pixels).all(1))
         weight = finite.astype(np.float64) if self.weight is None else np.asarray(self.weight, np.float64)
-        if weight.shape != (count,) or not (weight >= 0).all() or not np.isfinite(weight).all():
+        if weight.shape != (count,) or not bool((np.isfinite(weight) & (weight >= 0)).all()):
             raise ValueError(f"expected weights ({count},) of at least 0, got {self.weight!r}")
         if (weight[~finite] > 0).any() or not (weight > 0).any():
             raise ValueError("expected finite pixels for every point with a weight, and one such point at least")
         object.__setattr__(self, "pixels", np.where(finite[:, None], pixels, 0.0))
         object.__setattr__(self, "weight", weight)
+        object.__setattr__(self, "count", int(np.count_nonzero(weight)))
         object.__setattr__(self, "root", _root(np.asarray(self.covariance, np.float64), weight))
+
+    count: int = field(init=False, repr=False)
+    """How many points have a weight."""
 
     root: np.ndarray = field(init=False, repr=False)
     """(P, 2, 2) what makes residuals white: ``root @ (seen - predicted)`` has the identity as covariance."""
@@ -91,17 +96,17 @@ class Observations:
 def _root(covariance: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Square roots (P, 2, 2) of the points' precisions: inverse Cholesky factors, times the root of the weights."""
     count = len(weight)
-    if covariance.ndim < 3:
-        variance = np.broadcast_to(covariance, (count,)) if covariance.ndim < 2 else np.empty(0)
-        if variance.shape != (count,):
-            raise ValueError(f"expected a covariance (), ({count},) or ({count}, 2, 2), got {covariance.shape}")
-        covariance = variance[:, None, None] * np.eye(2)
-    if covariance.shape != (count, 2, 2):
+    if covariance.shape not in ((), (count,), (count, 2, 2)):
         raise ValueError(f"expected a covariance (), ({count},) or ({count}, 2, 2), got {covariance.shape}")
+    if covariance.ndim == 3:
+        a, b, d = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
+    else:
+        a = d = np.broadcast_to(covariance, (count,))
+        b = np.zeros(count)
     seen = weight > 0
-    a, b, d = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
     determinant = a * d - b * b
-    if not ((a > 0) & (determinant > 0) & np.isfinite(determinant))[seen].all():
+    bad = ~((a > 0) & (determinant > 0) & np.isfinite(determinant))
+    if (bad & seen).any():
         raise ValueError("expected positive definite covariances")
     a, b, rest = np.where(seen, a, 1), np.where(seen, b, 0), np.where(seen, determinant, 1) / np.where(seen, a, 1)
     root = np.zeros((count, 2, 2))

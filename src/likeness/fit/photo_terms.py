@@ -1,8 +1,8 @@
 """One photo's share of the cost: residuals, exact gradient, and the Gauss-Newton matrix of its points.
 
 A point of the surface is ``x = mean + basis (c, e)``, lies at ``y = R x + t`` in camera axes and is seen at
-``f y_xy / y_z + center``. Parameters of a photo are numbered e (E), a small turn ω (``R <- exp(ω) R``), t in mm and, if
-it is not known, the relative change of f. A head that grows while it moves away gives the same picture; in these
+``f y_xy / y_z + center``. Parameters of a photo are numbered e (E), a small turn ω (``R <- exp(ω) R``), t in mm and,
+if it is not known, the relative change of f. A head that grows while it moves away gives the same picture; in these
 parameters that is a straight line, so that steps along it, which no point holds back, do no harm.
 """
 
@@ -169,7 +169,7 @@ class PhotoTerms:
         """The photo's weight and its cost, from half of its squared distances."""
         if self.photo_freedom is None:
             return 1.0, data
-        count = 2.0 * sum(np.count_nonzero(o.weight) for o in self.observations)
+        count = 2.0 * sum(o.count for o in self.observations)
         if 2 * data <= count:
             return 1.0, data
         full = self.photo_freedom + count

@@ -101,6 +101,7 @@ class LandmarkPoints:
 Points = SurfacePoints | LandmarkPoints
 """What an observation can be of."""
 
+
 @dataclass(frozen=True, eq=False)
 class PointBases:
     """Points ``mean + basis @ (c, e)`` of N candidates, one of which stands for each of P points.

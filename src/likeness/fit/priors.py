@@ -15,8 +15,8 @@ class IdentityPrior:
     """A Gaussian over identity codes, seen as points of R^K: for codes on a sphere too.
 
     A code of fixed length spends its whole length, sure or not. Here the length is free: the posterior mean of a face
-    that little is known of lies inside the sphere, near the mean shape, as the mean of a von Mises-Fisher distribution
-    does (``A_K(kappa)`` times its direction).
+    that little is known of lies inside the sphere, near the mean shape, as the mean of a von Mises-Fisher
+    distribution does (``A_K(kappa)`` times its direction).
 
     Args:
         mean: (K,).
@@ -59,9 +59,7 @@ class IdentityPrior:
         return cls(np.zeros(size), np.eye(size))
 
     @classmethod
-    def from_network(
-        cls, code: np.ndarray, covariance: np.ndarray | float, shrink: float = 1.0
-    ) -> IdentityPrior:
+    def from_network(cls, code: np.ndarray, covariance: np.ndarray | float, shrink: float = 1.0) -> IdentityPrior:
         """A network's posterior, where it has seen the photo (whose points then must not count as news twice).
 
         Args:
@@ -109,7 +107,7 @@ class ExpressionPrior:
 
     @classmethod
     def sparse(cls, size: int, rate: float = 3.0, spread: float = 0.5) -> ExpressionPrior:
-        """Weights from 0 to 1, mostly 0: an exponential distribution of this rate times a half-normal of this spread."""
+        """Weights from 0 to 1, mostly 0: an exponential density of this rate times a half-normal of this spread."""
         return cls(np.zeros(size), np.eye(size) / spread**2, np.full(size, rate), np.zeros(size), np.ones(size))
 
     @classmethod

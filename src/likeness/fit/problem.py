@@ -7,8 +7,9 @@ costs three products with vectors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,12 +37,14 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Cost:
-    """The cost (nats) of a state, the gradient (K,) by the identity code, and each photo's part."""
+    """The cost (nats) of a state, the gradient (K,) by the identity code, each photo's part, and its
+    :attr:`OneFactor.determined`."""
 
     state: State
     total: float
     gradient: np.ndarray
     photos: tuple[PhotoCost, ...]
+    determined: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,7 @@ class Problem:
     def cost(
         self,
         state: State,
+        determined: Sequence[float] | None = None,
         rows: Sequence[tuple[np.ndarray | None, ...]] | None = None,
         relaxed: float = 1.0,
     ) -> Cost | None:
@@ -78,7 +82,8 @@ class Problem:
             total += part.cost
             gradient = gradient + part.identity_gradient
             parts.append(part)
-        return Cost(state, total, gradient, tuple(parts))
+        cost = Cost(state, total, gradient, tuple(parts), (0.0,) * len(parts))
+        return cost if determined is None else recounted(cost, determined)
 
     def moved(self, state: State, step: Step) -> State:
         """The state after a step, with weights kept within their bounds."""
@@ -92,7 +97,8 @@ class Problem:
         """Each photo's Gauss-Newton matrix (K + size, K + size): its points, its own priors, and Levenberg's damping
         (a share of the points' diagonal); the identity's prior is not in."""
         matrices = []
-        for terms, part, state in zip(self.photos, cost.photos, cost.state.photos, strict=True):
+        rows = zip(self.photos, cost.photos, cost.state.photos, cost.determined, strict=True)
+        for terms, part, state, determined in rows:
             matrix = terms.normal(part, state, detail)
             end = len(matrix) - POSE - (terms.focal_prior is not None)
             if detail is Detail.SINGLE and matrix.diagonal()[:end].max() > SINGLE_UP_TO * min(1.0, self.prior.least):
@@ -103,6 +109,7 @@ class Problem:
             matrix[first:end, first:end] += terms.expression_prior.precision
             pose = np.arange(end, end + POSE)
             matrix[pose, pose] += UNKNOWN_POSE
+            matrix[end + POSE - 1, end + POSE - 1] += determined / state.translation[2] ** 2
             if terms.focal_prior is not None:
                 matrix[-1, -1] += terms.focal_prior.spread**-2
             matrices.append(matrix)
@@ -113,6 +120,30 @@ class Problem:
         matrices = self.matrices(cost, damping, detail)
         kind = OneFactor if len(matrices) == 1 else ManyFactor
         return kind(matrices, self.prior, [terms.expression_prior for terms in self.photos], self.photos[0].size)
+
+
+def recounted(cost: Cost, determined: Sequence[float]) -> Cost:
+    """A state's cost with new numbers of directions that the points of each photo determine.
+
+    A head half as large and half as far gives the same picture with codes and weights half as long: the most probable
+    head is a small one, the more so the more directions are determined, though the posterior has no such preference
+    (it is as much broader for larger heads). What Laplace's approximation says of the size is ``½ log det`` of the
+    Gauss-Newton matrix; as that grows with ``f / t_z`` squared in every direction that points determine, it is
+    ``n log(f / t_z)``, and the size that minimises the sum of both is unbiased. Nothing is believed of the distance
+    itself but that its logarithm may be anything.
+    """
+    total, parts = cost.total, []
+    rows = zip(cost.photos, cost.state.photos, determined, cost.determined, strict=True)
+    for part, state, new, old in rows:
+        change, depth = new - old, float(state.translation[2])
+        if change:
+            gradient, size = part.gradient.copy(), len(state.expression)
+            gradient[size + POSE - 1] -= change / depth
+            gradient[size + POSE :] += change
+            part = replace(part, gradient=gradient)
+            total += change * math.log(state.focal / depth)
+        parts.append(part)
+    return Cost(cost.state, total, cost.gradient, tuple(parts), tuple(determined))
 
 
 class OneFactor:
@@ -129,11 +160,25 @@ class OneFactor:
     ) -> None:
         (matrix,), (self.expression,) = matrices, expressions
         first = self.first = len(matrix) - own
-        self.inverse = np.linalg.inv(matrix[:first, :first] + prior.precision[:first, :first])
+        self.precision = prior.precision[:first, :first]
+        self.inverse = np.linalg.inv(matrix[:first, :first] + self.precision)
         mixed = matrix[:first, first:]
         self.carried = self.inverse @ mixed
         self.rest = matrix[first:, first:] - mixed.T @ self.carried
         self._side = np.zeros(0, int)
+
+    def determined(self, cost: Cost) -> tuple[float, ...]:
+        """How many directions of code and free weights the points determine: what the priors alone do not."""
+        count = len(self.expression.mean)
+        free = np.ones(len(self.rest), bool)
+        free[:count] = _box(self.expression, cost.state.photos[0], count)[2] == 0
+        rest = np.linalg.inv(self.rest[np.ix_(free, free)])
+        carried = self.carried[:, free]
+        held = float((self.inverse * self.precision).sum() + ((carried.T @ self.precision @ carried) * rest).sum())
+        weights = free[:count]
+        inner = rest[: weights.sum(), : weights.sum()]
+        held += float((inner * self.expression.precision[np.ix_(weights, weights)]).sum())
+        return (self.first + float(weights.sum()) - held,)
 
     def step(self, cost: Cost) -> Step:
         """The minimum of the quadratic model about a state, within the bounds of the weights."""
@@ -142,15 +187,13 @@ class OneFactor:
         alone = self.inverse @ shared
         gradient = photo.gradient - self.carried.T @ shared
         lower, upper, side = _box(self.expression, state, len(gradient))
-        move, self._side = box_minimum(
-            self.rest, gradient, lower, upper, self._side if len(self._side) else side
-        )
+        move, self._side = box_minimum(self.rest, gradient, lower, upper, self._side if len(self._side) else side)
         decrease = 0.5 * shared @ alone - move @ (gradient + 0.5 * self.rest @ move)
         return Step(_padded(-alone - self.carried @ move, cost), (move,), float(decrease))
 
 
 class ManyFactor:
-    """Many photos: each photo's parameters are eliminated first (Schur complement), at a cost linear in the photos."""
+    """Many photos: the parameters of each are eliminated first (Schur complement), at a cost linear in the photos."""
 
     def __init__(
         self, matrices: Sequence[np.ndarray], prior: IdentityPrior, expressions: Sequence[ExpressionPrior], own: int
@@ -159,9 +202,28 @@ class ManyFactor:
         self.expressions = expressions
         self.own = np.stack([matrix[first:, first:] for matrix in matrices])  # (N, size, size) C
         self.mixed = np.stack([matrix[first:, :first] for matrix in matrices])  # (N, size, K) Bᵀ
-        self.shared = prior.precision[:first, :first] + sum(matrix[:first, :first] for matrix in matrices)
+        self.precision = prior.precision[:first, :first]
+        self.shared = self.precision + sum(matrix[:first, :first] for matrix in matrices)
         self._side: np.ndarray | None = None
         self._parts: tuple[np.ndarray, ...] | None = None
+
+    def determined(self, cost: Cost) -> tuple[float, ...]:
+        """Of each photo, how many directions of the weights its points determine, and its share of the code's."""
+        states = cost.state.photos
+        free = np.ones(self.own.shape[:2], bool)
+        for number, (prior, state) in enumerate(zip(self.expressions, states, strict=True)):
+            count = len(prior.mean)
+            free[number, :count] = _box(prior, state, count)[2] == 0
+        own, carried, inverse = reduced(self.own, self.mixed, self.shared, free)
+        shared = (self.first - float((inverse * self.precision).sum())) / len(states)
+        counts = []
+        for number, prior in enumerate(self.expressions):
+            count = len(prior.mean)
+            moves = carried[number, :count]
+            spread = own[number, :count, :count] + moves @ inverse @ moves.T
+            held = float((spread * prior.precision).sum())
+            counts.append(shared + float(free[number, :count].sum()) - held)
+        return tuple(counts)
 
     def step(self, cost: Cost) -> Step:
         """The minimum of the quadratic model about a state, within the bounds of all photos' weights."""
@@ -173,7 +235,7 @@ class ManyFactor:
         ]
         lower, upper, guess = (np.stack([box[number] for box in boxes]) for number in range(3))
         side = guess if self._side is None else self._side
-        for number in range(SIDE_ROUNDS):
+        for _ in range(SIDE_ROUNDS):
             identity, moves = self._solve(shared, gradients, lower, upper, side)
             slope = gradients + self.mixed @ identity + (self.own @ moves[..., None])[..., 0]
             new = np.where(side == 0, 1 * (moves > upper) - 1 * (moves < lower), side)
