@@ -8,7 +8,7 @@ from fit_data import CAMERA, front_points, noisy, photographed
 
 from likeness.face_model import FaceModel
 from likeness.fit import FocalPrior, Observations, Stopping, fit_face, fit_person
-from likeness.fit.problem import ManyFactor, OneFactor
+from likeness.fit.factors import ManyFactor, OneFactor, factorised
 
 EXACT = Stopping(1e-10, 200)
 
@@ -25,7 +25,7 @@ def test_steps_are_those_of_the_dense_joint_problem(small_model: FaceModel) -> N
     _, photos = _photos(small_model, 3, rng)
     found = fit_person(small_model, photos, [CAMERA] * 3, focal=FocalPrior(0.1), stopping=Stopping(1e9, 3))
     cost, problem = found.faces[0].minimum.cost, found.faces[0].problem
-    factor = problem.factor(cost)
+    factor = factorised(problem, cost)
     assert isinstance(factor, ManyFactor)
     step = factor.step(cost)
     K, size = 12, 52 + 7

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from likeness.fit.factors import factorised
 from likeness.fit.photo_terms import Detail, PhotoState
 from likeness.fit.problem import Cost, Problem, State, recounted
 
@@ -77,7 +78,7 @@ def minimise(problem: Problem, start: State, stopping: Stopping, rough: bool) ->
     while steps < stopping.steps:
         if factor is None:
             detail = Detail.COARSE if rough and not matrices else Detail.SINGLE
-            factor, fresh, matrices = problem.factor(cost, damping, detail), True, matrices + 1
+            factor, fresh, matrices = factorised(problem, cost, damping, detail), True, matrices + 1
             if detail is Detail.SINGLE:
                 cost = recounted(cost, factor.determined(cost))
         step = factor.step(cost)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from likeness.fit.problem import Cost, Problem, reduced
+from likeness.fit.factors import Elimination
+from likeness.fit.problem import Cost, Problem
 
 
 def _matrices(problem: Problem, cost: Cost) -> list[np.ndarray]:
@@ -30,12 +31,9 @@ def _matrices(problem: Problem, cost: Cost) -> list[np.ndarray]:
 
 def identity_covariance(problem: Problem, cost: Cost) -> np.ndarray:
     """(K, K) posterior covariance of the identity code with all else unknown."""
-    matrices = _matrices(problem, cost)
-    first = len(problem.prior.mean)
-    own = np.stack([matrix[first:, first:] for matrix in matrices])
-    mixed = np.stack([matrix[first:, :first] for matrix in matrices])
-    shared = problem.prior.precision + sum(matrix[:first, :first] for matrix in matrices)
-    inverse = reduced(own, mixed, shared, np.ones(own.shape[:2], bool))[2]
+    reduced = Elimination(_matrices(problem, cost), problem.prior.precision)
+    reduced.release(np.ones(reduced.own.shape[:2], bool))
+    inverse = reduced.inverse
     return np.asarray(0.5 * (inverse + inverse.T))
 
 

@@ -1,9 +1,4 @@
-"""One person in one photo or many: the whole cost and the Gauss-Newton steps that lower it.
-
-The Gauss-Newton matrix of one photo is ``[[A, B], [Bᵀ, C]]`` by identity code and the photo's own parameters. It is
-factorised once and used for many steps with exact gradients: it changes little near the minimum, and a step then
-costs three products with vectors.
-"""
+"""One person in one photo or many: minus the log posterior, its gradient, and its Gauss-Newton matrices."""
 
 from __future__ import annotations
 
@@ -13,18 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from likeness.fit.bounded import box_minimum
 from likeness.fit.photo_terms import POSE, Detail, PhotoCost, PhotoState, PhotoTerms
-from likeness.fit.priors import ExpressionPrior, IdentityPrior
+from likeness.fit.priors import IdentityPrior
 
 SINGLE_UP_TO = 1e5
 """Information over the prior's, up to which float32 products do: they err by 1e-7 of the largest entry."""
 
 UNKNOWN_POSE = np.array([0.1] * 3 + [1e-8] * 3)
 """Half a circle and ten metres, as precisions: so little is known of what no point tells."""
-
-SIDE_ROUNDS = 30
-"""Rounds in which weights change between free and bound over all photos of a person."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +29,7 @@ class State:
 @dataclass(frozen=True, eq=False)
 class Cost:
     """The cost (nats) of a state, the gradient (K,) by the identity code, each photo's part, and its
-    :attr:`OneFactor.determined`."""
+    :func:`recounted` numbers of directions that the points determine."""
 
     state: State
     total: float
@@ -115,12 +106,6 @@ class Problem:
             matrices.append(matrix)
         return matrices
 
-    def factor(self, cost: Cost, damping: float = 0.0, detail: Detail = Detail.SINGLE) -> OneFactor | ManyFactor:
-        """The factorised Gauss-Newton matrix at a state."""
-        matrices = self.matrices(cost, damping, detail)
-        kind = OneFactor if len(matrices) == 1 else ManyFactor
-        return kind(matrices, self.prior, [terms.expression_prior for terms in self.photos], self.photos[0].size)
-
 
 def recounted(cost: Cost, determined: Sequence[float]) -> Cost:
     """A state's cost with new numbers of directions that the points of each photo determine.
@@ -144,164 +129,3 @@ def recounted(cost: Cost, determined: Sequence[float]) -> Cost:
             total += change * math.log(state.focal / depth)
         parts.append(part)
     return Cost(cost.state, total, cost.gradient, tuple(parts), tuple(determined))
-
-
-class OneFactor:
-    """One photo: the code is eliminated first, so that bounds concern a small matrix.
-
-    Attributes:
-        inverse: (K, K) A⁻¹.
-        carried: (K, size) A⁻¹ B.
-        rest: (size, size) C − Bᵀ A⁻¹ B.
-    """
-
-    def __init__(
-        self, matrices: Sequence[np.ndarray], prior: IdentityPrior, expressions: Sequence[ExpressionPrior], own: int
-    ) -> None:
-        (matrix,), (self.expression,) = matrices, expressions
-        first = self.first = len(matrix) - own
-        self.precision = prior.precision[:first, :first]
-        self.inverse = np.linalg.inv(matrix[:first, :first] + self.precision)
-        mixed = matrix[:first, first:]
-        self.carried = self.inverse @ mixed
-        self.rest = matrix[first:, first:] - mixed.T @ self.carried
-        self._side = np.zeros(0, int)
-
-    def determined(self, cost: Cost) -> tuple[float, ...]:
-        """How many directions of code and free weights the points determine: what the priors alone do not."""
-        count = len(self.expression.mean)
-        free = np.ones(len(self.rest), bool)
-        free[:count] = _box(self.expression, cost.state.photos[0], count)[2] == 0
-        rest = np.linalg.inv(self.rest[np.ix_(free, free)])
-        carried = self.carried[:, free]
-        held = float((self.inverse * self.precision).sum() + ((carried.T @ self.precision @ carried) * rest).sum())
-        weights = free[:count]
-        inner = rest[: weights.sum(), : weights.sum()]
-        held += float((inner * self.expression.precision[np.ix_(weights, weights)]).sum())
-        return (self.first + float(weights.sum()) - held,)
-
-    def step(self, cost: Cost) -> Step:
-        """The minimum of the quadratic model about a state, within the bounds of the weights."""
-        (photo,), (state,) = cost.photos, cost.state.photos
-        shared = cost.gradient[: self.first]
-        alone = self.inverse @ shared
-        gradient = photo.gradient - self.carried.T @ shared
-        lower, upper, side = _box(self.expression, state, len(gradient))
-        move, self._side = box_minimum(self.rest, gradient, lower, upper, self._side if len(self._side) else side)
-        decrease = 0.5 * shared @ alone - move @ (gradient + 0.5 * self.rest @ move)
-        return Step(_padded(-alone - self.carried @ move, cost), (move,), float(decrease))
-
-
-class ManyFactor:
-    """Many photos: the parameters of each are eliminated first (Schur complement), at a cost linear in the photos."""
-
-    def __init__(
-        self, matrices: Sequence[np.ndarray], prior: IdentityPrior, expressions: Sequence[ExpressionPrior], own: int
-    ) -> None:
-        first = self.first = len(matrices[0]) - own
-        self.expressions = expressions
-        self.own = np.stack([matrix[first:, first:] for matrix in matrices])  # (N, size, size) C
-        self.mixed = np.stack([matrix[first:, :first] for matrix in matrices])  # (N, size, K) Bᵀ
-        self.precision = prior.precision[:first, :first]
-        self.shared = self.precision + sum(matrix[:first, :first] for matrix in matrices)
-        self._side: np.ndarray | None = None
-        self._parts: tuple[np.ndarray, ...] | None = None
-
-    def determined(self, cost: Cost) -> tuple[float, ...]:
-        """Of each photo, how many directions of the weights its points determine, and its share of the code's."""
-        states = cost.state.photos
-        free = np.ones(self.own.shape[:2], bool)
-        for number, (prior, state) in enumerate(zip(self.expressions, states, strict=True)):
-            count = len(prior.mean)
-            free[number, :count] = _box(prior, state, count)[2] == 0
-        own, carried, inverse = reduced(self.own, self.mixed, self.shared, free)
-        shared = (self.first - float((inverse * self.precision).sum())) / len(states)
-        counts = []
-        for number, prior in enumerate(self.expressions):
-            count = len(prior.mean)
-            moves = carried[number, :count]
-            spread = own[number, :count, :count] + moves @ inverse @ moves.T
-            held = float((spread * prior.precision).sum())
-            counts.append(shared + float(free[number, :count].sum()) - held)
-        return tuple(counts)
-
-    def step(self, cost: Cost) -> Step:
-        """The minimum of the quadratic model about a state, within the bounds of all photos' weights."""
-        shared = cost.gradient[: self.first]
-        gradients = np.stack([photo.gradient for photo in cost.photos])
-        boxes = [
-            _box(prior, state, gradients.shape[1])
-            for prior, state in zip(self.expressions, cost.state.photos, strict=True)
-        ]
-        lower, upper, guess = (np.stack([box[number] for box in boxes]) for number in range(3))
-        side = guess if self._side is None else self._side
-        for _ in range(SIDE_ROUNDS):
-            identity, moves = self._solve(shared, gradients, lower, upper, side)
-            slope = gradients + self.mixed @ identity + (self.own @ moves[..., None])[..., 0]
-            new = np.where(side == 0, 1 * (moves > upper) - 1 * (moves < lower), side)
-            loose = lower < upper
-            new[((side < 0) & (slope < 0) | (side > 0) & (slope > 0)) & loose] = 0
-            if (new == side).all():
-                break
-            side, self._parts = new, None
-        self._side = side
-        moves = np.clip(moves, lower, upper)
-        model = float(shared @ identity + (gradients * moves).sum())
-        model += 0.5 * float(identity @ self.shared @ identity)
-        model += float((moves * (self.mixed @ identity + 0.5 * (self.own @ moves[..., None])[..., 0])).sum())
-        return Step(_padded(identity, cost), tuple(moves), -model)
-
-    def _solve(
-        self, gradient: np.ndarray, gradients: np.ndarray, lower: np.ndarray, upper: np.ndarray, side: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The minimum with the variables of the given sides at their bounds: (K,) and (N, size)."""
-        free = side == 0
-        if self._parts is None:
-            self._parts = reduced(self.own, self.mixed, self.shared, free)
-        own, carried, inverse = self._parts
-        bound = np.where(side < 0, lower, np.where(side > 0, upper, 0.0))
-        right = np.where(free, gradients + (self.own @ bound[..., None])[..., 0], 0.0)
-        total = gradient + (self.mixed * bound[..., None]).sum((0, 1)) - (carried * right[..., None]).sum((0, 1))
-        identity = -inverse @ total
-        moves = -(own @ right[..., None])[..., 0] - carried @ identity
-        return identity, np.where(free, moves, bound)
-
-
-def reduced(
-    own: np.ndarray, mixed: np.ndarray, shared: np.ndarray, free: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Eliminate the free parameters of every photo.
-
-    Args:
-        own: (N, size, size) C.
-        mixed: (N, size, K) Bᵀ.
-        shared: (K, K) A, of all photos and the prior.
-        free: (N, size) bool; the others do not move.
-
-    Returns:
-        C⁻¹ of the free ones (N, size, size), C⁻¹ Bᵀ (N, size, K), zero for the others, and the inverse (K, K) of the
-        Schur complement A − Σ B C⁻¹ Bᵀ.
-    """
-    diagonal = np.einsum("nii->ni", own)
-    masked = own * (free[:, :, None] & free[:, None, :])
-    np.einsum("nii->ni", masked)[...] = np.where(free, diagonal, 1.0)
-    inverse = np.linalg.inv(masked) * free[:, None, :]
-    loose = mixed * free[..., None]
-    carried = inverse @ loose
-    size = mixed.shape[2]
-    complement = shared - loose.reshape(-1, size).T @ carried.reshape(-1, size)
-    return inverse, carried, np.linalg.inv(complement)
-
-
-def _padded(identity: np.ndarray, cost: Cost) -> np.ndarray:
-    """A step of the first modes as one of all (K,)."""
-    rest = len(cost.gradient) - len(identity)
-    return np.concatenate([identity, np.zeros(rest)]) if rest else identity
-
-
-def _box(prior: ExpressionPrior, state: PhotoState, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How far a photo's parameters (size,) may move down and up, and which are at a bound now (-1, 0, 1)."""
-    count = len(prior.mean)
-    lower, upper = np.full(size, -np.inf), np.full(size, np.inf)
-    lower[:count], upper[:count] = prior.lower - state.expression, prior.upper - state.expression
-    return lower, upper, 1 * (upper <= 0) - 1 * (lower >= 0)
