@@ -7,6 +7,7 @@
 Minus the log posterior is minimised by Gauss-Newton steps with exact gradients. Needs NumPy alone.
 """
 
+from likeness.fit.calibration import PointCalibration, calibrate_offsets
 from likeness.fit.face import FaceFit, PersonFit, Start, fit_face, fit_person
 from likeness.fit.gauss_newton import Stopping
 from likeness.fit.observations import Observations, RobustLoss
@@ -23,10 +24,12 @@ __all__ = [
     "LandmarkPoints",
     "Observations",
     "PersonFit",
+    "PointCalibration",
     "RobustLoss",
     "Start",
     "Stopping",
     "SurfacePoints",
+    "calibrate_offsets",
     "fit_face",
     "fit_person",
     "vertex_std",

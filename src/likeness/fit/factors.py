@@ -1,7 +1,7 @@
 """Gauss-Newton steps within bounds, from a matrix that is factorised once.
 
-The matrix of one photo is ``[[A, B], [Bᵀ, C]]`` by identity code and the photo's own parameters. It changes little near
-the minimum, so it serves for many steps with exact gradients, each of which costs a few products with vectors.
+The matrix of one photo is ``[[A, B], [Bᵀ, C]]`` by identity code and the photo's own parameters. It changes little
+near the minimum, so it serves for many steps with exact gradients, each of which costs a few products with vectors.
 """
 
 from __future__ import annotations
@@ -200,4 +200,4 @@ def _box(prior: ExpressionPrior, state: PhotoState, size: int) -> tuple[np.ndarr
     count = len(prior.mean)
     lower, upper = np.full(size, -np.inf), np.full(size, np.inf)
     lower[:count], upper[:count] = prior.lower - state.expression, prior.upper - state.expression
-    return lower, upper, 1 * (upper <= 0) - 1 * (lower >= 0)
+    return lower, upper, np.where(lower >= 0, -1, 1 * (upper <= 0))
