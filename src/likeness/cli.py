@@ -12,6 +12,7 @@ import tyro
 from likeness import LikenessError, MissingExtraError, __version__
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.evaluate.commands import Evaluate
+from likeness.fitting import Fit
 from likeness.training import Photos, Train, train_on_photos, train_on_scans
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     commands: dict[str, tuple[Any, Any]] = {
         "reconstruct": (Reconstruct, reconstruct),
+        "fit": (Fit, fit),
         "register": (Register, register),
         "train": (Train, train),
         "evaluate": (Evaluate, evaluate),
@@ -182,6 +184,14 @@ def _report(summary: Summary, settings: Reconstruct) -> int:
         parts.append(f"{len(summary.failed)} failed")
     print(", ".join(parts))
     return 2 if summary.failed or summary.without else 0
+
+
+def fit(settings: Fit) -> int:
+    """Run ``likeness fit``; returns the exit code."""
+    from likeness.fitting import fit as fit_points
+
+    _check_writable(settings.out)
+    return fit_points(settings, print, lambda line: print(f"likeness: {line}", file=sys.stderr))
 
 
 def register(settings: Register) -> int:
