@@ -9,8 +9,9 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.geometry.similarity import Similarity, robust_similarity, similarity_from_points
+from likeness.geometry.units import UNITS
 from likeness.model.face_model import FaceModel
-from likeness.register.scan import UNITS, guess_units
+from likeness.register.scan import guess_units
 
 Array = np.ndarray
 
@@ -32,7 +33,7 @@ class Placement:
 
     Args:
         scan_from_model: model axes in mm -> the scan's own axes and units.
-        units: a key of :data:`likeness.register.scan.UNITS`, or "unknown" where the face fits none.
+        units: a key of :data:`likeness.geometry.units.UNITS`, or "unknown" where the face fits none.
         landmarks: (N, 3) points in the scan's own axes and units.
         index: (N,) which of the 51 inner landmarks (iBUG 17 to 67) they are.
         found: whether they were found by the photo network, and not given.
@@ -54,7 +55,7 @@ class Placement:
         return replace(self, scan_from_model=move.after(self.scan_from_model), landmarks=move.apply(self.landmarks))
 
     def in_units(self, units: str) -> Placement:
-        """The same, with the unit that the caller knows (a key of :data:`likeness.register.scan.UNITS`).
+        """The same, with the unit that the caller knows (a key of :data:`likeness.geometry.units.UNITS`).
 
         Raises:
             ValueError: the face would be smaller or larger than any.
