@@ -18,7 +18,8 @@ from likeness.datasets.scan_landmark_files import read_landmarks
 from likeness.errors import MissingExtraError
 from likeness.geometry.rotation import rotation_from_euler
 from likeness.mesh import Mesh
-from likeness.metrics.scan_alignment import Surface, icp, refine, similarity_from_landmarks
+from likeness.mesh.closest import Surface
+from likeness.metrics.scan_alignment import icp, refine, similarity_from_landmarks
 from likeness.metrics.scan_error import PROTOCOLS, error_curve, reconstruction_error, symmetric_distance
 from likeness.metrics.scan_landmarks import FaceLandmarks
 from likeness.register import Similarity, closest_points, similarity_from_points
@@ -286,7 +287,7 @@ def test_error_curves_at_the_ends_and_bad_ones() -> None:
         ({"scan_landmarks": marks() / 1e3}, "is mm its unit"),
         ({"mesh_landmarks": marks() / 1e3, "protocol": "now-metrical"}, "expected a mesh .*is mm its unit"),
         ({"protocol": "micc"}, "now, now-metrical, deng, genova, got 'micc'"),
-        ({"scan_unit": "inch"}, "scan unit of mm, cm, m, got 'inch'"),
+        ({"scan_unit": "yard"}, "scan unit of mm, cm, m, inch, got 'yard'"),
     ],
 )
 def test_bad_input_is_refused(change: dict[str, object], message: str) -> None:

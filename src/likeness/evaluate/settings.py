@@ -9,10 +9,10 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
+from likeness.geometry.units import Unit
 
 Kind = Literal["auto", "photos", "results", "codes", "meshes"]
 Protocol = Literal["now", "now-metrical", "deng", "genova"]
-Unit = Literal["mm", "cm", "m"]
 Normaliser = Literal["box", "inter-ocular", "inter-pupil"]
 
 

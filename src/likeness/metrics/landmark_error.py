@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import listed
+from likeness.geometry.landmarks import LEFT_EYE, OUTER_EYE_CORNERS, RIGHT_EYE
 
 NORMALISERS = ("box", "inter-ocular", "inter-pupil")
 FAILURE = 0.08
 """Normalised error above which a face counts as failed, and up to which the AUC goes: 8 %."""
 
-RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
-OUTER_CORNERS = (36, 45)
 YAW_BINS = ((0.0, 30.0), (30.0, 60.0), (60.0, 90.0))
 """Degrees of |yaw|, lower end excluded but for 0: the bins in which errors on AFLW2000-3D are published."""
 
@@ -138,7 +137,7 @@ def _normalising_length(truth: np.ndarray, normaliser: str, boxes: np.ndarray | 
     if boxes is not None and (normaliser != "box" or np.shape(boxes) != (len(truth), 4)):
         raise ValueError(f"expected boxes ({len(truth)}, 4) with the normaliser box only, got {np.shape(boxes)}")
     if normaliser == "inter-ocular":
-        return np.linalg.norm(truth[:, OUTER_CORNERS[0]] - truth[:, OUTER_CORNERS[1]], axis=-1)
+        return np.linalg.norm(truth[:, OUTER_EYE_CORNERS[0]] - truth[:, OUTER_EYE_CORNERS[1]], axis=-1)
     if normaliser == "inter-pupil":
         return np.linalg.norm(truth[:, RIGHT_EYE].mean(1) - truth[:, LEFT_EYE].mean(1), axis=-1)
     sides = truth.max(1) - truth.min(1) if boxes is None else np.asarray(boxes)[:, 2:] - np.asarray(boxes)[:, :2]

@@ -1,4 +1,4 @@
-"""Putting a mesh onto a scan: similarities, a surface that answers closest-point queries, two refinements.
+"""Putting a mesh onto a scan: similarities and two refinements.
 
 Needs the ``scans`` extra (libigl). Lengths are millimetres, arrays float64.
 """
@@ -7,62 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from likeness.extras import import_extra
 from likeness.geometry.rotation import rotation_from_vector
 from likeness.geometry.similarity import Similarity, similarity_from_points
+from likeness.mesh.closest import ClosestPoints, Surface
 
 _ON_SURFACE = 1e-9
 """mm; nearer than this the direction to the surface is rounding, the triangle's normal is taken."""
-
-
-@dataclass(frozen=True, eq=False)
-class Closest:
-    """The closest points of a surface to N queries: where, how far, on which triangle."""
-
-    points: np.ndarray  # (N, 3) mm
-    distance: np.ndarray  # (N,) mm, from the query to the point
-    triangle: np.ndarray  # (N,) of the surface's own triangles
-
-
-class Surface:
-    """A triangle mesh at rest that is asked for closest points again and again (libigl's AABB tree, built once).
-
-    Args:
-        vertices: (V, 3) mm, finite.
-        triangles: (F, 3) vertex indices.
-
-    Attributes:
-        normals: (F, 3) unit, by the right-hand rule.
-
-    Triangles without an area are left out: they have no plane, and what they cover their neighbours' edges cover.
-
-    Raises:
-        ValueError: no triangle has an area.
-        MissingExtraError: libigl is not installed.
-    """
-
-    def __init__(self, vertices: np.ndarray, triangles: np.ndarray) -> None:
-        self._vertices = np.ascontiguousarray(vertices, np.float64)
-        corners = self._vertices[triangles]
-        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        twice_area = np.linalg.norm(normals, axis=1)
-        has_area = twice_area > 0
-        if not has_area.any():
-            raise ValueError(f"expected triangles with an area, got none among {len(triangles)}")
-        self._triangles = np.ascontiguousarray(triangles[has_area], np.int64)
-        self.normals = normals[has_area] / twice_area[has_area, None]
-        self._tree = _libigl().AABB()
-        self._tree.init(self._vertices, self._triangles)
-
-    def closest(self, points: np.ndarray) -> Closest:
-        """Closest points of the surface to (N, 3) points."""
-        queries = np.ascontiguousarray(points, np.float64)
-        squared, triangle, nearest = self._tree.squared_distance(self._vertices, self._triangles, queries)
-        return Closest(nearest, np.sqrt(np.maximum(squared, 0.0)), triangle)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +31,7 @@ class Alignment:
     """
 
     motion: Similarity
-    closest: Closest
+    closest: ClosestPoints
     history: tuple[float, ...]
     queries: int
     converged: bool
@@ -193,7 +146,7 @@ def _symmetric_similarity(source: np.ndarray, target: np.ndarray) -> Similarity:
 
 
 def _linearised(
-    points: np.ndarray, surface: Surface, motion: Similarity, closest: Closest, with_scale: bool
+    points: np.ndarray, surface: Surface, motion: Similarity, closest: ClosestPoints, with_scale: bool
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Normal matrix and gradient of half the mean squared distance, for steps in mm at radius ``lever``.
 
@@ -203,7 +156,7 @@ def _linearised(
     distance = motion.scale * closest.distance
     away = points - at
     near = distance < _ON_SURFACE
-    away[near] = surface.normals[closest.triangle[near]] @ motion.rotation.T
+    away[near] = surface.triangle_normals[closest.triangle[near]] @ motion.rotation.T
     away[~near] /= distance[~near, None]
     arm = at - points.mean(0)
     lever = math.sqrt(max(_mean_square(arm) * 3.0, 1e-12))
@@ -222,7 +175,3 @@ def _step(middle: np.ndarray, step: np.ndarray, lever: float) -> Similarity:
 
 def _mean_square(values: np.ndarray) -> float:
     return float(np.square(values).mean())
-
-
-def _libigl() -> Any:
-    return import_extra("igl", "reconstruction error")

@@ -43,15 +43,14 @@ from typing import Any
 import numpy as np
 
 from likeness.geometry.similarity import Similarity
+from likeness.geometry.units import UNITS
 from likeness.mesh import Mesh
-from likeness.metrics.scan_alignment import Alignment, Closest, Surface, icp, refine, similarity_from_landmarks
+from likeness.mesh.closest import Surface
+from likeness.metrics.scan_alignment import Alignment, icp, refine, similarity_from_landmarks
 from likeness.metrics.scan_landmarks import FaceLandmarks
 
 PROTOCOLS: tuple[str, ...] = ("now", "now-metrical", "deng", "genova")
 """The names of the protocols."""
-
-UNITS: dict[str, float] = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
-"""Millimetres per unit of length."""
 
 MICC_RADIUS = 95.0
 """mm around the nose tip: what the MICC protocols measure."""
@@ -159,7 +158,7 @@ def reconstruction_error(
         mesh: the prediction, of any topology.
         mesh_landmarks: of the mesh, in the mesh's unit.
         protocol: one of :data:`PROTOCOLS`.
-        scan_unit, mesh_unit: "mm", "cm" or "m". The mesh's matters to ``now-metrical`` only.
+        scan_unit, mesh_unit: "mm", "cm", "m" or "inch". The mesh's matters to ``now-metrical`` only.
 
     Returns:
         distances and statistics in millimetres of the scan.
@@ -306,8 +305,8 @@ def _errors(
     scale: float,
 ) -> PointErrors:
     """Both distances of points in the surface's frame, times ``scale`` (mm of the scan per unit there)."""
-    closest: Closest = alignment.closest
-    normals = surface.normals[closest.triangle]
+    closest = alignment.closest
+    normals = surface.triangle_normals[closest.triangle]
     plane = np.abs(np.einsum("ni,ni->n", points - closest.points, normals))
     # Rounding may put the plane a hair farther away than the point on it.
     plane = np.minimum(plane, closest.distance)

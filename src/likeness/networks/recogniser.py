@@ -9,6 +9,7 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.geometry.camera import Crop
+from likeness.geometry.landmarks import MOUTH_CORNERS, NOSE_TIP, eye_centers
 from likeness.networks.session import open_session
 
 FIVE_POINTS = np.array([(30.29, 51.70), (65.53, 51.50), (48.03, 71.74), (33.55, 92.37), (62.73, 92.20)])
@@ -61,8 +62,7 @@ class Teacher:
 
 def five_of(landmarks: np.ndarray) -> np.ndarray:
     """The five points (5, 2) of 68 landmarks (68, 2)."""
-    eyes = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
-    return np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])
+    return np.stack([*eye_centers(landmarks), landmarks[NOSE_TIP], *landmarks[list(MOUTH_CORNERS)]])
 
 
 def aligned(image: np.ndarray, points: np.ndarray, width: int = WIDTHS[0]) -> np.ndarray:

@@ -17,10 +17,11 @@ from likeness.evaluate.pictures import around
 from likeness.evaluate.plots import MISSING, available, cumulative_plot
 from likeness.evaluate.predictions import FoundFace, Prediction
 from likeness.evaluate.tables import Table, number, percent
+from likeness.geometry.landmarks import INNER
 from likeness.metrics.landmark_error import landmark_errors
 
 EXAMPLES = 6
-SUBSETS = {"all 68": None, "inner 51": np.arange(17, 68)}
+SUBSETS = {"all 68": None, "inner 51": np.array(INNER)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ import numpy as np
 from likeness.datasets import Frames, ImageStore, Photos, read_frames, read_photos
 from likeness.datasets import SyntheticFaces as SyntheticFolder
 from likeness.errors import FileError, StrPath
-from likeness.geometry.camera import FRONTAL, Camera, image_center, project
+from likeness.geometry.camera import FRONTAL, Camera, image_center
 from likeness.geometry.rotation import rotation_from_euler
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
@@ -198,8 +198,7 @@ def synthetic_labels(faces: SyntheticFolder, model: FaceModel, rows: slice) -> d
         rotation, translation = faces.rotation[number].astype(float), faces.translation[number].astype(float)
         camera = Camera(float(faces.focal[number]), image_center((side, side)), (side, side))
         points = model.landmark_points(faces.identity[number], faces.expression[number])
-        seen = project(camera, points @ rotation.T + translation)
-        landmarks.append(model.landmark_map.select(seen, rotation))
+        landmarks.append(model.landmark_map.project(camera, points @ rotation.T + translation, rotation))
         yaws.append(_yaw(rotation))
     return {"landmarks": np.array(landmarks), "yaw": np.array(yaws)}
 
