@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from likeness.fit.bounded import box_minimum
+from likeness.fit.inverse import spd_inverse
 from likeness.fit.photo_terms import Detail, PhotoState
 from likeness.fit.priors import ExpressionPrior, IdentityPrior
 from likeness.fit.problem import Cost, Problem, Step
@@ -44,7 +45,7 @@ class OneFactor:
         (matrix,), (self.expression,) = matrices, expressions
         first = self.first = len(matrix) - own
         self.precision = prior.precision[:first, :first]
-        self.inverse = np.linalg.inv(matrix[:first, :first] + self.precision)
+        self.inverse = spd_inverse(matrix[:first, :first] + self.precision)
         mixed = matrix[:first, first:]
         self.carried = self.inverse @ mixed
         self.rest = matrix[first:, first:] - mixed.T @ self.carried
@@ -167,7 +168,7 @@ class Elimination:
         self.inverses[changed] = inverses
         self.carried[changed] = inverses @ self.mixed[changed]
         self._explained[changed] = self.mixed[changed].transpose(0, 2, 1) @ self.carried[changed]
-        self.inverse = np.linalg.inv(self.shared - self._explained.sum(0))
+        self.inverse = spd_inverse(self.shared - self._explained.sum(0))
         self._free = free.copy()
 
     def minimum(

@@ -275,9 +275,9 @@ class PhotoTerms:
         np.matmul((by_place @ state.rotation).astype(basis.dtype), basis, out=jacobian[..., :shape_size])
         x, y, z = (turned[:, axis, None] for axis in range(3))
         u, v, w = by_place[..., 0], by_place[..., 1], by_place[..., 2]
-        pose = (y * w - z * v, z * u - x * w, x * v - y * u, u, v, w)
-        for column, values in enumerate(pose):
+        for column, values in enumerate((y * w - z * v, z * u - x * w, x * v - y * u)):
             jacobian[..., shape_size + column] = values
+        jacobian[..., shape_size + 3 : shape_size + POSE] = by_place
         if self.focal_prior is not None:
             jacobian[..., -1] = -w * placed[:, 2, None]  # as if every point came nearer by its depth
         return jacobian
