@@ -1,6 +1,6 @@
 """Time and accuracy of fitting the face model to points, one thread, against the floor of its linear algebra.
 
-    python benchmarks/fit.py [--json FILE] [--runs N]
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/fit.py [--json FILE] [--runs N]
 
 People and expressions are drawn from the model, photographed by a pinhole camera at 0.7 to 1.3 m (yaw of 17 degrees
 standard deviation), and their points seen with independent errors of 1.5 px. Fits begin from nothing (the closed form
@@ -8,16 +8,11 @@ of the pose) or from a pose and code near the truth, as a network gives them. Th
 matrix that a fit cannot do without: one product Jᵀ J of the points' Jacobian in float32, the inverse of its code's
 block and the solution of the rest; for a person, one such product and elimination for each photo.
 
-Times are of the process, not of the clock, so that they hold on a busy machine: the median over faces of the best of
-several runs. mm: RMS distance over the face region after a similarity (to first order), and that of the mean face.
+Times are of the process (of all its threads), not of the clock, so that they hold on a busy machine: the median over
+faces of the best of several runs. mm: RMS distance over the face region after a similarity (to first order), and that of the mean face.
 """
 
 from __future__ import annotations
-
-import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
 
 import argparse
 import json

@@ -223,9 +223,7 @@ def fit_person(
         _start(terms, identity.mean, start)
         for terms, start in zip(photos, starts or [None] * len(photos), strict=True)
     )
-    minimum = minimise(
-        problem, State(identity.mean, states), stopping or Stopping(), starts is None or None in starts
-    )
+    minimum = minimise(problem, State(identity.mean, states), stopping or Stopping())
     faces = []
     for number, (terms, state) in enumerate(zip(photos, minimum.cost.state.photos, strict=True)):
         camera = terms.camera if focal is None else replace(terms.camera, focal=state.focal)

@@ -56,7 +56,7 @@ class OneFactor:
         count = len(self.expression.mean)
         free = np.ones(len(self.rest), bool)
         free[:count] = _box(self.expression, cost.state.photos[0], count)[2] == 0
-        rest = np.linalg.inv(self.rest[np.ix_(free, free)])
+        rest = spd_inverse(self.rest[np.ix_(free, free)])
         carried = self.carried[:, free]
         held = float((self.inverse * self.precision).sum() + ((carried.T @ self.precision @ carried) * rest).sum())
         weights = free[:count]

@@ -55,14 +55,8 @@ class Minimum:
     converged: bool
 
 
-def minimise(problem: Problem, start: State, stopping: Stopping, rough: bool) -> Minimum:
-    """Go from a state to the nearest minimum of the problem's cost.
-
-    Args:
-        problem: what to minimise.
-        start: where to begin.
-        stopping: when to end.
-        rough: the start is far off: the first step looks at few modes and points.
+def minimise(problem: Problem, start: State, stopping: Stopping) -> Minimum:
+    """Go from a state to the nearest minimum of the problem's cost; the first step looks at half of the modes.
 
     Raises:
         ValueError: the start has points behind the camera.
@@ -78,7 +72,7 @@ def minimise(problem: Problem, start: State, stopping: Stopping, rough: bool) ->
     steps, matrices, slides = 0, 0, 0
     while steps < stopping.steps:
         if factor is None:
-            detail = Detail.COARSE if rough and not matrices else Detail.SINGLE
+            detail = Detail.SINGLE if matrices else Detail.COARSE
             factor, fresh, matrices = factorised(problem, cost, damping, detail), True, matrices + 1
             if detail is Detail.SINGLE:
                 cost = recounted(cost, factor.determined(cost))

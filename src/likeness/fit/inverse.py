@@ -9,7 +9,7 @@ LEAF = 32
 
 
 def spd_inverse(matrix: np.ndarray) -> np.ndarray:
-    """The inverse (n, n) of a symmetric positive definite matrix (n, n), by the Schur complement of its first half."""
+    """The inverse of a symmetric positive definite matrix, both (n, n), by the Schur complement of its first half."""
     size = len(matrix)
     if size <= LEAF:
         return np.asarray(np.linalg.inv(matrix))
