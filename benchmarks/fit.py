@@ -9,7 +9,8 @@ matrix that a fit cannot do without: one product Jᵀ J of the points' Jacobian 
 block and the solution of the rest; for a person, one such product and elimination for each photo.
 
 Times are of the process (of all its threads), not of the clock, so that they hold on a busy machine: the median over
-faces of the best of several runs. mm: RMS distance over the face region after a similarity (to first order), and that of the mean face.
+faces of the best of several runs. mm: RMS distance over the face region after a similarity (to first order), and that
+of the mean face.
 """
 
 from __future__ import annotations

@@ -71,6 +71,7 @@ class OneFactor:
         alone = self.inverse @ shared
         gradient = photo.gradient - self.carried.T @ shared
         lower, upper, side = _box(self.expression, state, len(gradient))
+        side = np.where((side * gradient > 0) & (lower < upper), 0, side)  # what is pulled inwards starts free
         move, self._side = box_minimum(self.rest, gradient, lower, upper, self._side if len(self._side) else side)
         decrease = 0.5 * shared @ alone - move @ (gradient + 0.5 * self.rest @ move)
         return Step(_padded(-alone - self.carried @ move, cost), (move,), float(decrease))
