@@ -1,4 +1,4 @@
-"""One reader of .npz for every file of ours, one opener of networks: what is wrong is said with the name of the file."""
+"""One reader of .npz for every file of ours, one opener of networks: messages name the file."""
 
 from __future__ import annotations
 
