@@ -16,6 +16,7 @@ import numpy as np
 from likeness.datasets import Frames, ImageStore, Photos, read_frames, read_photos
 from likeness.datasets import SyntheticFaces as SyntheticFolder
 from likeness.errors import FileError, StrPath
+from likeness.files import read_npz
 from likeness.geometry.camera import FRONTAL, Camera, image_center
 from likeness.geometry.rotation import rotation_from_euler
 from likeness.model.face_model import FaceModel
@@ -154,11 +155,7 @@ def _kept(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np
     if not path.is_file():
         log.info("making %s", path.name)
         np.savez_compressed(path, **make())  # type: ignore[arg-type]  # the stub takes names for flags
-    try:
-        with np.load(path) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError) as error:
-        raise FileError(path, f"expected labels (.npz); delete it to have them made anew ({error})") from error
+    return read_npz(path, "labels; delete it to have them made anew")
 
 
 def _yaw(rotation: np.ndarray) -> float:
