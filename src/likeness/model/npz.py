@@ -85,19 +85,19 @@ def load_fields(path: StrPath) -> ModelFields:
         raise FileError(path, f"expected a {FORMAT}: {error}") from error
 
 
-def read_arrays(path: StrPath) -> dict[str, np.ndarray]:
-    """All arrays of an ``.npz`` without pickles.
+def read_arrays(path: StrPath, what: str = "a face model") -> dict[str, np.ndarray]:
+    """All arrays of an ``.npz`` without pickles; ``what`` it should be is for messages.
 
     Raises:
         FileError: missing, truncated, not an ``.npz``, or an array claims more than it should.
     """
     source = Path(path)
     if not source.is_file():
-        raise FileError(path, "no such file; expected a face model (.npz)")
+        raise FileError(path, f"no such file; expected {what} (.npz)")
     try:
         with zipfile.ZipFile(source) as archive:
             if any(entry.file_size > LARGEST for entry in archive.infolist()):
-                raise FileError(path, f"an array is larger than {LARGEST} bytes; not a face model")
+                raise FileError(path, f"an array is larger than {LARGEST} bytes; not {what}")
         with np.load(source, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except FileError:
