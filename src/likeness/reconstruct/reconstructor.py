@@ -12,6 +12,7 @@ from likeness.errors import FileError, StrPath
 from likeness.geometry.camera import Camera, Crop
 from likeness.images.photo import photo_from_array
 from likeness.model.face_model import Coefficients, FaceModel
+from likeness.model.surface_points import PointMap, default_point_map
 from likeness.networks.regressor import Network
 from likeness.reconstruct.proposals import (
     Photo,
@@ -37,6 +38,8 @@ class Reconstructor:
         yunet_model: the file of OpenCV's YuNet detector, used instead of the embedded face finder.
         min_score: faces in which the network, times who found them, believes less are dropped.
         threads: CPU threads of the network; None: all.
+        points: which points of the surface the network places, or the file that says it; None: the embedded map. It
+            is looked at where the network places any.
 
     Raises:
         FileError: a file is missing, damaged or does not fit the others.
@@ -50,6 +53,7 @@ class Reconstructor:
         yunet_model: StrPath | None = None,
         min_score: float = MIN_SCORE,
         threads: int | None = None,
+        points: PointMap | StrPath | None = None,
     ) -> None:
         if not 0 <= min_score <= 1:
             raise ValueError(f"expected min_score from 0 to 1, got {min_score}")
@@ -62,6 +66,7 @@ class Reconstructor:
         self.min_score = min_score
         if self.network.model_name and self.network.model_name != model.name:
             raise FileError(path, f"was trained for face model {self.network.model_name!r}, got {model.name!r}")
+        self.points = _point_map(path, self.network.points, points)
 
     def __call__(
         self,
@@ -151,14 +156,16 @@ class Reconstructor:
         answers = []
         for number, scale in enumerate(2 * SCALES):  # all crops at one scale, then at the next; then mirrored
             part = {name: values[number * count : (number + 1) * count] for name, values in out.items()}
-            part = mirrored_answer(part, self.model) if number >= len(SCALES) else part
-            answers.append(nearer_answer(part, scale))
+            if number >= len(SCALES):
+                part = mirrored_answer(part, self.model, self.points, self.network.size)
+            answers.append(nearer_answer(part, scale, self.network.size))
         return averaged(answers, self.model)
 
     def _carry_back(self, face: _Face, image: np.ndarray, focal: float | None, name: str) -> Reconstruction:
         size = (image.shape[1], image.shape[0])
         answer = face.answer
         pose = face.crop.camera_to_photo(size, answer["rotation"], answer["translation"], face.points, focal)
+        placed = self.points is not None
         return Reconstruction(
             model=self.model,
             coefficients=Coefficients(*(answer[key] for key in ("identity", "expression", "albedo", "light"))),
@@ -171,6 +178,8 @@ class Reconstructor:
             photo=image,
             name=name,
             network=self.network.name,
+            points=face.crop.to_photo(answer["points"]) if placed else None,
+            deviation=face.crop.scale * answer["deviation"] if placed else None,
         )
 
 
@@ -183,6 +192,17 @@ class _Face:
     landmarks: np.ndarray
     points: np.ndarray  # (N, 3) mm landmark candidates
     score: float
+
+
+def _point_map(path: StrPath, count: int, points: PointMap | StrPath | None) -> PointMap | None:
+    """The map of the points that the network of a file places, if it places any."""
+    if not count:
+        return None
+    if not isinstance(points, PointMap):
+        points = default_point_map() if points is None else PointMap.load(points)
+    if len(points) != count:
+        raise FileError(path, f"places {count} surface points, expected the {len(points)} of the map")
+    return points
 
 
 def _as_photo(photo: StrPath | np.ndarray) -> tuple[Photo, str]:

@@ -38,6 +38,9 @@ class Reconstruction:
         photo: (H, W, 3) uint8 RGB, the upright photo.
         name: of the photo, without folder and suffix.
         network: what the network's file calls itself.
+        points: (P, 2) surface points (:class:`likeness.model.surface_points.PointMap`) where the network saw them,
+            photo pixels; None: it places none.
+        deviation: (P,) their standard deviations along each axis, as the network judges them, photo pixels.
     """
 
     model: FaceModel
@@ -51,6 +54,8 @@ class Reconstruction:
     photo: np.ndarray
     name: str = "face"
     network: str = ""
+    points: np.ndarray | None = None
+    deviation: np.ndarray | None = None
 
     def vertices(self, neutral: bool = False) -> np.ndarray:
         """Vertices (V, 3) mm in model axes, with this photo's expression or at rest."""

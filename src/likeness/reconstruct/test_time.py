@@ -14,6 +14,7 @@ import numpy as np
 from likeness.geometry.camera import Crop
 from likeness.geometry.rotation import rotation_from_6d, rotation_to_6d
 from likeness.model.face_model import FaceModel
+from likeness.model.surface_points import PointMap
 
 _FLIP = np.array([-1.0, 1.0, 1.0], np.float32)
 
@@ -42,30 +43,49 @@ def mirrored_names(names: Sequence[str]) -> np.ndarray:
     return np.array([number.get(other(name), index) for name, index in number.items()], np.intp)
 
 
-def mirrored_answer(answer: dict[str, np.ndarray], model: FaceModel) -> dict[str, np.ndarray]:
+def mirrored_answer(
+    answer: dict[str, np.ndarray], model: FaceModel, points: PointMap | None = None, size: int = 0
+) -> dict[str, np.ndarray]:
     """What the mirror image of a crop would be answered, by the names of
     :class:`likeness.networks.regressor.Network`.
 
     The identity code stays as it is: networks learn that a mirrored photo shows the same person.
+
+    Args:
+        answer: for n crops.
+        model: whose expressions have sides.
+        points: the map of the surface points that the network places; None: it places none.
+        size: of the crops, pixels.
     """
     light = answer["light"].copy()
     light[:, _ODD] *= -1
+    placed = {}
+    if points is not None:
+        placed["points"] = points.mirrored(answer["points"], size)
+        placed["deviation"] = answer["deviation"][:, points.mirror]
     return {
         **answer,
         "expression": answer["expression"][:, mirrored_names(model.expression_names)],
         "rotation": answer["rotation"] * _FLIP[:, None] * _FLIP,
         "translation": answer["translation"] * _FLIP,
         "light": light,
+        **placed,
     }
 
 
-def nearer_answer(answer: dict[str, np.ndarray], scale: float) -> dict[str, np.ndarray]:
+def nearer_answer(answer: dict[str, np.ndarray], scale: float, size: int = 0) -> dict[str, np.ndarray]:
     """The answer for a crop of ``scale`` times the side, as one for the crop itself, with the same camera.
 
     The head fills more of the smaller crop, so it is that much nearer; that near parts are enlarged more there is
     left out: a tenth of a pixel of the crop, and crops smaller and larger than the one asked about err oppositely.
+    Surface points, where there are any, are carried over exactly, about the middle of crops of ``size`` pixels.
     """
-    return {**answer, "translation": answer["translation"] * np.array([1.0, 1.0, 1.0 / scale], np.float32)}
+    near = {**answer, "translation": answer["translation"] * np.array([1.0, 1.0, 1.0 / scale], np.float32)}
+    if "points" in answer:
+        middle = np.float32((size - 1) / 2)
+        near["points"] = middle + np.float32(scale) * (answer["points"] - middle)
+        near["deviation"] = np.float32(scale) * answer["deviation"]
+    return near
 
 
 def averaged(answers: Sequence[dict[str, np.ndarray]], model: FaceModel) -> dict[str, np.ndarray]:

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from likeness.model.face_model import FaceModel
 from likeness.train.losses.basis import BasisSettings, LearnedBasis
+from likeness.train.losses.dense import DenseWeights, dense_loss
 from likeness.train.losses.photometric import PhotometricLoss
 from likeness.train.losses.reconstruction import LossWeights, RegressorLoss, Targets, gated_mean
 from likeness.train.losses.sir import SirLoss, SirWeights
-from likeness.train.photos.network import Prediction
+from likeness.train.photos.network import Answer
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class ObjectiveSettings:
         sir: of the identity terms; None: none, the Tikhonov prior ``weights.identity_prior`` is all there is.
         photometric: weight of the colours' agreement with the picture, 0 to leave it out.
         basis: how freely the identity basis may change (the Sphere Face Model of stage 2); None: it is fixed.
+        dense: of the points that a decoder places freely; None: the network has no decoder.
     """
 
     weights: LossWeights = field(default_factory=LossWeights)
     sir: SirWeights | None = None
     photometric: float = 0.0
     basis: BasisSettings | None = None
+    dense: DenseWeights | None = None
 
 
 class Objective(nn.Module):
@@ -50,28 +53,29 @@ class Objective(nn.Module):
         self.basis = None if settings.basis is None else LearnedBasis(model, settings.basis)
 
     def forward(
-        self, prediction: Prediction, images: Tensor, targets: Targets, guess: Tensor | None = None
+        self, answer: Answer, images: Tensor, targets: Targets, rows: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and its terms by name, unweighted.
 
         Args:
-            prediction: of n crops.
+            answer: for n crops.
             images: (n, 112, 112, 3) uint8 the crops.
             targets: what is known of them.
-            guess: (n, D) the network's guess of a teacher's embeddings.
+            rows: (p,) numbers of the dense points that ``answer`` has; None: all.
         """
         with torch.autocast(images.device.type, enabled=False):  # millimetres need more digits than half floats have
-            return self._sum(prediction, images, targets, guess)
+            return self._sum(answer, images, targets, rows)
 
     def _sum(
-        self, prediction: Prediction, images: Tensor, targets: Targets, guess: Tensor | None
+        self, answer: Answer, images: Tensor, targets: Targets, rows: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        prediction = answer.prediction
         bases = None if self.basis is None else self.basis.bases(self.reconstruction.head.identity)
         total, terms = self.reconstruction(prediction, targets, bases)
         if self.sir is not None:
             told = targets.told if targets.told.shape[1] else None
             found = self.sir(
-                prediction.identity, targets.person, told, None if bases is None else bases.factor, guess
+                prediction.identity, targets.person, told, None if bases is None else bases.factor, answer.guess
             )
             total = total + self.sir.total(found)
             terms.update({f"sir_{name}": value for name, value in found.items()})
@@ -80,6 +84,13 @@ class Objective(nn.Module):
             faces = (targets.landmark_gate > 0).float() * (1.0 - targets.shape_gate)
             terms["photometric"] = gated_mean(self.photometric(prediction, images, faces), faces)
             total = total + self.settings.photometric * terms["photometric"]
+        if self.settings.dense is not None and answer.dense is not None:
+            truth, weight = targets.dense, targets.dense_weight
+            if rows is not None:
+                truth, weight = truth[:, rows], weight[:, rows]
+            placed = dense_loss(answer.dense, truth, weight)
+            total = total + self.settings.dense.total(placed)
+            terms.update({f"dense_{name}": value for name, value in placed.items()})
         if self.basis is not None:
             terms["basis"] = self.basis.penalty()
             total = total + terms["basis"]

@@ -38,6 +38,7 @@ class LossWeights:
         expression: mean squared difference of weights, times 52 (labelled shapes).
         rotation: squared Frobenius distance, 4 (1 - cos angle) (labelled shapes).
         distance: absolute difference of log distances (labelled shapes).
+        shift: how far the head is off across the image, cm (labelled shapes).
         albedo, light: mean squared differences (labelled shapes).
         score: binary cross-entropy.
         identity_prior: where only landmarks are known: mean squared code, the Gaussian prior; for codes on a sphere,
@@ -53,6 +54,7 @@ class LossWeights:
     expression: float = 0.5
     rotation: float = 4.0
     distance: float = 2.0
+    shift: float = 0.0
     albedo: float = 1.0
     light: float = 1.0
     score: float = 0.7
@@ -74,6 +76,8 @@ class Targets(NamedTuple):
             :class:`likeness.train.photos.network.Prediction`.
         told: (n, D) a teacher's embedding of the picture; D is 0 where there is no teacher.
         told_gate: (n,) 1 where the teacher was asked.
+        dense: (n, P, 2) crop pixels of surface points; P is 0 where nothing places any.
+        dense_weight: (n, P) how much each point counts, 0 where it is not known.
         person: (n,) int64 identity label within the training set, -1 unknown; beyond the set's people are new ones
             (:mod:`likeness.train.generate.morphs`).
     """
@@ -91,6 +95,8 @@ class Targets(NamedTuple):
     translation: Tensor
     told: Tensor
     told_gate: Tensor
+    dense: Tensor
+    dense_weight: Tensor
     person: Tensor
 
     def to(self, device: torch.device) -> Targets:
@@ -183,6 +189,7 @@ class RegressorLoss(nn.Module):
             "expression": gated_mean((prediction.expression - targets.expression).square().sum(1), shape),
             "rotation": gated_mean((prediction.rotation - targets.rotation).square().sum((1, 2)), shape),
             "distance": gated_mean(_log_difference(prediction.translation, targets.translation), shape),
+            "shift": gated_mean(smooth_norm(0.1 * (prediction.translation - targets.translation)[:, :2], 0.1), shape),
             "albedo": gated_mean((prediction.albedo - targets.albedo).square().mean(1), shape),
             "light": gated_mean((prediction.light - targets.light).square().mean((1, 2)), shape),
             "score": gated_mean(

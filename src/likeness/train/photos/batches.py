@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from likeness.model.face_model import FaceModel
 from likeness.train.losses.reconstruction import Targets
+from likeness.train.photos.labels import Sources
 from likeness.train.photos.samples import Sample, SampleMaker
 
 FALLBACKS = ("frames", "synthetic")
@@ -185,7 +185,7 @@ class TrainBatches(Dataset):
                 for position, rng in enumerate(generators, turn * count):
                     order = self._ordered(kind, source, position // length)
                     samples.append(self._make[kind](int(order[position % length]), rng))
-        return collate(samples, self.maker.sources.model)
+        return collate(samples, self.maker.sources)
 
     def _ordered(self, kind: str, source: int, epoch: int) -> np.ndarray:
         """In which order a pass goes through a source."""
@@ -209,9 +209,10 @@ def _length(values: object) -> int:
     return 0 if values is None else len(values)  # type: ignore[arg-type]
 
 
-def collate(samples: list[Sample], model: FaceModel) -> tuple[Tensor, Targets]:
+def collate(samples: list[Sample], sources: Sources) -> tuple[Tensor, Targets]:
     """Samples -> images (n, 112, 112, 3) uint8 and targets; what a sample lacks is 0 and its gate is closed."""
-    n = len(samples)
+    n, model = len(samples), sources.model
+    points = 0 if sources.point_map is None else len(sources.point_map)
     shapes = {
         "landmarks": (68, 2),
         "landmark_gate": (),
@@ -226,6 +227,8 @@ def collate(samples: list[Sample], model: FaceModel) -> tuple[Tensor, Targets]:
         "translation": (3,),
         "told": (max((len(one.told) for one in samples if one.told is not None), default=0),),
         "told_gate": (),
+        "dense": (points, 2),
+        "dense_weight": (points,),
     }
     arrays = {name: np.zeros((n, *shape), np.float32) for name, shape in shapes.items()}
     arrays["score_gate"][:] = 1.0
@@ -238,6 +241,8 @@ def collate(samples: list[Sample], model: FaceModel) -> tuple[Tensor, Targets]:
             arrays["landmark_gate"][row] = sample.landmark_gate
         if sample.told is not None:
             arrays["told"][row], arrays["told_gate"][row] = sample.told, 1.0
+        if sample.dense is not None:
+            arrays["dense"][row], arrays["dense_weight"][row] = sample.dense, sample.dense_weight
         for name, value in sample.labels.items():
             arrays[name][row] = value
         arrays["shape_gate"][row] = 1.0 if sample.labels else 0.0

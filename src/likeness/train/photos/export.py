@@ -23,16 +23,18 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from likeness.errors import MissingExtraError, StrPath
 from likeness.files import write_atomically
+from likeness.networks.regressor import DENSE_OUTPUTS
 from likeness.train.checkpoint import CHECKPOINT, load_regressor
 from likeness.train.photos.network import CROP_SIZE, Prediction, Regressor
 
 OPSET = 17
-HALF_FROM = 64
-"""Constants with fewer numbers than this stay single floats."""
+HALF_FROM = 1024
+"""Constants with fewer numbers than this stay single floats: biases, and where points begin, which half floats would
+round to a sixteenth of a pixel."""
 
 
 class _Exported(nn.Module):
-    """The network as the file has it: outputs in order, the score as a probability."""
+    """The network as the file has it: outputs in order, the score as a probability, dense points if it places any."""
 
     def __init__(self, network: Regressor) -> None:
         super().__init__()
@@ -40,8 +42,9 @@ class _Exported(nn.Module):
         _fold_linear_normalisation(self.network.backbone)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        prediction = self.network(image)
-        return (*prediction[:-1], torch.sigmoid(prediction.score))
+        prediction, _, dense = self.network(image, whole=True)
+        placed = () if dense is None else (dense.points, dense.deviation)
+        return (*prediction[:-1], torch.sigmoid(prediction.score), *placed)
 
 
 def _fold_linear_normalisation(layers: nn.Sequential) -> None:
@@ -57,7 +60,8 @@ def onnx_bytes(network: Regressor, name: str, face_model: str, half: bool = True
     """The ONNX file of a network.
 
     Input ``image`` (n, 112, 112, 3) uint8 RGB; outputs by the names of
-    :class:`likeness.train.photos.network.Prediction`, with ``score`` in [0, 1]. Metadata: ``name``, ``face_model``,
+    :class:`likeness.train.photos.network.Prediction`, with ``score`` in [0, 1], and where the network places dense
+    points ``points`` (n, P, 2) and ``deviation`` (n, P), crop pixels. Metadata: ``name``, ``face_model``,
     ``crop_size``.
 
     Args:
@@ -72,6 +76,7 @@ def onnx_bytes(network: Regressor, name: str, face_model: str, half: bool = True
         raise MissingExtraError("the export to ONNX", "train") from error
     module = _Exported(network).eval()
     sample = torch.zeros(2, CROP_SIZE, CROP_SIZE, 3, dtype=torch.uint8)
+    outputs = [*Prediction._fields, *(() if network.dense is None else DENSE_OUTPUTS)]
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecation and of constants it folds
@@ -80,8 +85,8 @@ def onnx_bytes(network: Regressor, name: str, face_model: str, half: bool = True
             (sample,),
             buffer,  # type: ignore[arg-type]  # its annotation forgets files
             input_names=["image"],
-            output_names=list(Prediction._fields),
-            dynamic_axes={key: {0: "n"} for key in ("image", *Prediction._fields)},
+            output_names=outputs,
+            dynamic_axes={key: {0: "n"} for key in ("image", *outputs)},
             opset_version=OPSET,
             dynamo=False,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from likeness.datasets import Frames, Photos, SyntheticFaces
 from likeness.datasets.memory_maps import Morphs
 from likeness.model.face_model import FaceModel
+from likeness.model.surface_points import PointMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,24 @@ class PseudoLabels:
 
 
 @dataclass(frozen=True, eq=False)
+class PlacedPoints:
+    """Surface points that a teacher found in some of a source's pictures.
+
+    Args:
+        index: (M,) numbers of the pictures.
+        points: (M, P, 2) float32 pixels of each.
+        embedding: (M, D) a face-recognition network's of each; None: there are none.
+    """
+
+    index: np.ndarray
+    points: np.ndarray
+    embedding: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@dataclass(frozen=True, eq=False)
 class Sources:
     """Everything there is to train on; None where there is nothing.
 
@@ -34,6 +53,8 @@ class Sources:
         synthetic: rendered faces with all labels.
         photos: pictures without landmarks.
         morphs: new people, mixed from others, with landmarks and a teacher's embeddings.
+        point_map: which surface points are placed; None: none are.
+        frame_points, photo_points: where they lie in frames and in photos.
     """
 
     model: FaceModel
@@ -41,6 +62,9 @@ class Sources:
     synthetic: SyntheticFaces | None = None
     photos: Photos | None = None
     morphs: Morphs | None = None
+    point_map: PointMap | None = None
+    frame_points: PlacedPoints | None = None
+    photo_points: PlacedPoints | None = None
 
     @property
     def people(self) -> int:

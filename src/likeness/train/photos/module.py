@@ -15,7 +15,7 @@ from likeness.train.checkpoint import MovingAverage, load_regressor
 from likeness.train.losses.basis import LearnedBasis
 from likeness.train.losses.objective import Objective
 from likeness.train.losses.reconstruction import LandmarkHead
-from likeness.train.photos.network import NetSettings, Prediction, Regressor
+from likeness.train.photos.network import Answer, NetSettings, Regressor
 from likeness.train.settings import PhotoSettings, Schedule
 
 
@@ -106,14 +106,12 @@ class Student:
 
     def losses(self, images: Tensor, targets: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Crops (n, 112, 112, 3) uint8 and their labels, on the device -> the loss and its terms by name."""
-        prediction: Prediction
-        guess = None
-        if self.told:
-            prediction, guess = self.network(images, guess=True)
-        else:
-            prediction = self.network(images)
-        total, terms = self.objective(prediction, images, targets, guess)
-        return total, terms
+        weights, rows = self.objective.settings.dense, None
+        if weights is not None:
+            rows = weights.rows(targets.dense.shape[1])
+        answer: Answer = self.network(images, whole=True, rows=rows)
+        loss: tuple[Tensor, dict[str, Tensor]] = self.objective(answer, images, targets, rows)
+        return loss
 
     def step(self, schedule: Schedule, number: int, steps: int) -> None:
         """Change the weights by the gradients that were gathered, and take them into the averages."""

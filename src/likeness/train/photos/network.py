@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from likeness.geometry.camera import Camera, project
 from likeness.geometry.rotation import FRONTAL, rotation_from_6d
 from likeness.model.codes import codes_of_vertices
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import SPACES, GaussianSpace
+from likeness.model.surface_points import PointMap
+from likeness.train.photos.point_decoder import DensePoints, PointDecoder
 
 CROP_SIZE = 112
 """Side of the crops that the network takes, pixels."""
@@ -30,6 +33,10 @@ START_LENGTH = 0.35
 
 EXPRESSION_BIAS = -2.5
 """Logit of an untrained expression weight: 0.08, muscles are mostly at rest."""
+
+
+STEM_LAYERS = 3
+"""Layers of the backbone before its first residual block."""
 
 
 class Prediction(NamedTuple):
@@ -55,6 +62,20 @@ class Prediction(NamedTuple):
     score: Tensor
 
 
+class Answer(NamedTuple):
+    """All that the network says of n crops; more than is exported.
+
+    Attributes:
+        prediction: coefficients, poses, scores.
+        guess: (n, D) a teacher's embeddings as the network guesses them; None: it has no head for them.
+        dense: where surface points lie; None: it has no decoder for them.
+    """
+
+    prediction: Prediction
+    guess: Tensor | None
+    dense: DensePoints | None
+
+
 @dataclass(frozen=True)
 class NetSettings:
     """Sizes of the network; what a checkpoint needs to be rebuilt.
@@ -72,6 +93,8 @@ class NetSettings:
         told: D, numbers of a teacher's embedding that a head for the training alone guesses; 0: none.
         shrink: crops are averaged over squares of so many pixels first: 2 makes everything four times as fast, and
             blind to details; for experiments.
+        points: P surface points that a decoder places freely in the crop: (x, y) crop pixels of each before anything
+            is learned; empty: there is no decoder.
     """
 
     identity: int
@@ -86,10 +109,13 @@ class NetSettings:
     hidden: int = 320
     told: int = 0
     shrink: int = 1
+    points: tuple[tuple[float, float], ...] = ()
 
     @classmethod
-    def for_model(cls, model: FaceModel, *, told: int = 0, shrink: int = 1) -> NetSettings:
-        """The settings that fit a face model."""
+    def for_model(
+        cls, model: FaceModel, *, told: int = 0, shrink: int = 1, dense: PointMap | None = None
+    ) -> NetSettings:
+        """The settings that fit a face model; ``dense`` are the surface points that a decoder is to place."""
         size = len(model.identity_basis)
         start = np.zeros(size, np.float32)
         if model.identity_space != GaussianSpace.name:
@@ -105,7 +131,15 @@ class NetSettings:
             model.identity_space,
             told=told,
             shrink=shrink,
+            points=() if dense is None else _average_places(dense.gather(model.mean), np.array([x, y, z])),
         )
+
+
+def _average_places(points: np.ndarray, center: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """Crop pixels of the mean face's points (P, 3) where the untrained network sees it: frontal, centred."""
+    seen = (points - [*center[:2], 0.0]) @ FRONTAL.T + [0.0, 0.0, DISTANCE_MM]
+    pixels = project(Camera.from_crop_size(CROP_SIZE), seen)
+    return tuple((x, y) for x, y in np.round(pixels, 2).tolist())
 
 
 class BasicBlock(nn.Module):
@@ -190,6 +224,10 @@ class Regressor(nn.Module):
             nn.init.zeros_(head.bias)
         # What a teacher sees is learned from the features, not from the codes, which have shapes to agree with too.
         self.guess = nn.Linear(settings.hidden, settings.told) if settings.told else None
+        self.dense: PointDecoder | None = None
+        if settings.points:
+            start = torch.tensor(settings.points)
+            self.dense = PointDecoder(settings.widths, settings.hidden, start, 2 * settings.shrink)
         with torch.no_grad():
             if settings.start:
                 self._bias("identity").copy_(START_LENGTH * torch.tensor(settings.start))
@@ -205,23 +243,39 @@ class Regressor(nn.Module):
         assert isinstance(head, nn.Linear)
         return head.bias
 
-    def forward(self, image: Tensor, guess: bool = False) -> Prediction | tuple[Prediction, Tensor]:
-        """The prediction; with ``guess`` also what a teacher would say, (n, D)."""
-        features = self.features(image)
+    def forward(self, image: Tensor, whole: bool = False, rows: Tensor | None = None) -> Prediction | Answer:
+        """The prediction; if ``whole`` all that there is, of the dense points those of numbers ``rows`` (p,), None:
+        all."""
+        maps, features = self._look(image)
         # Half floats have two digits: enough for convolutions, not for where a head is.
         with torch.autocast(image.device.type, enabled=False):
-            prediction = self._answer(features)
-            return (prediction, self.guess(features)) if guess and self.guess is not None else prediction
+            prediction = self._predict(features)
+            guess = self.guess(features) if whole and self.guess is not None else None
+        dense = self.dense(maps, features, rows) if whole and self.dense is not None else None
+        return Answer(prediction, guess, dense) if whole else prediction
 
     def features(self, image: Tensor) -> Tensor:
         """Crops (n, 112, 112, 3) uint8 -> (n, hidden) float32."""
-        pixels = (image.permute(0, 3, 1, 2).float() - 127.5) / 64.0
-        if self.settings.shrink > 1:
-            pixels = functional.avg_pool2d(pixels, self.settings.shrink)
-        features: Tensor = self.backbone(pixels)
-        return features.float()
+        return self._look(image)[1]
 
-    def _answer(self, features: Tensor) -> Prediction:
+    def _look(self, image: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """The maps of the stem and of each stage, from fine to coarse, and the features (n, hidden) float32."""
+        values = (image.permute(0, 3, 1, 2).float() - 127.5) / 64.0
+        if self.settings.shrink > 1:
+            values = functional.avg_pool2d(values, self.settings.shrink)
+        maps = []
+        for number, layer in enumerate(self.backbone):
+            values = layer(values)
+            if number in self._ends:
+                maps.append(values)
+        return tuple(maps), values.float()
+
+    @property
+    def _ends(self) -> list[int]:
+        """Numbers of the backbone's layers that end the stem and each stage."""
+        return [STEM_LAYERS - 1 + blocks for blocks in np.cumsum([0, *self.settings.blocks]).tolist()]
+
+    def _predict(self, features: Tensor) -> Prediction:
         """Features (n, hidden) float32 -> what they mean."""
         out = {name: head(features) for name, head in self.heads.items()}
         shift = self.start + SHIFT_MM * out["translation"][:, :2]

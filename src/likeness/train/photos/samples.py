@@ -40,6 +40,8 @@ class Sample:
     labels: dict[str, np.ndarray] = field(default_factory=dict)
     person: int = -1
     told: np.ndarray | None = None
+    dense: np.ndarray | None = None
+    dense_weight: np.ndarray | float = 1.0
 
 
 def crop_pose(

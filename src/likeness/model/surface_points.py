@@ -1,0 +1,106 @@
+"""Named points of a head's surface: which combination of vertices each one is.
+
+The embedded map (:func:`default_point_map`) says where the 478 points that MediaPipe's face landmarker places lie on
+the embedded face model; ``runs/map_points.py`` learns it from pictures of the model.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+import numpy as np
+
+from likeness.assets import asset
+from likeness.errors import FileError, StrPath
+from likeness.files import read_npz, write_atomically
+
+IBUG_POINTS = 68
+
+LARGEST = 10_000_000  # bytes of one array: half a million points
+
+
+@dataclass(frozen=True, eq=False)
+class PointMap:
+    """P points of the surface, as barycentric combinations of three vertices each.
+
+    Args:
+        vertices: (P, 3) int, the corners of a triangle, counter-clockwise seen from outside.
+        weights: (P, 3) float >= 0, sum 1.
+        mirror: (P,) int: the point that each is on a mirrored face.
+        ibug: (68,) int: the points that stand for the 68 iBUG landmarks; definitions differ by millimetres.
+
+    Raises:
+        ValueError: arrays that do not fit together.
+    """
+
+    vertices: np.ndarray
+    weights: np.ndarray
+    mirror: np.ndarray
+    ibug: np.ndarray
+
+    def __post_init__(self) -> None:
+        vertices, weights, count = self.vertices, self.weights, len(self.vertices)
+        if vertices.shape != (count, 3) or weights.shape != (count, 3) or not count:
+            raise ValueError(f"expected vertices and weights (P, 3), got {vertices.shape} and {weights.shape}")
+        if self.mirror.shape != (count,) or self.ibug.shape != (IBUG_POINTS,):
+            raise ValueError(f"expected mirror ({count},) and ibug (68,), got {self.mirror.shape}, {self.ibug.shape}")
+        for name, limit in (("vertices", 1 << 31), ("mirror", count), ("ibug", count)):
+            values = getattr(self, name)
+            if values.dtype.kind not in "iu" or values.min() < 0 or values.max() >= limit:
+                raise ValueError(f"expected {name} to be indices below {limit}")
+        if not np.isfinite(weights).all() or weights.min() < -1e-6 or np.abs(weights.sum(1) - 1.0).max() > 1e-4:
+            raise ValueError("expected weights that are not negative and sum to 1")
+        if not np.array_equal(self.mirror[self.mirror], np.arange(count)):
+            raise ValueError("expected mirror to be its own inverse")
+
+    def __len__(self) -> int:
+        return len(self.vertices)
+
+    def gather(self, values: np.ndarray) -> np.ndarray:
+        """Values (..., V, C) at a model's vertices -> at the points (..., P, C)."""
+        corners = values[..., self.vertices, :]
+        return np.asarray((corners * self.weights[..., None].astype(values.dtype)).sum(axis=-2))
+
+    def mirrored(self, points: np.ndarray, width: float) -> np.ndarray:
+        """Points (..., P, 2) of an image -> those of the mirrored image (pixel centres: x -> width - 1 - x)."""
+        return np.asarray(points[..., self.mirror, :] * np.float32([-1.0, 1.0]) + np.float32([width - 1.0, 0.0]))
+
+    def save(self, path: StrPath) -> None:
+        """Write an ``.npz``; raises FileError."""
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            allow_pickle=False,
+            vertices=self.vertices.astype(np.int32),
+            weights=self.weights.astype(np.float32),
+            mirror=self.mirror.astype(np.int32),
+            ibug=self.ibug.astype(np.int32),
+        )
+        write_atomically(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: StrPath) -> PointMap:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            FileError: missing, damaged, or something else.
+        """
+        arrays = read_npz(path, "a map of surface points", LARGEST)
+        try:
+            return cls(*(arrays[field.name] for field in fields(cls)))
+        except KeyError as error:
+            raise FileError(path, f"expected a map of surface points, but {error.args[0]} is missing") from error
+        except ValueError as error:
+            raise FileError(path, f"expected a map of surface points: {error}") from error
+
+
+@lru_cache(maxsize=1)
+def default_point_map() -> PointMap:
+    """The embedded map of MediaPipe's 478 points, loaded once.
+
+    Raises:
+        FileError: the embedded file is missing or damaged.
+    """
+    return PointMap.load(asset("surface_points.npz"))
