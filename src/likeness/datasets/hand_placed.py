@@ -55,13 +55,18 @@ class Portraits:
         photos: N files.
         names: N, without suffix.
         points: (N, 34, 2) photo pixels, the points of :data:`IBUG_POINTS`.
-        sizes: (N,) pixels, sqrt(w h) of the face's box.
+        boxes: (N, 4) x0 y0 x1 y1 pixels, around brows, sides and chin.
     """
 
     photos: tuple[Path, ...]
     names: tuple[str, ...]
     points: np.ndarray
-    sizes: np.ndarray
+    boxes: np.ndarray
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(N,) pixels, sqrt(w h) of the faces' boxes."""
+        return np.asarray(np.sqrt(np.prod(self.boxes[:, 2:] - self.boxes[:, :2], axis=-1)))
 
 
 def read_portraits(folder: StrPath) -> Portraits:
@@ -74,7 +79,7 @@ def read_portraits(folder: StrPath) -> Portraits:
     files = sorted(directory.glob("*.tem"))
     if not files:
         raise FileError(folder, "expected a folder with hand-placed points (NAME.tem) beside NAME.jpg, found none")
-    photos, points, sizes = [], [], []
+    photos, points, boxes = [], [], []
     for file in files:
         photo = next((p for p in map(file.with_suffix, (".jpg", ".png", ".webp")) if p.is_file()), None)
         if photo is None:
@@ -82,8 +87,9 @@ def read_portraits(folder: StrPath) -> Portraits:
         placed = read_tem(file, load_photo(photo).size[0])
         photos.append(photo)
         points.append(ibug_points(placed))
-        sizes.append(np.sqrt(np.prod(np.ptp(placed[list(OUTLINE)], axis=0))))
-    return Portraits(tuple(photos), tuple(photo.stem for photo in photos), np.stack(points), np.array(sizes))
+        outline = placed[list(OUTLINE)]
+        boxes.append(np.concatenate([outline.min(0), outline.max(0)]))
+    return Portraits(tuple(photos), tuple(photo.stem for photo in photos), np.stack(points), np.stack(boxes))
 
 
 def read_tem(path: StrPath, width: int = ORIGINAL_WIDTH) -> np.ndarray:

@@ -51,8 +51,8 @@ def photo_name(number: int) -> str:
 def write_truth(folder: StrPath, vertices: np.ndarray, landmarks: np.ndarray, yaw: np.ndarray) -> None:
     """Write what :func:`read_rendered_people` reads, beside the pictures; the last thing to be written of a set."""
     buffer = io.BytesIO()
-    arrays = {"vertices": vertices, "landmarks": landmarks, "yaw": yaw}
-    np.savez_compressed(buffer, **{name: np.asarray(array, np.float32) for name, array in arrays.items()})
+    heads, points, turns = (np.asarray(array, np.float32) for array in (vertices, landmarks, yaw))
+    np.savez_compressed(buffer, vertices=heads, landmarks=points, yaw=turns)
     write_atomically(Path(folder) / TRUTH, buffer.getvalue())
 
 

@@ -32,6 +32,7 @@ class PortraitFidelity:
     Args:
         found: the points found in the neutral photos.
         front: the neutral heads of the neutral photos, seen from the front.
+        mean_face: the mean head from the front, the same for everyone.
         front_of_smile: those of the same people's smiling photos, where there are any.
         rank1_across: share of people whose smiling photo's neutral head is nearest to that of their neutral photo
             (RMS over the face), and the other way round, where there are smiling photos.
@@ -42,6 +43,7 @@ class PortraitFidelity:
 
     found: HandPlacedFidelity
     front: HandPlacedFidelity
+    mean_face: HandPlacedFidelity
     front_of_smile: HandPlacedFidelity | None
     rank1_across: float | None
     lip_gap_percent: float
@@ -55,7 +57,12 @@ class PortraitFidelity:
 
     @property
     def _compared(self) -> dict[str, HandPlacedFidelity | None]:
-        return {"found": self.found, "front": self.front, "front_of_smile": self.front_of_smile}
+        return {
+            "found": self.found,
+            "front": self.front,
+            "mean_face": self.mean_face,
+            "front_of_smile": self.front_of_smile,
+        }
 
 
 def measure_portraits(portraits: Portraits, predictor: Predictor, steps: Steps | None = None) -> PortraitFidelity:
@@ -64,11 +71,16 @@ def measure_portraits(portraits: Portraits, predictor: Predictor, steps: Steps |
     Raises:
         ValueError: a face was not found.
     """
-    smiling = [photo.with_name(photo.name.replace(NEUTRAL, SMILE)) for photo in portraits.photos]
-    smiling = [photo for photo in smiling if photo not in portraits.photos and photo.is_file()]
+    smiling = smiling_photos(portraits.photos)
     neutral_faces = _faces(portraits.photos, predictor, steps)
     smiling_faces = _faces(smiling, predictor, steps) if len(smiling) == len(portraits.photos) else None
     return portrait_fidelity(portraits, predictor.model, neutral_faces, smiling_faces)
+
+
+def smiling_photos(neutral: Sequence[Path]) -> list[Path]:
+    """The smiling photos (NAME-smile) of people of whom these are the neutral ones (NAME-neutral), where they are."""
+    smiling = [photo.with_name(photo.name.replace(NEUTRAL, SMILE)) for photo in neutral]
+    return [photo for photo in smiling if photo not in neutral and photo.is_file()]
 
 
 def portrait_fidelity(
@@ -90,6 +102,7 @@ def portrait_fidelity(
     return PortraitFidelity(
         found=compare(landmarks[:, columns]),
         front=fronts[0],
+        mean_face=compare(front_points(model, 0 * codes[0])[:, columns], in_photo=False),
         front_of_smile=fronts[1] if smiling else None,
         rank1_across=_rank1(*(model.geometry(one) for one in codes)) if smiling else None,
         lip_gap_percent=100 * float(lip_gap(landmarks[:, columns]).mean()),

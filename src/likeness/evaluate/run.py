@@ -18,6 +18,7 @@ from likeness.evaluate.cache import Cache
 from likeness.evaluate.collection import Collection, from_predictions, without
 from likeness.evaluate.commands import (
     Command,
+    Fidelity,
     Landmarks,
     Reconstruction,
     Settings,
@@ -25,6 +26,7 @@ from likeness.evaluate.commands import (
     Space,
     Verification,
 )
+from likeness.evaluate.fidelity import FidelityData, fidelity_table, mean_face_column, measure_fidelity
 from likeness.evaluate.inputs import kind_of, read_codes, read_meshes
 from likeness.evaluate.landmarks import (
     landmark_outcome,
@@ -40,6 +42,7 @@ from likeness.evaluate.recognisability import recognisability_outcome
 from likeness.evaluate.reconstruction import ScanProtocol, measure_scans, reconstruction_outcome
 from likeness.evaluate.report import report
 from likeness.evaluate.results_files import read_results
+from likeness.evaluate.scan_fidelity import scan_sources
 from likeness.evaluate.scans import find_scans, shapes_of_codes, shapes_of_meshes
 from likeness.evaluate.sources import open_photos
 from likeness.evaluate.space import space_outcome
@@ -108,6 +111,8 @@ class _Run:
             return self._reconstruction(command)
         if isinstance(command, Verification):
             return self._verification(command)
+        if isinstance(command, Fidelity):
+            return self._fidelity(command)
         collection = without(self.collection(command.input), self.excluded_names())
         if isinstance(command, Space):
             model = self._face_model() if command.model is not None and self.kind == "meshes" else None
@@ -221,6 +226,22 @@ class _Run:
         self.summary |= {"used": len(measured), "excluded": len(excluded) + len(failed) + len(unusable)}
         return reconstruction_outcome(measured, protocol, (*unusable, *excluded, *failed))
 
+    def _fidelity(self, command: Fidelity) -> Outcome:
+        if self.kind != "photos":
+            raise FileError(command.input, f"holds {self.kind}; expected photos, which are reconstructed")
+        data = FidelityData(
+            portraits=command.portraits,
+            rendered=command.rendered,
+            scans=() if command.scans is None else tuple(scan_sources(command.scans)),
+            frames=command.input,
+            photos=command.photos,
+            judge=command.judge,
+        )
+        found = measure_fidelity(
+            data, self.predictor, cache=self.cache, steps=self.steps, bootstrap=command.bootstrap, seed=command.seed
+        )
+        return Outcome(found, (fidelity_table({"network": found, "mean face": mean_face_column(found)}),))
+
 
 def read_pairs(path: Path) -> Pairs:
     """LFW's pairs.txt, or a CSV (by its suffix).
@@ -234,6 +255,8 @@ def read_pairs(path: Path) -> Pairs:
 def _check_extras(command: Command) -> None:
     """Before hours of work, not after them."""
     needed = {"space": ("sklearn", "clustering"), "reconstruction": ("igl", "measuring against scans")}
+    if isinstance(command, Fidelity) and command.scans is not None:
+        needed["fidelity"] = ("igl", "measuring against scans")
     module, what = needed.get(command.name, ("", ""))
     if module and importlib.util.find_spec(module) is None:
         raise MissingExtraError(what, "scans")

@@ -18,6 +18,7 @@ FAILURE = 0.08
 
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 OUTER_CORNERS = (36, 45)
+INNER = slice(17, 68)
 MAX_MAT_BYTES = 1 << 26
 YAW_BINS = ((0.0, 30.0), (30.0, 60.0), (60.0, 90.0))
 """Degrees of |yaw|, lower end excluded but for 0: the bins in which errors on AFLW2000-3D are published."""
@@ -133,6 +134,24 @@ def landmark_errors(
     chosen = np.arange(68) if points is None else np.asarray(points)
     distance = np.linalg.norm(found[:, chosen] - truth[:, chosen], axis=-1).mean(-1) / length
     return LandmarkErrors(normaliser, np.where(known, distance, np.inf), limit)
+
+
+def errors_without_side(found: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
+    """How far annotations lie to one side, and the errors (normaliser ``box``) without that.
+
+    What predicts by a face and its mirror image alike has no side of its own, so the median over the inner points of
+    all faces is the annotators' (:mod:`likeness.train.annotators`).
+
+    Args:
+        found, truth: (N, 68, 2) pixels, all faces found.
+
+    Returns:
+        the side, a share of the box to the image's right, and the errors (N,), shares.
+    """
+    size = np.sqrt(np.prod(np.ptp(truth, axis=1), axis=-1))
+    differences = (truth - found) / size[:, None, None]
+    side = float(np.median(differences[:, INNER, 0]))
+    return side, np.linalg.norm(differences - [side, 0.0], axis=-1).mean(-1)
 
 
 @dataclass(frozen=True, eq=False)
