@@ -18,6 +18,7 @@ import argparse
 import importlib.util
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +130,10 @@ def mediapipe_portraits(folder: Path, mesh: Any) -> dict[str, Any]:
     camera_axes = np.stack(points)[:, : len(canonical)] * [1.0, -1.0, -1.0]  # to y up and z out of the face
     front = align(camera_axes, scale=True, reference=canonical).vertices[:, columns, :2] * [1.0, -1.0]
     seen = np.stack(points)[:, columns, :2]
-    given = {"sizes": portraits.sizes, "proportions": PROPORTIONS}
+    compare = partial(hand_placed_fidelity, true=portraits.points, sizes=portraits.sizes, proportions=PROPORTIONS)
     return {
-        "found": hand_placed_fidelity(seen, portraits.points, **given).to_dict(),
-        "front": hand_placed_fidelity(front, portraits.points, in_photo=False, **given).to_dict(),
+        "found": compare(seen).to_dict(),
+        "front": compare(front, in_photo=False).to_dict(),
         "lip_gap_percent": 100 * float(lip_gap(seen).mean()),
         "weight_sum": float(np.sum(weights, axis=1).mean()),
     }

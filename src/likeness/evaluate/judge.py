@@ -15,8 +15,8 @@ import numpy as np
 
 from likeness.camera import FRONTAL, Camera, image_center, project
 from likeness.errors import FileError, StrPath
-from likeness.evaluate.portrait_fidelity import FRONT_DISTANCE
 from likeness.evaluate.teacher import aligned_to, five_of
+from likeness.metrics.fidelity_points import FRONT_DISTANCE
 from likeness.reconstruction import Reconstruction
 from likeness.render import render_image
 

@@ -10,16 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from likeness.camera import FRONTAL, Camera, project
 from likeness.datasets.hand_placed import IBUG_POINTS, PROPORTIONS, Portraits
 from likeness.evaluate.predictions import FoundFace, Predictor, Steps, predict
 from likeness.evaluate.sources import PhotoItem
 from likeness.face_model import FaceModel
-from likeness.metrics.fidelity_points import HandPlacedFidelity, hand_placed_fidelity
-
-FRONT_DISTANCE = 1500.0
-"""mm from the camera to the head's origin: a studio portrait's. From 600 to 3,000 mm what is explained by the first
-default network's heads moves by 0.004."""
+from likeness.metrics.fidelity_points import HandPlacedFidelity, front_points, hand_placed_fidelity
 
 INNER_LIPS, MOUTH_CORNERS = (62, 66), (48, 54)
 NEUTRAL, SMILE = "-neutral", "-smile"
@@ -115,19 +110,6 @@ def lip_gap(points: np.ndarray) -> np.ndarray:
     """Distance of the inner lips' middles over the mouth's width, (...), of points (..., 34, 2)."""
     upper, lower, right, left = (points[..., IBUG_POINTS.index(i), :] for i in (*INNER_LIPS, *MOUTH_CORNERS))
     return np.asarray(np.linalg.norm(upper - lower, axis=-1) / np.linalg.norm(right - left, axis=-1))
-
-
-def front_points(model: FaceModel, identity: np.ndarray, distance: float = FRONT_DISTANCE) -> np.ndarray:
-    """The 68 points (N, 68, 2) of neutral heads seen from the front, in an arbitrary but common unit, y down.
-
-    Args:
-        model: of the codes.
-        identity: (N, K) codes.
-        distance: mm from the camera to the model's origin.
-    """
-    camera = Camera(distance, (0.0, 0.0), (1, 1))
-    seen = model.landmark_points(identity) @ FRONTAL.T + np.array([0.0, 0.0, distance])
-    return np.asarray(model.landmark_map.select(project(camera, seen), np.broadcast_to(FRONTAL, (len(seen), 3, 3))))
 
 
 def _faces(photos: Sequence[Path], predictor: Predictor, steps: Steps | None) -> list[FoundFace]:

@@ -162,10 +162,20 @@ def _outer_face(scan: Mesh, head: np.ndarray, model: FaceModel) -> Mesh:
 
 
 def measure_scans(
-    scans: Sequence[PreparedScan], predictor: Predictor, steps: Steps | None = None
+    scans: Sequence[PreparedScan],
+    predictor: Predictor,
+    steps: Steps | None = None,
+    views: Sequence[View] | None = None,
 ) -> list[ScanFidelity]:
-    """Photograph scans, reconstruct the photos in the crops of their true landmarks, measure the neutral heads."""
-    views = list(all_views())
+    """Photograph scans, reconstruct the photos in the crops of their true landmarks, measure the neutral heads.
+
+    Args:
+        scans: from :func:`prepared_scan`.
+        predictor: what reconstructs photos.
+        steps: told of the progress.
+        views: from where; None: :func:`likeness.evaluate.scan_photos.all_views`.
+    """
+    views = list(all_views()) if views is None else views
     results = []
     for number, scan in enumerate(scans):
         base = error_of(scan, predictor.model, np.zeros(len(predictor.model.identity_basis)))
