@@ -12,8 +12,9 @@ from likeness.arguments import MaybePath
 from likeness.errors import FileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from likeness.train.photos.validation import HeldOut
     from likeness.train.settings import PhotoSettings, Progress
 
 
@@ -53,7 +54,8 @@ class Photos:
     """Photos to learn from, as many sources as you have: WebDataset tars (KEY.jpg and KEY.json with landmarks,
     identity, clip), tars and folders of IDENTITY/NAME.jpg, 300W-LP, AFLW2000-3D, 300W, CelebA."""
     validation: tuple[Path, ...] = ()
-    """Photos of other people, for the curves; in the same layouts."""
+    """Photos of other people, for the curves; in the same layouts, or a folder of portraits with hand-placed points
+    (NAME.tem beside NAME.jpg)."""
     synthetic: MaybePath = None
     """Folder of rendered faces (python -m likeness.train.synthetic)."""
     morphs: MaybePath = None
@@ -158,14 +160,14 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
     from likeness.train.photos.export import export_regressor
     from likeness.train.photos.labels import Sources
     from likeness.train.photos.trainer import train_photos
-    from likeness.train.photos.validation import HeldOut
 
     if not settings.data and settings.synthetic is None:
         raise FileError(settings.out, "nothing to learn from: expected --data or --synthetic")
     model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
-    opened, held_out = open_sources(settings.data), open_sources(settings.validation)
-    for line in (*opened.describe(), *(f"validation: {line}" for line in held_out.describe())):
+    opened = open_sources(settings.data)
+    for line in opened.describe():
         tell(line)
+    held_out = _held_out(settings.validation, tell)
     sources = Sources(
         model,
         opened.frames,
@@ -173,11 +175,27 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
         opened.photos,
         None if settings.morphs is None else Morphs(settings.morphs),
     )
-    figures = train_photos(
-        photo_settings(settings), sources, HeldOut(held_out.frames, held_out.photos), lambda p: tell(_progress(p))
-    )
+    figures = train_photos(photo_settings(settings), sources, held_out, lambda p: tell(_progress(p)))
     export_regressor(settings.out / CHECKPOINT, settings.out / "regressor.onnx")
     tell(f"{settings.out / 'regressor.onnx'}: {_line(figures)}")
+
+
+def _held_out(paths: Sequence[Path], tell: Callable[[str], None]) -> HeldOut:
+    """What the curves are measured on."""
+    from likeness.datasets import open_sources
+    from likeness.train.photos.fidelity_curves import HeldOutPortraits
+    from likeness.train.photos.validation import HeldOut
+
+    placed = [path for path in paths if path.is_dir() and any(path.glob("*.tem"))]
+    if len(placed) > 1:
+        raise FileError(placed[1], f"expected one folder of portraits with hand-placed points, got {placed[0]} too")
+    opened = open_sources([path for path in paths if path not in placed])
+    portraits = HeldOutPortraits.read(placed[0]) if placed else None
+    for line in opened.describe():
+        tell(f"validation: {line}")
+    if portraits is not None:
+        tell(f"validation: {placed[0]}: {len(portraits.images)} portraits with hand-placed points")
+    return HeldOut(opened.frames, opened.photos, portraits=portraits)
 
 
 def photo_settings(settings: Photos) -> PhotoSettings:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import listed
-from likeness.geometry.landmarks import LEFT_EYE, OUTER_EYE_CORNERS, RIGHT_EYE
+from likeness.geometry.landmarks import INNER, LEFT_EYE, OUTER_EYE_CORNERS, RIGHT_EYE
 
 NORMALISERS = ("box", "inter-ocular", "inter-pupil")
 FAILURE = 0.08
@@ -128,6 +128,24 @@ def landmark_errors(
     chosen = np.arange(68) if points is None else np.asarray(points)
     distance = np.linalg.norm(found[:, chosen] - truth[:, chosen], axis=-1).mean(-1) / length
     return LandmarkErrors(normaliser, np.where(known, distance, np.inf), limit)
+
+
+def errors_without_side(found: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
+    """How far annotations lie to one side, and the errors (normaliser ``box``) without that.
+
+    What predicts by a face and its mirror image alike has no side of its own, so the median over the inner points of
+    all faces is the annotators' (:mod:`likeness.train.photos.landmark_bias`).
+
+    Args:
+        found, truth: (N, 68, 2) pixels, all faces found.
+
+    Returns:
+        the side, a share of the box to the image's right, and the errors (N,), shares.
+    """
+    size = np.sqrt(np.prod(np.ptp(truth, axis=1), axis=-1))
+    differences = (truth - found) / size[:, None, None]
+    side = float(np.median(differences[:, list(INNER), 0]))
+    return side, np.linalg.norm(differences - [side, 0.0], axis=-1).mean(-1)
 
 
 def _normalising_length(truth: np.ndarray, normaliser: str, boxes: np.ndarray | None) -> np.ndarray:
