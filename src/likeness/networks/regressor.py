@@ -14,6 +14,23 @@ from likeness.networks.session import open_session
 OUTPUTS = ("identity", "expression", "rotation", "translation", "albedo", "light", "score")
 DENSE_OUTPUTS = ("points", "deviation")
 """What networks that place surface points say besides: (N, P, 2) and the standard deviations (N, P), crop pixels."""
+MEAN_OUTPUT, FUSION_OUTPUT = "mean", "fusion"
+"""What networks say besides whose features are fused with the points' fit: (N, K), and the same (Q, K, K) for all."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fusion:
+    """What a fit of a photo's points adds to a code, see :mod:`likeness.reconstruct.refine`.
+
+    Args:
+        matrices: (Q, K, K).
+    """
+
+    matrices: np.ndarray
+
+    def __call__(self, code: np.ndarray, circumstances: np.ndarray) -> np.ndarray:
+        """The fit's code (K,) and the photo's circumstances (Q,) -> what is added to the network's mean, (K,)."""
+        return np.asarray(np.tensordot(circumstances, self.matrices, 1) @ code)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +43,7 @@ class Network:
         name: what it calls itself.
         model_name: of the face model that its coefficients are for.
         points: P, the surface points that it places; 0: none.
+        fusion: how the points' fit enters the identity code; None: not at all.
     """
 
     session: Any
@@ -33,6 +51,7 @@ class Network:
     name: str
     model_name: str
     points: int = 0
+    fusion: Fusion | None = None
 
     @classmethod
     def load(cls, path: StrPath, threads: int | None = None) -> Network:
@@ -56,10 +75,22 @@ class Network:
             points = outputs["deviation"][1]
             if not isinstance(points, int) or outputs["points"][1:] != [points, 2]:
                 raise FileError(path, f"expected points (n, P, 2) and deviation (n, P), got {outputs}")
-        return cls(session, size, metadata.get("name", Path(path).stem), metadata.get("face_model", ""), points)
+        name = metadata.get("name", Path(path).stem)
+        return cls(session, size, name, metadata.get("face_model", ""), points, _fusion(path, session, outputs, size))
 
     def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
-        """Crops (N, S, S, 3) uint8 -> name -> (N, ...) float32, by :data:`OUTPUTS`, and by :data:`DENSE_OUTPUTS`
-        where the network places points."""
-        names = [*OUTPUTS, *(DENSE_OUTPUTS if self.points else ())]
+        """Crops (N, S, S, 3) uint8 -> name -> (N, ...) float32, by :data:`OUTPUTS`, :data:`DENSE_OUTPUTS` where
+        the network places points, and :data:`MEAN_OUTPUT` where the points' fit is fused with it."""
+        names = [*OUTPUTS, *(DENSE_OUTPUTS if self.points else ()), *(() if self.fusion is None else (MEAN_OUTPUT,))]
         return dict(zip(names, self.session.run(names, {"image": crops}), strict=True))
+
+
+def _fusion(path: StrPath, session: Any, outputs: dict[str, Any], size: int) -> Fusion | None:
+    """The matrices that the file holds, if it does."""
+    if MEAN_OUTPUT not in outputs or FUSION_OUTPUT not in outputs:
+        return None
+    modes = outputs[MEAN_OUTPUT][1]
+    matrices = session.run([FUSION_OUTPUT], {"image": np.zeros((1, size, size, 3), np.uint8)})[0]
+    if matrices.ndim != 3 or matrices.shape[1:] != (modes, modes) or not np.isfinite(matrices).all():
+        raise FileError(path, f"expected a fusion (Q, {modes}, {modes}), finite, got {matrices.shape}")
+    return Fusion(matrices.astype(np.float64))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import FileError, StrPath
+from likeness.fit import Start
 from likeness.geometry.camera import Camera, Crop
 from likeness.images.photo import photo_from_array
 from likeness.model.face_model import Coefficients, FaceModel
@@ -22,6 +23,7 @@ from likeness.reconstruct.proposals import (
     find_faces,
     load_photo,
 )
+from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Reconstruction
 from likeness.reconstruct.test_time import SCALES, averaged, looks_at, mirrored_answer, nearer_answer
 
@@ -40,6 +42,8 @@ class Reconstructor:
         threads: CPU threads of the network; None: all.
         points: which points of the surface the network places, or the file that says it; None: the embedded map. It
             is looked at where the network places any.
+        refine: fit the head to the points, where the network places any (:mod:`likeness.reconstruct.refine`); if not,
+            the network's own coefficients are the answer.
 
     Raises:
         FileError: a file is missing, damaged or does not fit the others.
@@ -54,6 +58,7 @@ class Reconstructor:
         min_score: float = MIN_SCORE,
         threads: int | None = None,
         points: PointMap | StrPath | None = None,
+        refine: bool = True,
     ) -> None:
         if not 0 <= min_score <= 1:
             raise ValueError(f"expected min_score from 0 to 1, got {min_score}")
@@ -67,6 +72,9 @@ class Reconstructor:
         if self.network.model_name and self.network.model_name != model.name:
             raise FileError(path, f"was trained for face model {self.network.model_name!r}, got {model.name!r}")
         self.points = _point_map(path, self.network.points, points)
+        self.refiner = None
+        if refine and self.points is not None:
+            self.refiner = Refiner(model, self.points, self.network.fusion)
 
     def __call__(
         self,
@@ -165,8 +173,7 @@ class Reconstructor:
         size = (image.shape[1], image.shape[0])
         answer = face.answer
         pose = face.crop.camera_to_photo(size, answer["rotation"], answer["translation"], face.points, focal)
-        placed = self.points is not None
-        return Reconstruction(
+        found = Reconstruction(
             model=self.model,
             coefficients=Coefficients(*(answer[key] for key in ("identity", "expression", "albedo", "light"))),
             camera=pose.camera,
@@ -178,8 +185,22 @@ class Reconstructor:
             photo=image,
             name=name,
             network=self.network.name,
-            points=face.crop.to_photo(answer["points"]) if placed else None,
-            deviation=face.crop.scale * answer["deviation"] if placed else None,
+        )
+        if self.points is None:
+            return found
+        pixels, deviation = face.crop.to_photo(answer["points"]), face.crop.scale * answer["deviation"]
+        found = replace(found, points=pixels, deviation=deviation)
+        if self.refiner is None:
+            return found
+        start = Start(pose.rotation, pose.translation)
+        better = self.refiner(pixels, deviation, face.crop.scale, pose.camera, start, answer.get("mean"))
+        return replace(
+            found,
+            coefficients=replace(found.coefficients, identity=better.identity, expression=better.expression),
+            rotation=better.rotation,
+            translation=better.translation,
+            landmarks=better.landmarks,
+            box=np.concatenate([better.landmarks.min(0), better.landmarks.max(0)]),
         )
 
 

@@ -23,7 +23,7 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from likeness.errors import MissingExtraError, StrPath
 from likeness.files import write_atomically
-from likeness.networks.regressor import DENSE_OUTPUTS
+from likeness.networks.regressor import DENSE_OUTPUTS, FUSION_OUTPUT, MEAN_OUTPUT
 from likeness.train.checkpoint import CHECKPOINT, load_regressor
 from likeness.train.photos.network import CROP_SIZE, Prediction, Regressor
 
@@ -42,9 +42,10 @@ class _Exported(nn.Module):
         _fold_linear_normalisation(self.network.backbone)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        prediction, _, dense = self.network(image, whole=True)
+        prediction, _, dense, mean = self.network(image, whole=True)
         placed = () if dense is None else (dense.points, dense.deviation)
-        return (*prediction[:-1], torch.sigmoid(prediction.score), *placed)
+        fused = () if mean is None else (mean,)
+        return (*prediction[:-1], torch.sigmoid(prediction.score), *placed, *fused)
 
 
 def _fold_linear_normalisation(layers: nn.Sequential) -> None:
@@ -61,8 +62,8 @@ def onnx_bytes(network: Regressor, name: str, face_model: str, half: bool = True
 
     Input ``image`` (n, 112, 112, 3) uint8 RGB; outputs by the names of
     :class:`likeness.train.photos.network.Prediction`, with ``score`` in [0, 1], and where the network places dense
-    points ``points`` (n, P, 2) and ``deviation`` (n, P), crop pixels. Metadata: ``name``, ``face_model``,
-    ``crop_size``.
+    points ``points`` (n, P, 2) and ``deviation`` (n, P), crop pixels; where they are fused with the features
+    ``mean`` (n, K) and the constant ``fusion`` (Q, K, K). Metadata: ``name``, ``face_model``, ``crop_size``.
 
     Args:
         network: in evaluation mode.
@@ -77,6 +78,7 @@ def onnx_bytes(network: Regressor, name: str, face_model: str, half: bool = True
     module = _Exported(network).eval()
     sample = torch.zeros(2, CROP_SIZE, CROP_SIZE, 3, dtype=torch.uint8)
     outputs = [*Prediction._fields, *(() if network.dense is None else DENSE_OUTPUTS)]
+    outputs += [] if network.mean is None else [MEAN_OUTPUT]
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecation and of constants it folds
@@ -91,12 +93,24 @@ def onnx_bytes(network: Regressor, name: str, face_model: str, half: bool = True
             dynamo=False,
         )
     model = onnx.load_model_from_string(buffer.getvalue())
+    if network.mean is not None:
+        _add_constant(model, FUSION_OUTPUT, network.fusion.numpy())
     if half:
         _store_half(model)
     onnx.helper.set_model_props(model, {"name": name, "face_model": face_model, "crop_size": str(CROP_SIZE)})
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString()
     return data
+
+
+def _add_constant(model: Any, name: str, values: np.ndarray) -> None:
+    """An output that is the same for every image."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    graph.initializer.append(numpy_helper.from_array(values, f"{name}_values"))
+    graph.node.append(helper.make_node("Identity", [f"{name}_values"], [name], name=f"{name}_output"))
+    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, values.shape))
 
 
 def _store_half(model: Any) -> None:

@@ -69,11 +69,14 @@ class Answer(NamedTuple):
         prediction: coefficients, poses, scores.
         guess: (n, D) a teacher's embeddings as the network guesses them; None: it has no head for them.
         dense: where surface points lie; None: it has no decoder for them.
+        mean: (n, K) the features' part of a code that is fused with what the points say
+            (:mod:`likeness.reconstruct.refine`); None: nothing is fused.
     """
 
     prediction: Prediction
     guess: Tensor | None
     dense: DensePoints | None
+    mean: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class NetSettings:
             blind to details; for experiments.
         points: P surface points that a decoder places freely in the crop: (x, y) crop pixels of each before anything
             is learned; empty: there is no decoder.
+        fused: Q matrices by which the code of the points' fit is fused with what the features say; 0: it is not.
     """
 
     identity: int
@@ -110,6 +114,7 @@ class NetSettings:
     told: int = 0
     shrink: int = 1
     points: tuple[tuple[float, float], ...] = ()
+    fused: int = 0
 
     @classmethod
     def for_model(
@@ -228,6 +233,9 @@ class Regressor(nn.Module):
         if settings.points:
             start = torch.tensor(settings.points)
             self.dense = PointDecoder(settings.widths, settings.hidden, start, 2 * settings.shrink)
+        self.mean = nn.Linear(settings.hidden, settings.identity) if settings.fused else None
+        if settings.fused:
+            self.register_buffer("fusion", torch.zeros(settings.fused, settings.identity, settings.identity))
         with torch.no_grad():
             if settings.start:
                 self._bias("identity").copy_(START_LENGTH * torch.tensor(settings.start))
@@ -251,8 +259,9 @@ class Regressor(nn.Module):
         with torch.autocast(image.device.type, enabled=False):
             prediction = self._predict(features)
             guess = self.guess(features) if whole and self.guess is not None else None
+            mean = self.mean(features) if whole and self.mean is not None else None
         dense = self.dense(maps, features, rows) if whole and self.dense is not None else None
-        return Answer(prediction, guess, dense) if whole else prediction
+        return Answer(prediction, guess, dense, mean) if whole else prediction
 
     def features(self, image: Tensor) -> Tensor:
         """Crops (n, 112, 112, 3) uint8 -> (n, hidden) float32."""

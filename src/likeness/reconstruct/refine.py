@@ -1,0 +1,134 @@
+"""From what a network says of a face and where it sees its surface points, to one head: the person's own shape.
+
+The points say how this face is built, but pose, perspective and expression bend what one photo's points say in ways
+that no point's own deviation tells; the features say who it resembles, which does not change from photo to photo.
+What to believe of each was learned where the truth is known (:mod:`likeness.train.photos.fusion`): the code is the
+best linear estimate from the network's code and the points' fit,
+
+    c = mean + sum_j q_j(photo) F_j f,
+
+with ``f`` the code fitted to the points under the population's prior, ``F_j`` (K, K) and ``q_j`` how far the head is
+turned, how sure its points are and how strongly it makes a face. It lies inside the sphere, the nearer its centre (the
+mean face) the less is known. Then pose and expression are fitted once more, under that shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from likeness.fit import FaceFit, IdentityPrior, Observations, Start, Stopping, SurfacePoints, fit_face
+from likeness.geometry.camera import FRONTAL, Camera, euler_from_rotation, project
+from likeness.model.face_model import FaceModel
+from likeness.model.surface_points import PointMap
+from likeness.networks.regressor import Fusion
+
+GAIN = 1.5
+"""Deviations count so many times as large: errors of neighbouring points are alike."""
+
+FLOOR_MM = 1.5
+"""mm at the head: errors that all of a photo's points of one kind share, as a standard deviation."""
+
+FIXED = 1e4
+"""Precision of a code that is not to change."""
+
+TURN, SURE, CALM = np.radians(25.0), -0.2, 1.0
+"""What is middling: the yaw (radians), the mean log deviation (pixels of the crop), the sum of the weights."""
+
+CONVERGED = Stopping(decrease=3e-2)
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """A face after its points were fitted.
+
+    Args:
+        identity: (K,) code, inside the sphere of sphere codes.
+        expression: (E,) weights.
+        rotation, translation: the pose, as in :class:`likeness.Reconstruction`.
+        landmarks: (68, 2) photo pixels: the model's, where the points put them.
+    """
+
+    identity: np.ndarray
+    expression: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+    landmarks: np.ndarray
+
+
+class Refiner:
+    """Fits one face model to the points that a network places.
+
+    Args:
+        model: the face model.
+        points: which points of its surface they are.
+        fusion: what to believe; None: the points' fit alone, under the population's prior.
+    """
+
+    def __init__(self, model: FaceModel, points: PointMap, fusion: Fusion | None) -> None:
+        self.model, self.fusion = model, fusion
+        eyes = model.topology.regions.get("eyes", np.zeros(len(model.mean), bool))
+        # Where an iris is tells of the gaze, and no shape.
+        self.rows = np.flatnonzero(~eyes[points.vertices].all(axis=1))
+        self.points = SurfacePoints(points.vertices[self.rows], points.weights[self.rows])
+        self.population = IdentityPrior.population(model)
+
+    def __call__(
+        self,
+        pixels: np.ndarray,
+        deviation: np.ndarray,
+        scale: float,
+        camera: Camera,
+        start: Start,
+        mean: np.ndarray | None = None,
+    ) -> Refined:
+        """Refine one face.
+
+        Args:
+            pixels: (P, 2) photo pixels.
+            deviation: (P,) photo pixels.
+            scale: photo pixels per pixel of the crop that the network saw.
+            camera: of the photo.
+            start: the pose as the network sees it.
+            mean: (K,) the network's part of the code; None: there is none, and no ``fusion``.
+        """
+        pixels, deviation = pixels[self.rows].astype(np.float64), deviation[self.rows].astype(np.float64)
+        per_mm = camera.focal / float(start.translation[2])
+        seen = Observations(pixels, (GAIN * deviation) ** 2 + (FLOOR_MM * per_mm) ** 2, self.points)
+        free = fit_face(self.model, seen, camera, identity=self.population, start=start, stopping=CONVERGED)
+        if self.fusion is None or mean is None:
+            return self._refined(free, free)
+        code = mean + self.fusion(free.identity, circumstances(free, np.log(deviation / scale).mean()))
+        # The code changes the size too, and with it what pose fits.
+        held = IdentityPrior(code, FIXED * np.eye(len(code)))
+        at = Start(free.rotation, free.translation, free.expression)
+        fitted = fit_face(self.model, seen, camera, identity=held, start=at, stopping=CONVERGED)
+        return self._refined(fitted, free, code)
+
+    def _refined(self, fitted: FaceFit, free: FaceFit, code: np.ndarray | None = None) -> Refined:
+        candidates = self.model.landmark_points(free.identity, free.expression)
+        seen = project(free.camera, candidates @ free.rotation.T + free.translation)
+        landmarks = self.model.landmark_map.select(seen, free.rotation)
+        identity = fitted.identity if code is None else code
+        parts = (identity, fitted.expression, fitted.rotation, fitted.translation)
+        return Refined(*(np.asarray(part, np.float32) for part in parts), landmarks=landmarks)
+
+
+def circumstances(fit: FaceFit, log_deviation: float) -> np.ndarray:
+    """What decides how far a photo's points can be trusted, (4,): one, and how far turn, unsureness and expression are
+    from what is middling.
+
+    Args:
+        fit: of the photo's points.
+        log_deviation: mean logarithm of their deviations, pixels of the crop.
+    """
+    yaw = euler_from_rotation(FRONTAL @ fit.rotation)[0]
+    return np.array(
+        [
+            1.0,
+            np.clip((yaw / TURN) ** 2, 0.0, 4.0) - 0.5,
+            np.clip(2.0 * (log_deviation - SURE), -2.0, 2.0),
+            np.clip(fit.expression.sum() - CALM, -1.0, 3.0),
+        ]
+    )
