@@ -8,8 +8,8 @@ best linear estimate from the network's code and the points' fit,
     c = mean + sum_j q_j(photo) F_j f,
 
 with ``f`` the code fitted to the points under the population's prior, ``F_j`` (K, K) and ``q_j`` how far the head is
-turned, how sure its points are and how strongly it makes a face. It lies inside the sphere, the nearer its centre (the
-mean face) the less is known. Then pose and expression are fitted once more, under that shape.
+turned, how sure its points are and how strongly it makes a face. It lies inside the sphere, the nearer its centre
+(the mean face) the less is known. Then pose and expression are fitted once more, under that shape.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ class Refiner:
 
 
 def circumstances(fit: FaceFit, log_deviation: float) -> np.ndarray:
-    """What decides how far a photo's points can be trusted, (4,): one, and how far turn, unsureness and expression are
-    from what is middling.
+    """What decides how far a photo's points can be trusted, (4,): one, and how far turn, unsureness and expression
+    are from what is middling.
 
     Args:
         fit: of the photo's points.
