@@ -52,6 +52,8 @@ def truth_of(model: FaceModel, prediction: Prediction, shape: float = 1.0, landm
         translation=prediction.translation,
         told=torch.zeros((N, 0), dtype=torch.float64),
         told_gate=zeros,
+        dense=torch.zeros((N, 0, 2), dtype=torch.float64),
+        dense_weight=torch.zeros((N, 0), dtype=torch.float64),
         person=torch.full((N,), -1),
     )
 
@@ -108,7 +110,7 @@ def test_terms_do_not_depend_on_samples_without_the_label(small_model: FaceModel
     half = Prediction(*(value[[0, 2]] for value in prediction))
     _, mixed = loss(prediction, some)
     _, alone = loss(half, Targets(*(value[[0, 2]] for value in targets)))
-    for name in ("points", "geometry", "code", "expression", "rotation", "distance", "albedo", "light"):
+    for name in ("points", "geometry", "code", "expression", "rotation", "distance", "shift", "albedo", "light"):
         assert abs(mixed[name] - alone[name]) < 1e-9, name
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from likeness.files import file_digest
 from likeness.train.losses.basis import BasisSettings
+from likeness.train.losses.dense import DenseWeights
 from likeness.train.losses.objective import ObjectiveSettings
 from likeness.train.losses.reconstruction import LossWeights
 from likeness.train.losses.sir import SirWeights
@@ -50,8 +51,11 @@ class Schedule:
 PHOTOMETRIC = 3.0
 """Weight of the colours: a quarter of the gradient that the landmarks have on the features, about."""
 
-RECIPES = ("tikhonov", "margin", "sir", "sfm", "features", "places", "heads")
+RECIPES = ("tikhonov", "margin", "sir", "sfm", "features", "places", "heads", "points")
 """What :func:`recipe` knows."""
+
+EXPORTED = ".onnx"
+"""How the name of an exported network ends."""
 
 
 TAUGHT = {"relation": 6.0, "told": 4.0}
@@ -75,9 +79,43 @@ PLACES_MIX = Mix(frames=44, synthetic=14, morphs=20)
 """Still more pictures that people annotated."""
 
 
+NO_GEOMETRY = SirWeights(direction=0.0, within=0.0, between=0.0, mixed=0.0, prior=0.0, relation=0.0, told=0.0)
+"""A margin softmax of codes and nothing else."""
+
+POINTS_MIX = Mix(frames=0, people=0, synthetic=36, morphs=0, negatives=8, placed=52)
+"""Pictures with surface points and rendered faces, whose points are exact."""
+
+POINTS_AUGMENT = AugmentSettings(shift=0.04, log_scale=0.07, angle=7.0, turned=0.06, warped=0.5)
+"""Crops stray less, as those of the second look do; half of the pictures are warped."""
+
+POINTS_FROZEN, POINTS_TRUNK_RATE = 5, 0.5
+"""The stem and the first stage stay as they are, the rest of the trunk learns half as fast as the decoder."""
+
+POINTS_OBJECTIVE = ObjectiveSettings(
+    LossWeights(
+        landmark=0.0,
+        points=0.0,
+        geometry=0.25,
+        code=0.0,
+        expression=0.4,
+        rotation=2.0,
+        distance=1.0,
+        shift=0.2,
+        albedo=0.15,
+        light=1.0,
+        score=0.5,
+        identity_prior=0.0,
+        expression_prior=0.0,
+        albedo_prior=0.0,
+    ),
+    dense=DenseWeights(),
+)
+"""Where points lie; of rendered faces what they show besides."""
+
+
 def mix_of(name: str) -> Mix:
     """The mixture of a recipe's batches."""
-    return {"heads": HEADS_MIX, "places": PLACES_MIX}.get(name, Mix())
+    return {"heads": HEADS_MIX, "places": PLACES_MIX, "points": POINTS_MIX}.get(name, Mix())
 
 
 PLACES_REMAIN = 0.3
@@ -109,7 +147,8 @@ def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
     same with the basis learned along (Sphere Face Model, stage 2). ``features``: SIR that follows a teacher
     more than the people it knows, for a trunk whose features others read (``PhotoSettings.trunk``). ``places``: the
     same with much more weight on landmarks, to go on with from there (``PhotoSettings.start``). ``heads``: SIR for
-    what is read from features, with more weight on landmarks.
+    what is read from features, with more weight on landmarks. ``points``: a decoder of surface points, learned on top
+    of an earlier network (``PhotoSettings.start``).
 
     Args:
         name: one of :data:`RECIPES`.
@@ -123,8 +162,10 @@ def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
     if name == "tikhonov":
         return ObjectiveSettings(photometric=PHOTOMETRIC)
     if name == "margin":
-        only = SirWeights(direction=0.0, within=0.0, between=0.0, mixed=0.0, prior=0.0, relation=0.0, told=0.0)
-        return ObjectiveSettings(sir=only, photometric=PHOTOMETRIC)
+        return ObjectiveSettings(sir=NO_GEOMETRY, photometric=PHOTOMETRIC)
+    if name == "points":
+        sir = replace(NO_GEOMETRY, code=0.0, told=TAUGHT["told"])
+        return replace(POINTS_OBJECTIVE, sir=sir) if taught else POINTS_OBJECTIVE
     free = replace(LossWeights(), identity_prior=0.0)
     own, teachers = FEATURES if name in ("features", "places") else ({}, TAUGHT)
     if name == "places":
@@ -149,7 +190,9 @@ class PhotoSettings:
         trunk: the checkpoint of an earlier network whose features are taken as they are: only what is read from them
             is learned, several times as fast. Of the same widths; None: everything is learned.
         start: the checkpoint of an earlier network for the same face model to go on from with another objective: its
-            weights and its people's centres; everything is learned, best at a low rate.
+            weights and its people's centres; everything is learned, best at a low rate. Or an exported network.
+        frozen: layers of the trunk, from the picture on, that stay as they are.
+        trunk_rate: learning rate of the trunk's other layers over that of all else.
         remain: share of the weights of ``start`` that is mixed into the averaged ones at the end: what was known then
             and is forgotten comes back, 0 to 1.
         reliability: how much the scatter within people counts when, at the end, codes are drawn towards what can be
@@ -174,6 +217,8 @@ class PhotoSettings:
     labeller: Path | None = None
     trunk: Path | None = None
     start: Path | None = None
+    frozen: int = 0
+    trunk_rate: float = 1.0
     remain: float = 0.0
     reliability: float = 0.0
     shrink: int = 1
@@ -193,6 +238,8 @@ class PhotoSettings:
     def __post_init__(self) -> None:
         if self.remain and self.start is None:
             raise ValueError(f"expected a start of which {self.remain} remains, got none")
+        if self.remain and self.start is not None and self.start.suffix == EXPORTED:
+            raise ValueError(f"expected a checkpoint as the start of which {self.remain} remains, got {self.start}")
         if self.remain and self.objective.basis is not None:
             raise ValueError("expected a fixed basis where weights of the start remain, got a learned one")
 
@@ -203,7 +250,8 @@ class PhotoSettings:
             name: getattr(self, name) and file_digest(getattr(self, name))
             for name in ("teacher", "labeller", "trunk", "start")
         }
-        single = {name: getattr(self, name) for name in ("seed", "shrink", "accumulate", "remain", "reliability")}
+        names = ("seed", "shrink", "accumulate", "frozen", "trunk_rate", "remain", "reliability")
+        single = {name: getattr(self, name) for name in names}
         return {**single, "steps": steps, **files, **groups}
 
 

@@ -29,13 +29,15 @@ class DenseWeights:
     sureness: float = 0.15
     points: int = 64
 
-    def rows(self, count: int) -> Tensor | None:
-        """Numbers (p,) int64 of a step's points among ``count``, from torch's generator; None: all."""
-        return torch.randperm(count)[: self.points] if 0 < self.points < count else None
 
-    def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """The weighted sum of what :func:`dense_loss` gives."""
-        return torch.stack([getattr(self, name) * value for name, value in terms.items()]).sum()
+def drawn_rows(weights: DenseWeights, count: int) -> Tensor | None:
+    """Numbers (p,) int64 of a step's points among ``count``, from torch's generator; None: all."""
+    return torch.randperm(count)[: weights.points] if 0 < weights.points < count else None
+
+
+def weighted(terms: dict[str, Tensor], weights: DenseWeights) -> Tensor:
+    """The weighted sum of what :func:`dense_loss` gives."""
+    return torch.stack([getattr(weights, name) * value for name, value in terms.items()]).sum()
 
 
 def dense_loss(found: DensePoints, truth: Tensor, weight: Tensor) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from likeness.model.face_model import FaceModel
 from likeness.train.losses.basis import BasisSettings, LearnedBasis
-from likeness.train.losses.dense import DenseWeights, dense_loss
+from likeness.train.losses.dense import DenseWeights, dense_loss, weighted
 from likeness.train.losses.photometric import PhotometricLoss
 from likeness.train.losses.reconstruction import LossWeights, RegressorLoss, Targets, gated_mean
 from likeness.train.losses.sir import SirLoss, SirWeights
@@ -89,7 +89,7 @@ class Objective(nn.Module):
             if rows is not None:
                 truth, weight = truth[:, rows], weight[:, rows]
             placed = dense_loss(answer.dense, truth, weight)
-            total = total + self.settings.dense.total(placed)
+            total = total + weighted(placed, self.settings.dense)
             terms.update({f"dense_{name}": value for name, value in placed.items()})
         if self.basis is not None:
             terms["basis"] = self.basis.penalty()

@@ -37,6 +37,7 @@ class AugmentSettings:
         turned_angle: degrees.
         photometric: probability that colours and sharpness are changed at all.
         occlusion: probability of something in front of the face.
+        warped: share of the pictures with surface points that are warped (:mod:`likeness.train.photos.warp`).
     """
 
     shift: float = 0.06
@@ -47,6 +48,7 @@ class AugmentSettings:
     turned_angle: float = 45.0
     photometric: float = 0.9
     occlusion: float = 0.3
+    warped: float = 0.0
 
 
 def box_of(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
@@ -69,8 +71,11 @@ def jittered_crop(landmarks: np.ndarray, size: int, settings: AugmentSettings, r
     return Crop.from_box(center + shift, side * scale, size, math.radians(angle))
 
 
-def cut(image: np.ndarray, crop: Crop, rng: np.random.Generator | None = None) -> np.ndarray:
-    """The crop of an image (H, W, C) uint8 -> (S, S, C), averaged where it shrinks.
+def cut(
+    image: np.ndarray, crop: Crop, rng: np.random.Generator | None = None, field: np.ndarray | None = None
+) -> np.ndarray:
+    """The crop of an image (H, W, C) uint8 -> (S, S, C), averaged where it shrinks; ``field`` (S, S, 2) warps it
+    (:mod:`likeness.train.photos.warp`).
 
     Outside the image: grey as in :meth:`likeness.geometry.camera.Crop.extract`, or with ``rng`` often the edge's
     pixels or a colour, so that the border of tight pictures is no clue; 0 for four channels.
@@ -92,6 +97,13 @@ def cut(image: np.ndarray, crop: Crop, rng: np.random.Generator | None = None) -
             mode = cv2.BORDER_REPLICATE
         elif choice < 0.45:
             fill = tuple(int(v) for v in rng.integers(0, 256, 3))
+    if field is not None:
+        ramp = np.arange(crop.size, dtype=np.float32)
+        x, y = field[..., 0] + ramp, field[..., 1] + ramp[:, None]
+        (a, b, c), (d, e, f) = matrix.astype(np.float32)
+        return cv2.remap(
+            image, a * x + b * y + c, d * x + e * y + f, cv2.INTER_LINEAR, borderMode=mode, borderValue=fill
+        )
     return cv2.warpAffine(
         image,
         matrix,

@@ -34,6 +34,7 @@ class Mix:
         synthetic, photos, morphs: see :class:`likeness.train.photos.labels.Sources`, each once per pass; morphs of
             one new person come together.
         negatives: crops without a face.
+        placed: pictures with surface points, each once per pass.
     """
 
     frames: int = 16
@@ -43,6 +44,7 @@ class Mix:
     photos: int = 0
     morphs: int = 24
     negatives: int = 6
+    placed: int = 0
 
     @property
     def total(self) -> int:
@@ -155,6 +157,7 @@ class TrainBatches(Dataset):
             "synthetic": min(_length(maker.sources.synthetic), 1 << 62 if rendered is None else rendered),
             "photos": 0 if maker.sources.photos is None else _length(maker.pseudo and maker.pseudo.index),
             "morphs": _length(maker.sources.morphs),
+            "placed": maker.sources.placed,
         }
         self.people = People(maker) if mix.people else None
         if self.people is not None:
@@ -166,6 +169,7 @@ class TrainBatches(Dataset):
             "synthetic": maker.synthetic,
             "photos": maker.photo,
             "morphs": maker.morph,
+            "placed": maker.placed,
         }
         self._order: tuple[tuple[int, int], np.ndarray] | None = None
 

@@ -71,6 +71,29 @@ class Sources:
         """C, how many identities frames and photos have: first those of the frames, then those of the photos."""
         return sum(one.people for one in (self.frames, self.photos) if one is not None)
 
+    @property
+    def placed(self) -> int:
+        """How many pictures have surface points: first those of the frames, then those of the photos."""
+        return sum(len(known) for known in (self.frame_points, self.photo_points) if known is not None)
+
+    @property
+    def embedding_size(self) -> int:
+        """D, numbers of the embeddings that came with the surface points; 0: none did.
+
+        Raises:
+            ValueError: those of frames and photos are of different lengths.
+        """
+        known = [one.embedding for one in (self.frame_points, self.photo_points) if one is not None]
+        sizes = {one.shape[1] for one in known if one is not None}
+        if len(sizes) > 1:
+            raise ValueError(f"expected embeddings of one network with the points, got lengths {sorted(sizes)}")
+        return int(sizes.pop()) if sizes else 0
+
+    def numbered(self, person: int, is_frame: bool) -> int:
+        """The number among all :attr:`people` of somebody of the frames or of the photos; -1 stays -1."""
+        first = 0 if is_frame or self.frames is None else self.frames.people
+        return first + person if person >= 0 else -1
+
 
 @dataclass(frozen=True, eq=False)
 class Told:

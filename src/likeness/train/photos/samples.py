@@ -22,6 +22,8 @@ from likeness.train.photos.augment import (
 )
 from likeness.train.photos.labels import PseudoLabels, Sources, Told
 from likeness.train.photos.network import CROP_SIZE
+from likeness.train.photos.rendered_points import RenderedPoints
+from likeness.train.photos.warp import random_warp, warped
 
 PSEUDO_GATE, MORPH_GATE = 0.3, 0.5
 """Weights of the landmark loss where the network labelled the photo itself, and for morphs, half of which it did."""
@@ -100,6 +102,11 @@ class SampleMaker:
         told: Told | None = None,
     ) -> None:
         self.sources, self.settings, self.pseudo, self.told = sources, settings, pseudo, told or Told()
+        self.rendered_points = (
+            None
+            if sources.point_map is None or sources.synthetic is None
+            else RenderedPoints(sources.model, sources.point_map)
+        )
 
     def frame(self, number: int, rng: np.random.Generator) -> Sample:
         """A video frame with landmarks, mirrored half of the time."""
@@ -108,6 +115,33 @@ class SampleMaker:
         sample = self._landmarked(frames.images[number], frames.landmarks[number], rng)
         sample.person = int(frames.person[number])
         sample.told = _row(self.told.frames, number)
+        return sample
+
+    def placed(self, number: int, rng: np.random.Generator) -> Sample:
+        """A picture with surface points, of those of the frames and then of the photos: warped now and then, which
+        leaves it nobody's, mirrored half of the time."""
+        sources, first = self.sources, len(self.sources.frame_points or ())
+        is_frame = number < first
+        known, source = (sources.frame_points, sources.frames) if is_frame else (sources.photo_points, sources.photos)
+        points = sources.point_map
+        assert known is not None
+        assert source is not None
+        assert points is not None
+        row = number if is_frame else number - first
+        index, there = int(known.index[row]), known.points[row].astype(float)
+        crop = jittered_crop(there[points.ibug], CROP_SIZE, self.settings, rng)
+        dense, field = crop.to_crop(there).astype(np.float32), None
+        if rng.random() < self.settings.warped:
+            field = random_warp(dense[points.ibug], CROP_SIZE, rng)
+            dense = warped(dense, field)
+        pixels = cut(source.images[index], crop, rng, field)
+        if rng.random() < 0.5:
+            pixels, dense = np.ascontiguousarray(pixels[:, ::-1]), points.mirrored(dense, CROP_SIZE)
+        sample = Sample(self._augmented(pixels, rng), dense=dense)
+        if field is None:
+            asked = self.told.frames if is_frame else self.told.photos
+            sample.told = _row(asked, index) if asked is not None else _row(known.embedding, row)
+            sample.person = sources.numbered(int(source.person[index]), is_frame)
         return sample
 
     def morph(self, number: int, rng: np.random.Generator) -> Sample:
@@ -131,9 +165,7 @@ class SampleMaker:
         index = int(pseudo.index[number])
         sample = self._landmarked(photos.images[index], pseudo.landmarks[number], rng)
         sample.landmark_gate = PSEUDO_GATE
-        first = self.sources.frames.people if self.sources.frames is not None else 0
-        person = int(photos.person[index])
-        sample.person = first + person if person >= 0 else -1
+        sample.person = self.sources.numbered(int(photos.person[index]), is_frame=False)
         sample.told = _row(self.told.photos, index)
         return sample
 
@@ -172,7 +204,13 @@ class SampleMaker:
         labels = {name: np.asarray(getattr(faces, name)[number]) for name in ("identity", "expression", "albedo")}
         labels["light"] = turned_light(faces.light[number], crop.angle)
         labels["rotation"], labels["translation"] = seen_rotation, seen_translation
-        return Sample(self._augmented(pixels, rng), landmarks=crop.to_crop(landmarks), labels=labels)
+        sample = Sample(self._augmented(pixels, rng), landmarks=crop.to_crop(landmarks), labels=labels)
+        if self.rendered_points is not None:
+            dense, sample.dense_weight = self.rendered_points(
+                faces.identity[number], faces.expression[number], rotation, translation, camera
+            )
+            sample.dense = crop.to_crop(dense)
+        return sample
 
     def _composed(self, rgba: np.ndarray, crop: Crop, rng: np.random.Generator) -> np.ndarray:
         """The crop of a picture with alpha (S, S, 4), over a background."""

@@ -57,6 +57,9 @@ class TeacherNotes:
         notes.told = Told(
             seen, None if photos is None else np.full((len(photos.images), notes.size), np.nan, np.float32)
         )
+        known = sources.photo_points
+        if photos is not None and known is not None and sources.point_map is not None:
+            notes.ask(photos, PseudoLabels(known.index, known.points[:, sources.point_map.ibug]))
         return notes
 
     @property

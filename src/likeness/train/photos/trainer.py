@@ -44,6 +44,10 @@ RENDERED_HELD_OUT = 400
 """Rendered faces that are kept for the curves, where there are at least ten times as many."""
 
 
+STATISTICS = 256
+"""Crops by which the normalisations of an exported network that is trained on are estimated."""
+
+
 class TrainingError(LikenessError):
     """Training cannot go on: says which loss broke at which step and where the last good checkpoint is."""
 
@@ -76,11 +80,15 @@ class Trainer:
         self.step, self.per_step = 0, per_step
         self.decisive = settings.decisive(self.steps)  # at once: files that it names must be there before any work
         self.labeller = self._read_labeller(sources.model)
+        if settings.objective.dense is not None and sources.point_map is None:
+            raise ValueError("expected a map of the surface points that the objective asks for, got none")
         self.sources = sources = self._centered(sources)
         self.held_out = _with_rendered(held_out or HeldOut(), sources)
         self.notes = TeacherNotes.open(settings.teacher, sources, settings.out)
         self.maker = SampleMaker(sources, settings.augment, told=self.notes.told)
-        self.student = Student(sources.model, settings, sources.people, self.notes.size, self.fabric)
+        told = self.notes.size or sources.embedding_size
+        points = sources.point_map if settings.objective.dense is not None else None
+        self.student = Student(sources.model, settings, sources.people, told, self.fabric, points, self._first_crops)
         self.finished = False
         self.validation: dict[str, float] = {}
         self.losses: dict[str, float] = {}
@@ -88,6 +96,12 @@ class Trainer:
             self._restore(read_checkpoint(settings.out / CHECKPOINT))
         self._begin, self._first = time.monotonic(), self.step
         self._saved = self._begin
+
+    def _first_crops(self) -> Tensor:
+        """A few hundred crops as they are trained on."""
+        data = TrainBatches(self.maker, self.settings.mix, self.settings.seed, rendered=self._rendered())
+        count = -(-STATISTICS // self.settings.mix.total)
+        return torch.cat([data[number][0] for number in range(count)])[:STATISTICS]
 
     def run(self) -> dict[str, float]:
         """Train to the end of the budget; the last validation's figures."""
@@ -132,6 +146,8 @@ class Trainer:
             for name in ("frames", "photos", "synthetic", "morphs")
             for source in [getattr(sources, name)]
         }
+        if sources.placed:
+            counts["placed"] = sources.placed
         return {**counts, "people": sources.people}
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -158,7 +174,7 @@ class Trainer:
                 yield stop
 
     def _marks(self) -> set[int]:
-        if self.sources.photos is None:
+        if self.sources.photos is None or not (self.settings.mix.photos or self.settings.mix.people):
             return set()
         shares = self.settings.schedule.pseudo_at
         if self.settings.labeller is not None:  # which is better than this network before it is half-grown

@@ -13,11 +13,13 @@ from likeness.datasets import Frames, Photos
 from likeness.geometry.camera import Crop
 from likeness.metrics.recognisability import recognisability_of_codes
 from likeness.metrics.records import Samples
+from likeness.model.surface_points import PointMap
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
 from likeness.train.losses.reconstruction import LandmarkHead
 from likeness.train.photos.augment import box_of, cut, flip_landmarks
-from likeness.train.photos.labels import PseudoLabels
+from likeness.train.photos.labels import PlacedPoints, PseudoLabels
 from likeness.train.photos.network import CROP_SIZE, Regressor
+from likeness.train.photos.point_validation import placed_figures, rendered_figures
 from likeness.train.photos.samples import SampleMaker
 
 DETECTOR_SHIFT, DETECTOR_LOG_SCALE = 0.05, 0.1
@@ -141,16 +143,22 @@ class HeldOut:
         photos: pictures without.
         synthetic: makes rendered faces without augmentation.
         numbers: of the rendered faces.
+        point_map: which surface points the network places; None: none.
+        frame_points, photo_points: where they lie in frames and in photos.
     """
 
     frames: Frames | None = None
     photos: Photos | None = None
     synthetic: SampleMaker | None = None
     numbers: range = range(0)
+    point_map: PointMap | None = None
+    frame_points: PlacedPoints | None = None
+    photo_points: PlacedPoints | None = None
 
     def figures(self, network: Regressor, head: LandmarkHead, factor: np.ndarray) -> dict[str, float]:
         """All figures that the pictures allow: landmark errors (:func:`validate`), recognisability
-        (:func:`separation`) and, for rendered faces, what of the labels is found (:func:`known_shapes`).
+        (:func:`separation`), for rendered faces, what of the labels is found (:func:`known_shapes`), and how well
+        points are placed (:mod:`likeness.train.photos.point_validation`).
 
         Args:
             network: in evaluation mode.
@@ -170,6 +178,19 @@ class HeldOut:
                 found.update(separation(codes, self.photos.person[labels.index], factor, "photo"))
         if self.synthetic is not None:
             found.update(known_shapes(network, self.synthetic, self.numbers, factor))
+        if network.dense is not None:
+            found.update(self._points(network))
+        return found
+
+    def _points(self, network: Regressor) -> dict[str, float]:
+        """How well surface points are placed."""
+        found: dict[str, float] = {}
+        sets = (("video", self.frames, self.frame_points), ("photo", self.photos, self.photo_points))
+        for name, source, known in sets:
+            if source is not None and known is not None and self.point_map is not None:
+                found.update(placed_figures(network, source.images, known, self.point_map, name))
+        if self.synthetic is not None and self.synthetic.rendered_points is not None:
+            found.update(rendered_figures(network, self.synthetic, self.numbers))
         return found
 
 
