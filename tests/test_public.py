@@ -14,7 +14,7 @@ PUBLIC = {
     "ARKIT_NAMES", "Camera", "Coefficients", "FaceModel", "FileError", "GaussianSpace", "LikenessError", "Mesh",
     "MissingExtraError", "Reconstruction", "Reconstructor", "SphereSpace", "project",
 }  # fmt: skip
-HEAVY = {"torch", "cv2", "warp", "trimesh", "onnxruntime", "scipy", "igl", "rich", "tyro", "matplotlib"}
+HEAVY = {"torch", "cv2", "trimesh", "onnxruntime", "scipy", "igl", "rich", "tyro", "matplotlib"}
 
 
 def test_public_names_are_these() -> None:

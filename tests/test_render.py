@@ -10,8 +10,9 @@ import pytest
 
 from likeness.geometry.camera import FRONTAL, Camera, rotation_from_euler
 from likeness.mesh import vertex_normals
+from likeness.render import kernels as raster_kernels
 from likeness.render import shading
-from likeness.render.kernel_loading import load_kernels
+from likeness.render.raster import interpolate_seen
 from likeness.render.shading import (
     Rasterizer,
     ambient_light,
@@ -200,6 +201,19 @@ def test_barycentrics_lead_back_to_the_pixel() -> None:
     assert not weights[~seen].any()
 
 
+def test_attributes_of_what_is_seen_are_those_of_the_picture() -> None:
+    vertices, triangles = ball()
+    fragments = rasterize_view(vertices, triangles, CAMERA, FRONTAL, DISTANCE)
+    for channels in (0, 1, 5):
+        attributes = np.random.default_rng(1).normal(size=(len(vertices), channels))
+        picture, seen = interpolate(fragments, attributes), interpolate_seen(fragments, attributes)
+        assert picture.shape == (*fragments.triangle.shape, channels)
+        np.testing.assert_array_equal(picture[fragments.triangle >= 0], seen)
+        corners = attributes[triangles[fragments.triangle[fragments.triangle >= 0]]]
+        weights = fragments.barycentric[fragments.triangle >= 0]
+        np.testing.assert_allclose(seen, np.einsum("nc,ncd->nd", weights, corners), atol=1e-5)
+
+
 def test_a_pose_is_applied_as_convention_says() -> None:
     vertices, triangles = ball()
     posed = rasterize_view(vertices, triangles, CAMERA, FRONTAL, DISTANCE)
@@ -208,17 +222,52 @@ def test_a_pose_is_applied_as_convention_says() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_rasterizer_forgets_its_last_picture_and_repeats_itself() -> None:
+def test_a_rasterizer_repeats_itself_and_leaves_its_last_picture_alone() -> None:
     vertices, triangles = ball()
     rasterizer = Rasterizer(triangles, len(vertices), CAMERA.size)
-    first = [a.copy() for a in rasterizer(vertices, CAMERA, FRONTAL, DISTANCE)]
+    first = rasterizer(vertices, CAMERA, FRONTAL, DISTANCE)
+    before = [a.copy() for a in first]
     rasterizer(vertices + np.float32([30, 0, 0]), CAMERA, FRONTAL, DISTANCE)
     rasterizer.from_pixels(np.zeros_like(vertices))
     again = rasterizer(vertices, CAMERA, FRONTAL, DISTANCE)
     other = rasterize_view(vertices, triangles, CAMERA, FRONTAL, DISTANCE)
-    for a, b, c in zip(first, again, other, strict=True):
+    for a, b, c, d in zip(before, first, again, other, strict=True):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(a, c)
+        np.testing.assert_array_equal(a, d)
+
+
+def test_work_in_pieces_is_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = (70, 50)
+    points, triangles = soup(np.random.default_rng(6), 120, size)
+    whole = rasterize(points, triangles, size, cull=False)
+    for piece in (2, 7, 64):
+        monkeypatch.setattr(raster_kernels, "PIECE", piece)
+        for a, b in zip(whole, rasterize(points, triangles, size, cull=False), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_corners_far_outside_the_image_are_exact() -> None:
+    rng = np.random.default_rng(8)
+    size = (9, 7)
+    for _ in range(60):
+        through = np.append(rng.uniform((0, 0), size), 0.0)
+        far = rng.uniform(-131_000, 131_000, (3, 3)) * [1, 1, 0]
+        far[1] = through + (through - far[0]) * rng.uniform(0.1, 0.9)  # an edge that crosses the image
+        corners = np.rint(far * SUBPIXEL) / SUBPIXEL + [0, 0, 400]
+        if np.abs(corners[:, :2]).max() >= 131_000:
+            continue
+        seen = rasterize(corners, np.array([[0, 1, 2]]), size, cull=False).triangle >= 0
+        expected = [[covers(corners, x, y) for x in range(size[0])] for y in range(size[1])]
+        np.testing.assert_array_equal(seen, expected)
+
+
+def test_the_widest_image_is_exact_to_its_end() -> None:
+    size = (65_536, 2)
+    corners = np.array([[-60_000.25, -3, 500], [65_534.5, 0.5, 500], [-60_000, 90_000, 500]])
+    seen = rasterize(corners, np.array([[0, 1, 2]]), size, cull=False).triangle >= 0
+    columns = [0, 1, 30_000, *range(65_500, 65_536)]
+    np.testing.assert_array_equal(seen[:, columns], [[covers(corners, x, y) for x in columns] for y in (0, 1)])
 
 
 def test_triangles_that_reach_behind_the_near_plane_are_dropped() -> None:
@@ -261,35 +310,18 @@ def test_bad_input_is_refused() -> None:
         rasterize(points, triangles, (0, 4))
     with pytest.raises(ValueError, match="expected vertices"):
         rasterize(points[:, :2], triangles, (4, 4))
-    with pytest.raises(ValueError, match="devices"):
-        rasterize(points, triangles, (4, 4), device="toaster")
     with pytest.raises(ValueError, match="camera"):
         Rasterizer(triangles, 3, (4, 5))(points, CAMERA)
     with pytest.raises(ValueError, match="at least 3 vertices"):
         interpolate(rasterize(points, triangles, (4, 4)), np.ones((2, 1)))
 
 
-def test_cpu_and_gpu_see_the_same() -> None:
-    wp, _ = load_kernels()
-    if not wp.is_cuda_available():
-        pytest.skip("no CUDA device")
-    size = (70, 50)
-    points, triangles = soup(np.random.default_rng(5), 120, size)
-    here, there = (rasterize(points, triangles, size, device, cull=False) for device in ("cpu", "cuda"))
-    np.testing.assert_array_equal(here.triangle >= 0, there.triangle >= 0)
-    assert (here.triangle != there.triangle).mean() < 1e-3
-    np.testing.assert_allclose(here.depth, there.depth, rtol=1e-5)
-    vertices, triangles = ball()
-    view = (vertices, triangles, None, CAMERA, FRONTAL, DISTANCE)
-    a, b = (render_image(*view, device=device).astype(int) for device in ("cpu", "cuda"))
-    assert np.abs(a - b).max() <= 1
-
-
-def test_warp_loads_late_and_says_nothing() -> None:
+def test_rasterising_needs_only_numpy() -> None:
     code = (
-        "import sys, numpy as np, likeness.render.shading as r\n"
-        "assert 'warp' not in sys.modules, 'imported early'\n"
-        "r.rasterize(np.ones((3, 3)), np.array([[0, 1, 2]]), (4, 4))\n"
+        "import sys, numpy as np, likeness.render.raster as r\n"
+        "fragments = r.rasterize(np.ones((3, 3)), np.array([[0, 1, 2]]), (4, 4))\n"
+        "r.interpolate(fragments, np.ones((3, 1)))\n"
+        "assert not {'numba', 'warp', 'scipy', 'torch', 'OpenGL'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

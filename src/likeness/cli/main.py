@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
+from likeness.cli.fit import Fit
 from likeness.cli.train import Photos, Train, train_on_photos, train_on_scans
 from likeness.errors import LikenessError, MissingExtraError
 from likeness.evaluate.settings import Evaluate
@@ -116,6 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     commands: dict[str, tuple[Any, Any]] = {
         "reconstruct": (Reconstruct, reconstruct),
+        "fit": (Fit, fit),
         "register": (Register, register),
         "train": (Train, train),
         "evaluate": (Evaluate, evaluate),
@@ -183,6 +185,14 @@ def _report(summary: Summary, settings: Reconstruct) -> int:
         parts.append(f"{len(summary.failed)} failed")
     print(", ".join(parts))
     return 2 if summary.failed or summary.without else 0
+
+
+def fit(settings: Fit) -> int:
+    """Run ``likeness fit``; returns the exit code."""
+    from likeness.cli.fit import fit as fit_points
+
+    _check_writable(settings.out)
+    return fit_points(settings, print, lambda line: print(f"likeness: {line}", file=sys.stderr))
 
 
 def register(settings: Register) -> int:

@@ -1,283 +1,235 @@
-"""The Warp kernels of `likeness.render.raster` and `likeness.render`: one source for CPU and GPU.
+"""The steps of `likeness.render.raster` on whole arrays: snap vertices, set up triangles, fill keys, resolve them.
 
-Importing this module imports Warp (a third of a second), so only `likeness.render.kernel_loading` does.
+How a picture is made. Vertices are snapped to a grid of 1/4096 pixel, so that coverage is decided in exact integers:
+every pixel centre inside a closed surface belongs to exactly one of the triangles that share an edge there (top-left
+rule). Each triangle is cut into spans, one a row, from the first pixel centre at or after one side to that of the
+other. Spans become fragments, and every pixel keeps the largest of their 64-bit keys (bits of 1/depth, then the lower
+triangle number), in whatever order they come. What is left is turned into barycentrics and depth.
 
-How a picture is made. Vertices are projected and snapped to a grid of 1/4096 pixel, so that coverage is decided
-in exact integers: every pixel centre inside a closed surface belongs to exactly one of the triangles that share
-an edge there (top-left rule). Each triangle then scans the pixels of its bounding box and keeps the largest of
-64-bit keys (bits of 1/depth, then the lower triangle index) per pixel: an atomic maximum on the GPU, a plain
-one on the CPU, where Warp runs a launch serially. A last pass turns keys into triangle, barycentrics and depth.
-
-Loops over pixels take a ``run`` of them per thread: a row on the CPU, where neighbours share a triangle's
-set-up, one pixel on the GPU. The two kernels that step edge functions are longer than functions should be: in
-pieces, they would hand each other all of their dozen variables.
+Arrays have corners or edges first and triangles, spans or pixels last, where NumPy is fastest, and are worked on in
+pieces that stay in a processor's cache, which also bounds the memory.
 """
 
-# Kernels are Warp's language, not Python's: their types are checked when Warp compiles them.
-# mypy: ignore-errors
-import warp as wp
+from __future__ import annotations
 
-# The backward pass would double the compile time and is never run.
-wp.set_module_options({"enable_backward": False})
+from collections.abc import Iterator
+from typing import NamedTuple
 
-SUBPIXEL_BITS = wp.constant(12)
-SUBPIXEL = wp.constant(4096)
-GUARD = wp.constant(131072.0)  # pixels; keeps edge functions below 2^61
-LAST_INDEX = wp.constant(2147483647)
+import numpy as np
 
-Vec3Array = wp.array(dtype=wp.vec3)
-Vec4Array = wp.array(dtype=wp.vec4)
-Int3Array = wp.array(dtype=wp.vec3i)
-IntArray = wp.array(dtype=wp.int32)
-LongArray = wp.array(dtype=wp.int64)
-FloatArray = wp.array(dtype=wp.float32)
-FloatTable = wp.array2d(dtype=wp.float32)
+SUBPIXEL_BITS = 12
+SUBPIXEL = 1 << SUBPIXEL_BITS
+GUARD = 131_072.0  # pixels; keeps edge functions below 2^61
+LAST = 2**31 - 1
+
+PIECE = 2**15
+"""Spans, fragments or pixels that are worked on at a time."""
 
 
-@wp.func
-def edge(a: wp.vec3i, b: wp.vec3i, x: wp.int32, y: wp.int32) -> wp.int64:
-    """Twice the signed area of a, b, (x, y), sub-pixels²: > 0 to the right of a -> b as seen (y down)."""
-    return wp.int64(b[0] - a[0]) * wp.int64(y - a[1]) - wp.int64(b[1] - a[1]) * wp.int64(x - a[0])
+class Snapped(NamedTuple):
+    """Vertices in the image.
 
-
-@wp.func
-def excluded(a: wp.vec3i, b: wp.vec3i) -> wp.int64:
-    """0 if pixel centres on the edge a -> b belong to the triangle (a top or a left edge), else 1."""
-    if a[1] > b[1] or (a[1] == b[1] and b[0] > a[0]):
-        return wp.int64(0)
-    return wp.int64(1)
-
-
-@wp.func
-def per_pixel(difference: wp.int32) -> wp.int64:
-    """What an edge function gains from one pixel to the next."""
-    return wp.int64(difference) * wp.int64(SUBPIXEL)
-
-
-@wp.kernel
-def project_vertices(vertices: Vec3Array, view: FloatArray, near: float, corners: Int3Array):
-    """Vertices -> x, y in sub-pixels and the bits of 1/depth; 1/depth is 0 where a vertex cannot be drawn.
-
-    view: rotation (9), translation (3), focal, centre (2), and 1 if vertices are x px, y px, depth already.
+    Attributes:
+        x, y: (V,) int64, sub-pixels.
+        inverse: (V,) float64, 1/depth; 0 where a vertex cannot be drawn.
     """
-    i = wp.tid()
-    v = vertices[i]
-    x = v[0]
-    y = v[1]
-    z = v[2]
-    if view[15] == 0.0:
-        z = view[6] * v[0] + view[7] * v[1] + view[8] * v[2] + view[11]
-        scale = view[12] / z
-        x = (view[0] * v[0] + view[1] * v[1] + view[2] * v[2] + view[9]) * scale + view[13]
-        y = (view[3] * v[0] + view[4] * v[1] + view[5] * v[2] + view[10]) * scale + view[14]
-    corner = wp.vec3i(0, 0, 0)
-    if z > near and wp.abs(x) < GUARD and wp.abs(y) < GUARD:
-        corner = wp.vec3i(
-            wp.int32(wp.floor(x * wp.float32(SUBPIXEL) + 0.5)),
-            wp.int32(wp.floor(y * wp.float32(SUBPIXEL) + 0.5)),
-            wp.cast(1.0 / z, wp.int32),
-        )
-    corners[i] = corner
+
+    x: np.ndarray
+    y: np.ndarray
+    inverse: np.ndarray
 
 
-@wp.kernel
-def draw_triangles(corners: Int3Array, triangles: Int3Array, width: int, height: int, cull: int, keys: LongArray):
-    """One thread per triangle: raise ``keys`` at the pixels whose centre it covers."""
-    index = wp.tid()
-    t = triangles[index]
-    a = corners[t[0]]
-    b = corners[t[1]]
-    c = corners[t[2]]
-    if a[2] == 0 or b[2] == 0 or c[2] == 0:
-        return
-    area = edge(a, b, c[0], c[1])
+class Triangles(NamedTuple):
+    """Those that may cover a pixel: where rows of pixels cross their edges, and weights of their corners.
+
+    A corner's weight at a pixel is twice the area between the pixel's centre and the opposite edge, sub-pixels²:
+    ``origin + column * right + row * down`` for the first two corners, what is missing to the area for the third.
+
+    Attributes:
+        number: (K,) which of the mesh's triangles, ascending.
+        top, middle, bottom: (K,) int64, the first row with a centre at or below the highest, the middle and the
+            lowest corner, inside the image. The triangle's rows are those from top to before bottom.
+        crossing, slope, height: (3, K) int64, the edge from the highest to the lowest corner, and those from the
+            highest to the middle and on to the lowest. One meets a row at column
+            ``(crossing + row * slope) / height``.
+        origin, right, down: (2, K) int64.
+        area: (K,) int64, > 0.
+        inverse: (3, K) float64, 1/depth of the corners.
+    """
+
+    number: np.ndarray
+    top: np.ndarray
+    middle: np.ndarray
+    bottom: np.ndarray
+    crossing: np.ndarray
+    slope: np.ndarray
+    height: np.ndarray
+    origin: np.ndarray
+    right: np.ndarray
+    down: np.ndarray
+    area: np.ndarray
+    inverse: np.ndarray
+
+
+def snap_vertices(x: np.ndarray, y: np.ndarray, depth: np.ndarray, near: float) -> Snapped:
+    """Projected vertices (V,), pixels and mm, on the sub-pixel grid; those nearer than ``near`` cannot be drawn."""
+    seen = (depth > near) & (np.abs(x) < GUARD) & (np.abs(y) < GUARD)
+    column, row = (np.floor(np.where(seen, side, 0.0) * SUBPIXEL + 0.5).astype(np.int64) for side in (x, y))
+    return Snapped(column, row, np.where(seen, 1.0 / np.where(seen, depth, 1.0), 0.0))
+
+
+def set_up_triangles(vertices: Snapped, corners: np.ndarray, size: tuple[int, int], cull: bool) -> Triangles:
+    """The triangles, corners (3, F), that may cover a pixel of an image of ``size``, width and height."""
+    width, height = size
+    x, y, inverse = (values.take(corners) for values in vertices)
+    # A centre level with the right or bottom end of a triangle is never its own (top-left rule).
+    left, right, top, bottom = (_first_centre(end) for side in (x, y) for end in (side.min(axis=0), side.max(axis=0)))
+    area = (x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0])
     # Counter-clockwise as seen is negative where y points down.
-    if area == wp.int64(0) or (cull != 0 and area > wp.int64(0)):
-        return
-    if area < wp.int64(0):
-        d = b
-        b = c
-        c = d
-        area = -area
-    left = wp.max((wp.min(wp.min(a[0], b[0]), c[0]) + (SUBPIXEL - 1)) >> SUBPIXEL_BITS, 0)
-    right = wp.min(wp.max(wp.max(a[0], b[0]), c[0]) >> SUBPIXEL_BITS, width - 1)
-    top = wp.max((wp.min(wp.min(a[1], b[1]), c[1]) + (SUBPIXEL - 1)) >> SUBPIXEL_BITS, 0)
-    bottom = wp.min(wp.max(wp.max(a[1], b[1]), c[1]) >> SUBPIXEL_BITS, height - 1)
-    if left > right or top > bottom:
-        return
-
-    # Edge functions less 1 where the edge itself is not the triangle's: covered means that none is negative.
-    skip_a = excluded(b, c)
-    skip_b = excluded(c, a)
-    skip_c = excluded(a, b)
-    x = left << SUBPIXEL_BITS
-    y = top << SUBPIXEL_BITS
-    row_a = edge(b, c, x, y) - skip_a
-    row_b = edge(c, a, x, y) - skip_b
-    row_c = edge(a, b, x, y) - skip_c
-    right_a = per_pixel(b[1] - c[1])
-    right_b = per_pixel(c[1] - a[1])
-    right_c = per_pixel(a[1] - b[1])
-    down_a = per_pixel(c[0] - b[0])
-    down_b = per_pixel(a[0] - c[0])
-    down_c = per_pixel(b[0] - a[0])
-    # 1/depth is linear in the image; as a weighted mean it never leaves the triangle's range.
-    scale = 1.0 / wp.float32(area)
-    near_a = wp.cast(a[2], wp.float32) * scale
-    near_b = wp.cast(b[2], wp.float32) * scale
-    near_c = wp.cast(c[2], wp.float32) * scale
-    skipped = wp.float32(skip_a) * near_a + wp.float32(skip_b) * near_b + wp.float32(skip_c) * near_c
-    low = wp.int64(LAST_INDEX) - wp.int64(index)
-    row = top * width
-    for _ in range(top, bottom + 1):
-        wa = row_a
-        wb = row_b
-        wc = row_c
-        for column in range(left, right + 1):
-            if (wa | wb | wc) >= wp.int64(0):
-                inverse = wp.float32(wa) * near_a + wp.float32(wb) * near_b + wp.float32(wc) * near_c + skipped
-                key = (wp.int64(wp.cast(inverse, wp.int32)) << wp.int64(32)) | low
-                wp.atomic_max(keys, row + column, key)
-            wa += right_a
-            wb += right_b
-            wc += right_c
-        row_a += down_a
-        row_b += down_b
-        row_c += down_c
-        row += width
-
-
-@wp.kernel
-def resolve_pixels(
-    corners: Int3Array,
-    triangles: Int3Array,
-    keys: LongArray,
-    width: int,
-    run: int,
-    triangle: IntArray,
-    barycentric: Vec3Array,
-    depth: FloatArray,
-):
-    """Keys -> fragments, ``run`` pixels of one row per thread; pixels without a key are left as they are."""
-    start = wp.tid() * run
-    y = start // width
-    column = start - y * width
-    y = y << SUBPIXEL_BITS
-    last = wp.int64(0)
-    index = wp.int32(-1)
-    wa = wp.int64(0)
-    wb = wp.int64(0)
-    wc = wp.int64(0)
-    right_a = wp.int64(0)
-    right_b = wp.int64(0)
-    right_c = wp.int64(0)
-    near_a = wp.float32(0.0)
-    near_b = wp.float32(0.0)
-    near_c = wp.float32(0.0)
-    area = wp.float32(0.0)
-    for i in range(run):
-        pixel = start + i
-        key = keys[pixel]
-        if key != wp.int64(0):
-            low = key & wp.int64(LAST_INDEX)
-            # Two pixels of a triangle in one row have no empty one between: the last key's was one pixel ago.
-            if low == last:
-                wa += right_a
-                wb += right_b
-                wc += right_c
-            else:
-                last = low
-                index = wp.int32(wp.int64(LAST_INDEX) - low)
-                t = triangles[index]
-                a = corners[t[0]]
-                b = corners[t[1]]
-                c = corners[t[2]]
-                x = (column + i) << SUBPIXEL_BITS
-                wa = edge(b, c, x, y)
-                wb = edge(c, a, x, y)
-                wc = edge(a, b, x, y)
-                right_a = per_pixel(b[1] - c[1])
-                right_b = per_pixel(c[1] - a[1])
-                right_c = per_pixel(a[1] - b[1])
-                near_a = wp.cast(a[2], wp.float32)
-                near_b = wp.cast(b[2], wp.float32)
-                near_c = wp.cast(c[2], wp.float32)
-                area = wp.float32(edge(a, b, c[0], c[1]))
-            pa = wp.float32(wa) * near_a
-            pb = wp.float32(wb) * near_b
-            pc = wp.float32(wc) * near_c
-            scale = 1.0 / (pa + pb + pc)
-            triangle[pixel] = index
-            barycentric[pixel] = wp.vec3(pa * scale, pb * scale, pc * scale)
-            depth[pixel] = area * scale
-
-
-@wp.kernel
-def interpolate_pixels(
-    triangle: IntArray, barycentric: Vec3Array, triangles: Int3Array, attributes: FloatTable, out: FloatTable
-):
-    """Attributes of the corners weighted by the barycentrics; pixels without a triangle are left as they are."""
-    pixel = wp.tid()
-    index = triangle[pixel]
-    if index >= 0:
-        t = triangles[index]
-        w = barycentric[pixel]
-        for i in range(attributes.shape[1]):
-            out[pixel, i] = w[0] * attributes[t[0], i] + w[1] * attributes[t[1], i] + w[2] * attributes[t[2], i]
-
-
-@wp.func
-def lit(n: wp.vec3, light: Vec3Array) -> wp.vec3:
-    """Light that a surface with unit normal n reflects per albedo: ``likeness.render.lighting``'s polynomial."""
-    return (
-        light[0]
-        + n[0] * light[1]
-        + n[1] * light[2]
-        + n[2] * light[3]
-        + (n[0] * n[1]) * light[4]
-        + (n[1] * n[2]) * light[5]
-        + (n[2] * n[0]) * light[6]
-        + (n[0] * n[0]) * light[7]
-        + (n[1] * n[1]) * light[8]
-        + (n[2] * n[2]) * light[9]
+    wanted = (area < 0) if cull else (area != 0)
+    wanted &= (left < right) & (left < width) & (right > 0) & (top < bottom) & (top < height) & (bottom > 0)
+    number = np.flatnonzero(wanted & (inverse.min(axis=0) > 0))
+    x, y, inverse = (values.take(number, axis=1) for values in (x, y, inverse))
+    sign = np.sign(area.take(number))
+    # Sorted by height: a single number holds both coordinates of a corner.
+    by_row = np.sort((y << 32) + x, axis=0)
+    rows = (by_row + (1 << 31)) >> 32
+    columns = by_row - (rows << 32)
+    top, middle, bottom = _first_centre(rows).clip(0, height)
+    x0, y0, x1, y1 = (side.take(ends, axis=0) for ends in ((0, 0, 1), (2, 1, 2)) for side in (columns, rows))
+    ahead, behind = (1, 2), (2, 0)
+    return Triangles(
+        number,
+        top,
+        middle,
+        bottom,
+        crossing=x0 * (y1 - y0) - y0 * (x1 - x0),
+        slope=(x1 - x0) * SUBPIXEL,
+        height=(y1 - y0) * SUBPIXEL,
+        origin=(x.take(ahead, 0) * y.take(behind, 0) - x.take(behind, 0) * y.take(ahead, 0)) * sign,
+        right=(y.take(ahead, 0) - y.take(behind, 0)) * (sign * SUBPIXEL),
+        down=(x.take(behind, 0) - x.take(ahead, 0)) * (sign * SUBPIXEL),
+        area=np.abs(area.take(number)),
+        inverse=inverse,
     )
 
 
-@wp.kernel
-def shade_pixels(
-    triangle: IntArray,
-    barycentric: Vec3Array,
-    triangles: Int3Array,
-    normals: Vec3Array,
-    albedo: Vec3Array,
-    light: Vec3Array,
-    width: int,
-    samples: int,
-    run: int,
-    out: Vec4Array,
-):
-    """Mean over ``samples`` × ``samples`` fragments of the reflected linear RGB (0 where nothing) and coverage.
+def fill_keys(triangles: Triangles, width: int, keys: np.ndarray) -> None:
+    """Raise ``keys`` (H * W,) int64 at the pixels whose centre a triangle covers."""
+    # 1/depth is linear in the image. As a weighted mean it never leaves the triangle's range.
+    gain = (triangles.inverse[:2] - triangles.inverse[2]) / triangles.area
+    step = (triangles.right * gain).sum(axis=0)
+    counts = triangles.bottom - triangles.top
+    for part in _pieces(counts, PIECE // 2):
+        index = np.repeat(np.arange(part.start, part.stop), counts[part])
+        row = _count_up(counts[part])
+        row += triangles.top.take(index)
+        start, stop = _spans(triangles, index, row, width)
+        some = np.flatnonzero(start < stop)
+        index, row, start, stop = (values.take(some) for values in (index, row, start, stop))
+        nearness = triangles.inverse[2].take(index)
+        for weight, gained in zip(_weights(triangles, index, row, start), gain, strict=True):
+            nearness += weight * gained.take(index)
+        _fill_spans(index, row * width + start, stop - start, nearness, step.take(index), keys)
 
-    width: of the picture; the fragments' is ``samples`` times that. A thread makes ``run`` pixels of one row.
-    """
-    start = wp.tid() * run
-    y = start // width
-    first = y * samples * width * samples + (start - y * width) * samples
-    scale = 1.0 / wp.float32(samples * samples)
-    for i in range(run):
-        color = wp.vec3(0.0, 0.0, 0.0)
-        covered = wp.float32(0.0)
-        for row in range(samples):
-            for column in range(samples):
-                fragment = first + i * samples + row * width * samples + column
-                index = triangle[fragment]
-                if index >= 0:
-                    t = triangles[index]
-                    w = barycentric[fragment]
-                    n = wp.normalize(w[0] * normals[t[0]] + w[1] * normals[t[1]] + w[2] * normals[t[2]])
-                    paint = w[0] * albedo[t[0]] + w[1] * albedo[t[1]] + w[2] * albedo[t[2]]
-                    # Nine harmonics ring: a little less than no light may come out on the far side.
-                    color += wp.cw_mul(paint, wp.max(lit(n, light), wp.vec3(0.0, 0.0, 0.0)))
-                    covered += 1.0
-        color *= scale
-        out[start + i] = wp.vec4(color[0], color[1], color[2], covered * scale)
+
+def resolve_keys(
+    triangles: Triangles,
+    width: int,
+    keys: np.ndarray,
+    triangle: np.ndarray,
+    barycentric: np.ndarray,
+    depth: np.ndarray,
+) -> None:
+    """Keys to fragments (H * W, ...); pixels without a key are left as they are."""
+    inverse, number = triangles.inverse.astype(np.float32), triangles.number.astype(np.int32)
+    seen = np.flatnonzero(keys)
+    for start in range(0, len(seen), PIECE // 2):
+        pixel = seen[start : start + PIECE // 2]
+        index = LAST - (keys.take(pixel) & LAST)
+        row = pixel // width
+        area = triangles.area.take(index)
+        a, b = _weights(triangles, index, row, pixel - row * width)
+        near = [
+            weight.astype(np.float32) * corner.take(index)
+            for weight, corner in zip((a, b, area - a - b), inverse, strict=True)
+        ]
+        scale = np.float32(1.0) / (near[0] + near[1] + near[2])
+        triangle[pixel] = number.take(index)
+        depth[pixel] = area.astype(np.float32) * scale
+        for corner, share in enumerate(near):
+            barycentric[:, corner][pixel] = share * scale
+
+
+def interpolate_corners(
+    triangle: np.ndarray, barycentric: np.ndarray, corners: np.ndarray, attributes: np.ndarray
+) -> np.ndarray:
+    """(N, C): attributes (V, C) of the corners (F, 3) of triangles (N,), weighted by barycentrics (N, 3)."""
+    out = np.empty((attributes.shape[1], len(triangle)), np.float32)
+    corner = np.ascontiguousarray(corners.T, np.intp).take(triangle, axis=1)
+    weight = np.ascontiguousarray(barycentric.T)
+    for channel, values in zip(out, np.ascontiguousarray(attributes.T), strict=True):
+        channel[:] = sum(values.take(corner[i]) * weight[i] for i in range(3))
+    return out.T
+
+
+def _spans(triangles: Triangles, index: np.ndarray, row: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first column (n,), and the one after the last, of triangles (n,) in rows (n,)."""
+    count = len(triangles.number)
+    long, short = (
+        -(-(triangles.crossing.take(edge) + row * triangles.slope.take(edge)) // triangles.height.take(edge))
+        for edge in (index, index + np.where(row < triangles.middle.take(index), count, 2 * count))
+    )
+    return np.minimum(long, short).clip(0, width), np.maximum(long, short).clip(0, width)
+
+
+def _weights(triangles: Triangles, index: np.ndarray, row: np.ndarray, column: np.ndarray) -> list[np.ndarray]:
+    """Of the first two corners of triangles (n,) at pixels (n,)."""
+    return [
+        origin.take(index) + column * right.take(index) + row * down.take(index)
+        for origin, right, down in zip(triangles.origin, triangles.right, triangles.down, strict=True)
+    ]
+
+
+def _fill_spans(
+    triangle: np.ndarray,
+    pixel: np.ndarray,
+    length: np.ndarray,
+    nearness: np.ndarray,
+    step: np.ndarray,
+    keys: np.ndarray,
+) -> None:
+    """Raise ``keys`` along spans (n,): from a pixel on, with 1/depth there and what it gains from one to the next."""
+    low = LAST - triangle
+    for part in _pieces(length, PIECE):
+        along = _count_up(length[part])
+        span = np.repeat(np.arange(part.start, part.stop), length[part])
+        near = along * step.take(span)
+        near += nearness.take(span)
+        along += pixel.take(span)
+        # Positive floats are ordered as their bits are.
+        key = near.astype(np.float32).view(np.int32).astype(np.int64)
+        key <<= 32
+        key |= low.take(span)
+        np.maximum.at(keys, along, key)
+
+
+def _first_centre(side: np.ndarray) -> np.ndarray:
+    """The first pixel whose centre is at or after a place in sub-pixels."""
+    return (side + (SUBPIXEL - 1)) >> SUBPIXEL_BITS
+
+
+def _count_up(lengths: np.ndarray) -> np.ndarray:
+    """0, 1, ... for each of the lengths (n,), one after another."""
+    end = np.cumsum(lengths)
+    return np.arange(end[-1] if len(end) else 0) - np.repeat(end - lengths, lengths)
+
+
+def _pieces(lengths: np.ndarray, most: int) -> Iterator[slice]:
+    """Cut items of some lengths (n,) into runs of together at most ``most``, or of one item."""
+    end, start = np.cumsum(lengths), 0
+    while start < len(lengths):
+        before = end[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(end, before + most, side="right")))
+        yield slice(start, stop)
+        start = stop

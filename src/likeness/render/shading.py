@@ -15,7 +15,6 @@ import numpy as np
 from likeness.geometry.camera import FRONTAL, Camera, project
 from likeness.images.color import linear_from_srgb, srgb_from_linear
 from likeness.mesh import vertex_normals
-from likeness.render.kernel_loading import load_kernels
 from likeness.render.lighting import (
     ambient_light,
     distant_light,
@@ -24,7 +23,15 @@ from likeness.render.lighting import (
     shade,
     studio_light,
 )
-from likeness.render.raster import NEAR, Fragments, Rasterizer, interpolate, rasterize, rasterize_view
+from likeness.render.raster import (
+    NEAR,
+    Fragments,
+    Rasterizer,
+    interpolate,
+    interpolate_seen,
+    rasterize,
+    rasterize_view,
+)
 
 __all__ = [
     "Fragments",
@@ -50,8 +57,8 @@ CLAY = (0.44, 0.43, 0.42)
 MAX_SAMPLES = 8
 """Largest number of samples along a pixel's side."""
 
-BAND = 2**20
-"""Fragments that are rasterised at a time; a larger picture is made in bands, so its size costs no memory."""
+BAND = 2**17
+"""Fragments that are rasterised at a time: a larger picture is made in bands, which stay in a processor's cache."""
 
 
 def render_image(
@@ -65,7 +72,6 @@ def render_image(
     background: np.ndarray | Sequence[float] = (0.93, 0.93, 0.93),
     supersample: int = 2,
     cull: bool = True,
-    device: str | None = None,
 ) -> np.ndarray:
     """A picture of a mesh, of the camera's size.
 
@@ -80,7 +86,6 @@ def render_image(
         background: (H, W, 3) uint8, or one colour of three sRGB numbers in [0, 1].
         supersample: samples along a pixel's side, 1 to 8; edges are smooth from 2 on.
         cull: leave out triangles that face away; else they are lit as if seen from their front.
-        device: a Warp device; None: the CPU.
 
     Returns:
         (H, W, 3) uint8; pixels without any of the mesh are the background's, unchanged.
@@ -90,7 +95,7 @@ def render_image(
     """
     width, height = camera.size
     picture = _background(background, (height, width))
-    _paint(picture, 1.0, vertices, triangles, albedo, camera, rotation, translation, light, supersample, cull, device)
+    _paint(picture, 1.0, vertices, triangles, albedo, camera, rotation, translation, light, supersample, cull)
     return picture
 
 
@@ -106,7 +111,6 @@ def overlay(
     alpha: float = 0.85,
     supersample: int = 2,
     cull: bool = True,
-    device: str | None = None,
 ) -> np.ndarray:
     """The photograph with the shaded mesh over it; only the mesh's bounding box is worked on.
 
@@ -120,9 +124,7 @@ def overlay(
         raise ValueError(f"expected alpha from 0 to 1, got {alpha}")
     width, height = camera.size
     picture = _background(photo, (height, width))
-    _paint(
-        picture, alpha, vertices, triangles, albedo, camera, rotation, translation, light, supersample, cull, device
-    )
+    _paint(picture, alpha, vertices, triangles, albedo, camera, rotation, translation, light, supersample, cull)
     return picture
 
 
@@ -171,7 +173,6 @@ def _paint(
     light: np.ndarray | None,
     samples: int,
     cull: bool,
-    device: str | None,
 ) -> None:
     """Lay the shaded mesh over a uint8 picture of the camera's size, in place, band by band."""
     if not (isinstance(samples, int) and 1 <= samples <= MAX_SAMPLES):
@@ -183,7 +184,7 @@ def _paint(
             "expected vertices (V, 3), rotation (3, 3) and translation (3,), "
             f"got {vertices.shape}, {np.shape(rotation)} and {np.shape(translation)}"
         )
-    base = np.broadcast_to(CLAY, (count, 3)) if albedo is None else _finite(albedo, (count, 3), "albedo")
+    base = None if albedo is None else _finite(albedo, (count, 3), "albedo")
     lamp = reflection_polynomial(studio_light() if light is None else _finite(light, (9, 3), "light"))
     placed = np.asarray(_finite(vertices, (count, 3), "vertices") @ np.transpose(rotation) + translation, np.float32)
     normals = vertex_normals(placed, np.asarray(triangles).reshape(-1, 3)) @ np.float32(FRONTAL)
@@ -191,34 +192,35 @@ def _paint(
     width, height = columns.stop - columns.start, rows.stop - rows.start
     if not (width and height):
         return
-    step = min(height, max(1, BAND // (samples * samples * width)))
-    rasterizer = Rasterizer(triangles, count, (width * samples, step * samples), device, cull)
+    # Every band looks at all triangles, so there are fewer where those are many.
+    band = max(BAND, 4 * len(triangles))
+    step = min(height, max(1, band // (samples * samples * width)))
+    rasterizer = Rasterizer(triangles, count, (width * samples, step * samples), cull)
     for top in range(rows.start, rows.stop, step):
         # The last band may reach below the window, its surplus rows are left out.
         center = camera.center[0] - columns.start, camera.center[1] - top
-        rasterizer.draw(placed, Camera(camera.focal, center, (width, step)).scaled(samples))
-        shaded = _shade(rasterizer, normals, base, lamp, samples)
+        fragments = rasterizer(placed, Camera(camera.focal, center, (width, step)).scaled(samples))
         bottom = min(top + step, rows.stop)
+        shaded = _shade(fragments, normals, base, lamp, samples)
         _blend(picture[top:bottom, columns], shaded[: bottom - top], alpha)
 
 
 def _shade(
-    rasterizer: Rasterizer, normals: np.ndarray, albedo: np.ndarray, lamp: np.ndarray, samples: int
+    fragments: Fragments, normals: np.ndarray, albedo: np.ndarray | None, lamp: np.ndarray, samples: int
 ) -> np.ndarray:
     """Means of samples × samples fragments: (h, w, 4) linear RGB times coverage, coverage."""
-    wp, kernels = load_kernels()
-    triangle, barycentric, _, corners = rasterizer.buffers
-    device = triangle.device
-    width, height = (side // samples for side in rasterizer.size)
-    run = width if device.is_cpu else 1
-    out = wp.empty(width * height, dtype=wp.vec4, device=device)
-    given: list[Any] = [
-        wp.array(np.ascontiguousarray(values, np.float32), dtype=wp.vec3, device=device, copy=not device.is_cpu)
-        for values in (normals, albedo, lamp)
-    ]
-    arguments = [triangle, barycentric, corners, *given, width, samples, run, out]
-    wp.launch(kernels.shade_pixels, width * height // run, arguments, device=device)
-    return out.numpy().reshape(height, width, 4)
+    height, width = (side // samples for side in fragments.triangle.shape)
+    x, y, z = interpolate_seen(fragments, normals).T
+    scale = 1.0 / np.sqrt(np.maximum(x * x + y * y + z * z, np.finfo(np.float32).tiny))
+    x, y, z = x * scale, y * scale, z * scale
+    monomials = np.stack([np.ones_like(x), x, y, z, x * y, y * z, z * x, x * x, y * y, z * z])
+    # Nine harmonics ring: a little less than no light may come out on the far side.
+    light = np.maximum(lamp.T.astype(np.float32) @ monomials, 0.0)
+    light *= np.reshape(CLAY, (3, 1)) if albedo is None else interpolate_seen(fragments, albedo).T
+    row, column = np.divmod(np.flatnonzero(fragments.triangle >= 0), width * samples)
+    pixel = row // samples * width + column // samples
+    sums = [np.bincount(pixel, channel, width * height) for channel in (*light, None)]
+    return (np.stack(sums, axis=-1) / samples**2).astype(np.float32).reshape(height, width, 4)
 
 
 def _window(camera: Camera, placed: np.ndarray) -> tuple[slice, slice]:

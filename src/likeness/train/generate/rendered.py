@@ -25,7 +25,7 @@ from likeness.images.color import srgb_from_linear
 from likeness.mesh import vertex_normals
 from likeness.model.face_model import FaceModel
 from likeness.render.lighting import ambient_light, distant_light, shade
-from likeness.render.raster import Rasterizer, interpolate
+from likeness.render.raster import Rasterizer, interpolate_seen
 from likeness.train.generate.processes import rows_done, watch
 
 SIZE = 160
@@ -175,7 +175,7 @@ class SyntheticFaces:
         normals = vertex_normals(vertices, self.model.topology.triangles) @ (FRONTAL @ rotation).T
         attributes = np.concatenate([albedo, normals], axis=1).astype(np.float32)
         covered = fragments.triangle >= 0
-        drawn = interpolate(fragments, attributes)[covered]
+        drawn = interpolate_seen(fragments, attributes)
         base, normal = drawn[:, :3], drawn[:, 3:]
         normal = normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
         gloss = rng.uniform(0, 0.12) * np.maximum(normal @ _half_vector(rng), 0) ** rng.uniform(8, 40)

@@ -1,0 +1,292 @@
+"""The command `likeness fit`: points in photos, found by whatever means, in; heads out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import tyro
+
+from likeness.arguments import MaybePath
+from likeness.errors import FileError, LikenessError
+from likeness.geometry.camera import Camera, image_center, project
+
+if TYPE_CHECKING:
+    from likeness.fit import FaceFit, FocalPrior, Observations, PersonFit
+    from likeness.fit.points import Points
+    from likeness.model.face_model import FaceModel
+
+FitFormat = Literal["glb", "obj", "json"]
+MaybeFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
+MaybeSize = Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="WIDTH HEIGHT")]
+
+PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+USUAL_DISTANCE = 900.0
+"""mm from camera to head where the focal length is not known: that of the cameras that faces' crops are given."""
+
+FOCAL_SPREAD = 0.4
+"""How unsure the logarithm of such a focal length is: 0.6 to 1.3 m are usual."""
+
+ERROR_SHARE = 0.015
+"""Error of a point over the size of the face's box, where none is given: that of annotated landmarks."""
+
+
+@dataclass
+class Fit:
+    """Points in photos in, heads out: NAME.glb, NAME.obj and NAME.json for every file of points."""
+
+    points: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Files with a face's points in pixels: iBUG's .pts, .json with "landmarks" (likeness reconstruct writes such),
+    .npy (P, 2) or .npz with "landmarks" or "points"; 68 iBUG points unless --surface says which. NaN: not seen."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
+    """Folder for the results; made if missing."""
+    formats: tuple[FitFormat, ...] = ("glb", "obj", "json")
+    """Which files to write."""
+    together: bool = False
+    """All files are of one person: one shape is found from all of them."""
+    size: MaybeSize = None
+    """The photos' width and height in pixels; without, that of the photo of the same name beside the points, or
+    "photo_size" of a .json."""
+    focal: MaybeFloat = None
+    """The photos' focal length in pixels; without, EXIF of the photo beside the points is asked, else it is found."""
+    error: MaybeFloat = None
+    """Standard deviation of the points' errors, pixels; without, 1.5 % of the size of the face's box."""
+    surface: MaybePath = None
+    """An .npz that says which points of the surface these are: vertices (P, 3), weights (P, 3) and, if you like,
+    offsets (P, 3) in mm."""
+    model: MaybePath = None
+    """Another face model (.npz) than the embedded one."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """A photo's points and camera; ``exact`` if its focal length is known."""
+
+    path: Path
+    observations: Observations
+    camera: Camera
+    exact: bool
+
+
+def fit(settings: Fit, tell: Callable[[str], None], complain: Callable[[str], None]) -> int:
+    """Run ``likeness fit``.
+
+    Args:
+        settings: of the command.
+        tell: takes a line about each result.
+        complain: takes a line about each file that cannot be used.
+
+    Returns:
+        The exit code: 0, or 2 if some file could not be used.
+    """
+    if not settings.points:
+        raise ValueError("expected at least one file of points")
+    from likeness.assets import asset
+    from likeness.fit import IBUG
+    from likeness.model.face_model import FaceModel
+
+    model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
+    points: Points = IBUG if settings.surface is None else _surface(settings.surface)
+    tasks, failed = [], 0
+    for path in settings.points:
+        try:
+            tasks.append(_task(path, model, points, settings))
+        except LikenessError as error:
+            failed += 1
+            complain(str(error))
+    faces = _together(model, tasks).faces if settings.together and tasks else [_alone(model, task) for task in tasks]
+    names: set[str] = set()
+    for task, face in zip(tasks, faces, strict=True):
+        name = _new_name(task.path.stem, names)
+        save_fit(face, settings.out, settings.formats, name)
+        rms = float(np.sqrt((face.residuals[0][task.observations.root[:, 0, 0] > 0] ** 2).mean()))
+        tell(f"{name}: points within {rms:.2f} px (RMS), face known to {_uncertainty(face):.2f} mm (RMS)")
+    return 2 if failed else 0
+
+
+def save_fit(face: FaceFit, folder: Path, formats: tuple[str, ...], name: str) -> dict[str, Path]:
+    """Write ``NAME.glb`` (head at rest, blendshapes and this photo's weights), ``NAME.obj`` (with expression) and
+    ``NAME.json``.
+
+    Returns:
+        format -> path of what was written.
+
+    Raises:
+        ValueError: an unknown format.
+        FileError: the folder cannot be made or written to.
+    """
+    from likeness.files import output_paths, write_atomically
+    from likeness.mesh.glb_writer import write_glb
+
+    paths = output_paths(folder, name, formats, ("glb", "obj", "json"))
+    model = face.model
+    for format, path in paths.items():
+        if format == "json":
+            write_atomically(path, (json.dumps(_fields(face, name), indent=1) + "\n").encode())
+        elif format == "obj":
+            face.mesh().save(path)
+        else:
+            shapes = dict(zip(model.expression_names, model.expression_basis, strict=True))
+            extras = {"model": model.name, "identity": _rounded(face.identity, 5)}
+            write_glb(path, face.mesh(neutral=True), shapes, face.expression.astype(np.float32), name, extras)
+    return paths
+
+
+def _fields(face: FaceFit, name: str) -> dict[str, Any]:
+    """What ``NAME.json`` holds, named as in the files of ``likeness reconstruct``."""
+    model = face.model
+    fields: dict[str, Any] = {"photo": name, "photo_size": list(face.camera.size), "model": model.name}
+    if model.topology.landmarks is not None:
+        placed = model.landmark_points(face.identity, face.expression) @ face.rotation.T + face.translation
+        seen = model.landmark_map.select(project(face.camera, placed), face.rotation)
+        fields["landmarks"] = _rounded(seen, 2)
+    weights = (round(float(weight), 5) for weight in face.expression)
+    return fields | {
+        "camera": face.camera.to_dict(),
+        "rotation": _rounded(face.rotation, 7),
+        "translation": _rounded(face.translation, 4),
+        "identity": _rounded(face.identity, 5),
+        "expression": dict(zip(model.expression_names, weights, strict=True)),
+        "uncertainty_mm": round(_uncertainty(face), 3),
+        "trust": round(face.trust, 4),
+        "converged": face.minimum.converged,
+    }
+
+
+def _uncertainty(face: FaceFit) -> float:
+    """How well the face region is known: RMS over vertices and axes, mm."""
+    from likeness.fit import vertex_std
+
+    spread = vertex_std(face.model.identity_basis, face.covariance)
+    region = face.model.topology.regions.get("face")
+    return float(np.sqrt((spread[slice(None) if region is None else region] ** 2).mean()))
+
+
+def _alone(model: FaceModel, task: _Task) -> FaceFit:
+    from likeness.fit import fit_face
+
+    return fit_face(model, task.observations, task.camera, focal=_prior(task.exact))
+
+
+def _together(model: FaceModel, tasks: list[_Task]) -> PersonFit:
+    from likeness.fit import fit_person
+
+    seen, cameras = [task.observations for task in tasks], [task.camera for task in tasks]
+    return fit_person(model, seen, cameras, focal=_prior(all(task.exact for task in tasks)))
+
+
+def _prior(exact: bool) -> FocalPrior | None:
+    from likeness.fit import FocalPrior
+
+    return None if exact else FocalPrior(FOCAL_SPREAD)
+
+
+def _task(path: Path, model: FaceModel, points: Points, settings: Fit) -> _Task:
+    """One file's points with a camera.
+
+    Raises:
+        FileError: no such points, or nothing says how large the photo is.
+    """
+    from likeness.fit import Observations, RobustLoss
+    from likeness.fit.points import bases_of
+
+    pixels, size = _read_points(path)
+    if pixels.shape != (len(points), 2):
+        raise FileError(path, f"expected {len(points)} points x y, got {pixels.shape}")
+    size, focal = settings.size or size, settings.focal
+    if size is None or focal is None:
+        size, focal = _of_photo(path, size, focal)
+    seen = np.isfinite(pixels).all(1)
+    if seen.sum() < 3:
+        raise FileError(path, f"expected at least 3 points that are seen, got {seen.sum()}")
+    extent = np.ptp(pixels[seen], axis=0)
+    error = settings.error or ERROR_SHARE * float(np.sqrt(extent.prod()))
+    exact = focal is not None
+    if focal is None:
+        mean = bases_of(model, points).mean
+        focal = USUAL_DISTANCE * float(extent[1] / np.ptp(mean[:, 1]))
+    observed = Observations(pixels, error**2, points, loss=RobustLoss("student", 4.0))
+    return _Task(path, observed, Camera(focal, image_center(size), size), exact)
+
+
+def _of_photo(path: Path, size: tuple[int, int] | None, focal: float | None) -> tuple[tuple[int, int], float | None]:
+    """Size and, by EXIF, focal length of the photo beside a file, as far as they are not known.
+
+    Raises:
+        FileError: the size is not known and there is no photo, or it cannot be read.
+    """
+    from likeness.images.photo import load_photo
+
+    beside = next((path.with_suffix(suffix) for suffix in PHOTOS if path.with_suffix(suffix).is_file()), None)
+    if beside is None:
+        if size is None:
+            raise FileError(path, "expected a photo of the same name beside the points, or --size WIDTH HEIGHT")
+        return size, focal
+    photo = load_photo(beside)
+    return size or photo.size, photo.focal if focal is None else focal
+
+
+def _read_points(path: Path) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """Points (P, 2) px of a file, and the photo's size where it says so.
+
+    Raises:
+        FileError: missing, of another kind, or not such points.
+    """
+    from likeness.files import read_bytes
+
+    if path.suffix == ".pts":
+        from likeness.datasets.annotations import read_pts
+
+        return read_pts(path).astype(np.float64), None
+    size, data = None, read_bytes(path)
+    try:
+        if path.suffix == ".json":
+            content = json.loads(data)
+            values = content["landmarks"]
+            size = tuple(int(side) for side in content["photo_size"]) if "photo_size" in content else None
+        elif path.suffix in (".npy", ".npz"):
+            loaded = np.load(path, allow_pickle=False)
+            names = () if isinstance(loaded, np.ndarray) else ("landmarks", "points")
+            values = next((loaded[name] for name in names if name in loaded), loaded)
+        else:
+            raise FileError(path, "expected points in a .pts, .json, .npy or .npz file")
+        pixels = np.array(values, np.float64)
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise FileError(path, f"expected points x y in pixels ({type(error).__name__}: {error})") from error
+    if pixels.ndim != 2 or pixels.shape[1] != 2 or (size is not None and (len(size) != 2 or min(size) < 1)):
+        raise FileError(path, f"expected points (P, 2) and a photo_size [width, height], got {pixels.shape}, {size}")
+    return pixels, size
+
+
+def _surface(path: Path) -> Points:
+    """Surface points from an ``.npz`` with vertices, weights and perhaps offsets.
+
+    Raises:
+        FileError: missing, or without these.
+    """
+    from likeness.fit import SurfacePoints
+
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            offsets = arrays.get("offsets")
+            return SurfacePoints(arrays["vertices"], arrays["weights"], offsets)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise FileError(path, f"expected an .npz with vertices and weights (P, 3) ({error})") from error
+
+
+def _new_name(stem: str, taken: set[str]) -> str:
+    """A result's name: the file's, with a number if an earlier file had it."""
+    name, number = stem, 1
+    while name in taken:
+        number += 1
+        name = f"{stem}_{number}"
+    taken.add(name)
+    return name
+
+
+def _rounded(values: np.ndarray, digits: int) -> list[Any]:
+    return np.round(np.asarray(values, np.float64), digits).tolist()
