@@ -17,6 +17,7 @@ from test_train_dense import images, network, whole  # noqa: E402
 from train_sources import write_frames, write_photos, write_synthetic  # noqa: E402
 
 from likeness.datasets import SyntheticFaces, read_frames, read_photos  # noqa: E402
+from likeness.datasets.dense_labels import PlacedPoints  # noqa: E402
 from likeness.errors import FileError  # noqa: E402
 from likeness.geometry.camera import Camera, image_center, project  # noqa: E402
 from likeness.mesh.normals import vertex_normals  # noqa: E402
@@ -25,7 +26,7 @@ from likeness.train.checkpoint import CHECKPOINT, load_regressor, read_checkpoin
 from likeness.train.photos.augment import AugmentSettings, flip_landmarks  # noqa: E402
 from likeness.train.photos.batches import Mix, TrainBatches  # noqa: E402
 from likeness.train.photos.export import onnx_bytes  # noqa: E402
-from likeness.train.photos.labels import PlacedPoints, Sources  # noqa: E402
+from likeness.train.photos.labels import Sources  # noqa: E402
 from likeness.train.photos.network import NetSettings, Regressor  # noqa: E402
 from likeness.train.photos.onnx_import import import_regressor, restore_statistics  # noqa: E402
 from likeness.train.photos.rendered_points import RenderedPoints  # noqa: E402

@@ -11,7 +11,7 @@ import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.fit import Fit
-from likeness.cli.train import Photos, Train, train_on_photos, train_on_scans
+from likeness.cli.train import LabelPoints, Photos, Train, label_photos, train_on_photos, train_on_scans
 from likeness.errors import LikenessError, MissingExtraError
 from likeness.evaluate.settings import Evaluate
 from likeness.version import __version__
@@ -282,7 +282,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def train(settings: Train) -> int:
-    """Run ``likeness train scans`` or ``likeness train photos``."""
+    """Run ``likeness train scans``, ``photos`` or ``label-points``."""
 
     def tell(line: str) -> None:
         print(line, flush=True)
@@ -293,6 +293,9 @@ def train(settings: Train) -> int:
         train_on_photos(action, tell)
         return 0
     _check_writable(action.out.parent)
+    if isinstance(action, LabelPoints):
+        label_photos(action, tell)
+        return 0
     problem = train_on_scans(action, tell)
     if problem:
         print(f"likeness: {problem}", file=sys.stderr)

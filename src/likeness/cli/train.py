@@ -14,7 +14,12 @@ from likeness.errors import FileError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from likeness.model.surface_points import PointMap
     from likeness.train.settings import PhotoSettings, Progress
+
+
+LABELLED_LINES = 500
+"""Pictures between two lines of progress."""
 
 
 @dataclass
@@ -67,13 +72,18 @@ class Photos:
     trunk: MaybePath = None
     """Folder of an earlier training whose features are taken as they are; only what is read from them is learned."""
     start: MaybePath = None
-    """Folder of an earlier training to go on from with another recipe or rate; everything is learned."""
+    """Folder of an earlier training, or an exported regressor (.onnx), to go on from with another recipe or rate."""
+    point_labels: tuple[Path, ...] = ()
+    """Where surface points lie in the photos (.npz of likeness train label-points), for --recipe points."""
+    point_map: MaybePath = None
+    """Which surface points those are (.npz); default: the embedded map of MediaPipe's 478."""
     model: MaybePath = None
     """Another face model (.npz) than the embedded one."""
-    recipe: Literal["sir", "sfm", "features", "places", "heads", "margin", "tikhonov"] = "sir"
+    recipe: Literal["sir", "sfm", "features", "places", "heads", "points", "margin", "tikhonov"] = "sir"
     """sir: recognisable shapes, basis fixed; sfm: basis learned along; features: for a --trunk, the teacher weighs
     most; places: the same, landmarks weigh much more, to go on with from there (--start); heads: sir with a --trunk,
-    landmarks weigh more; margin: recognisable codes only; tikhonov: reconstruction only."""
+    landmarks weigh more; points: a decoder of surface points on top of --start; margin: recognisable codes only;
+    tikhonov: reconstruction only."""
     budget: int = 1_500_000
     """Samples to see, over all devices."""
     learning_rate: float = 2e-3
@@ -101,11 +111,32 @@ class Photos:
 
 
 @dataclass
+class LabelPoints:
+    """Find MediaPipe's 478 surface points in photographs, for the training of a network that places them itself
+    (needs the extra: points)."""
+
+    data: tuple[Path, ...]
+    """Photos, in the layouts of likeness train photos."""
+    teacher: Path
+    """The folder of MediaPipe's models, with face_landmarks_detector.tflite, or that file."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """The labels (.npz) to write."""
+    network: MaybePath = None
+    """Another regressor (.onnx) than the embedded one, to find the faces of photos without landmarks."""
+    model: MaybePath = None
+    """The face model (.npz) that it is for."""
+    threads: int = 1
+    """CPU threads."""
+
+
+@dataclass
 class Train:
     """Learn a model (needs the extra: train)."""
 
     action: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[Scans, tyro.conf.subcommand("scans")] | Annotated[Photos, tyro.conf.subcommand("photos")]
+        Annotated[Scans, tyro.conf.subcommand("scans")]
+        | Annotated[Photos, tyro.conf.subcommand("photos")]
+        | Annotated[LabelPoints, tyro.conf.subcommand("label-points")]
     ]
 
 
@@ -152,6 +183,7 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
     """
     from likeness.assets import asset
     from likeness.datasets import SyntheticFaces, open_sources
+    from likeness.datasets.dense_labels import match_points, read_point_labels
     from likeness.datasets.memory_maps import Morphs
     from likeness.model.face_model import FaceModel
     from likeness.train.checkpoint import CHECKPOINT
@@ -166,34 +198,61 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
     opened, held_out = open_sources(settings.data), open_sources(settings.validation)
     for line in (*opened.describe(), *(f"validation: {line}" for line in held_out.describe())):
         tell(line)
+    points = _point_map(settings)
+    labels = [read_point_labels(path, len(points)) for path in settings.point_labels] if points is not None else []
+    both = [one and one.images for one in (opened.frames, opened.photos, held_out.frames, held_out.photos)]
+    placed = match_points(labels, both)
     sources = Sources(
         model,
         opened.frames,
         None if settings.synthetic is None else SyntheticFaces(settings.synthetic, model),
         opened.photos,
         None if settings.morphs is None else Morphs(settings.morphs),
+        points,
+        *placed[:2],
+    )
+    if points is not None:
+        tell(f"surface points: {sources.placed:,} pictures to learn from")
+    curves = HeldOut(
+        held_out.frames, held_out.photos, point_map=points, frame_points=placed[2], photo_points=placed[3]
     )
     figures = train_photos(
-        photo_settings(settings), sources, HeldOut(held_out.frames, held_out.photos), lambda p: tell(_progress(p))
+        photo_settings(settings, sources.embedding_size > 0), sources, curves, lambda p: tell(_progress(p))
     )
     export_regressor(settings.out / CHECKPOINT, settings.out / "regressor.onnx")
     tell(f"{settings.out / 'regressor.onnx'}: {_line(figures)}")
 
 
-def photo_settings(settings: Photos) -> PhotoSettings:
-    """The command's settings as the training wants them."""
+def photo_settings(settings: Photos, embeddings: bool = False) -> PhotoSettings:
+    """The command's settings as the training wants them; ``embeddings`` came with the surface points."""
     from likeness.train.checkpoint import CHECKPOINT
-    from likeness.train.settings import PhotoSettings, Schedule, mix_of, recipe, reliability_of, remain_of
+    from likeness.train.settings import (
+        EXPORTED,
+        POINTS_AUGMENT,
+        POINTS_FROZEN,
+        POINTS_TRUNK_RATE,
+        AugmentSettings,
+        PhotoSettings,
+        Schedule,
+        mix_of,
+        recipe,
+        reliability_of,
+        remain_of,
+    )
 
+    places, start = settings.recipe == "points", settings.start
     return PhotoSettings(
         out=settings.out,
         schedule=Schedule(budget=settings.budget, learning_rate=settings.learning_rate),
         mix=mix_of(settings.recipe).scaled(settings.batch),
-        objective=recipe(settings.recipe, settings.teacher is not None),
+        augment=POINTS_AUGMENT if places else AugmentSettings(),
+        objective=recipe(settings.recipe, settings.teacher is not None or embeddings),
         teacher=settings.teacher,
         labeller=None if settings.labeller is None else settings.labeller / CHECKPOINT,
         trunk=None if settings.trunk is None else settings.trunk / CHECKPOINT,
-        start=None if settings.start is None else settings.start / CHECKPOINT,
+        start=start if start is None or start.suffix == EXPORTED else start / CHECKPOINT,
+        frozen=POINTS_FROZEN if places else 0,
+        trunk_rate=POINTS_TRUNK_RATE if places else 1.0,
         remain=remain_of(settings.recipe, settings.start),
         reliability=reliability_of(settings.recipe),
         seed=settings.seed,
@@ -206,6 +265,45 @@ def photo_settings(settings: Photos) -> PhotoSettings:
         threads=settings.threads,
         workers=settings.workers,
     )
+
+
+def _point_map(settings: Photos) -> PointMap | None:
+    """Which surface points the network is to place; None: none."""
+    from likeness.model.surface_points import PointMap, default_point_map
+
+    if settings.recipe != "points":
+        if settings.point_labels or settings.point_map is not None:
+            raise ValueError("expected --point-labels and --point-map with --recipe points alone")
+        return None
+    return default_point_map() if settings.point_map is None else PointMap.load(settings.point_map)
+
+
+def label_photos(settings: LabelPoints, tell: Callable[[str], None]) -> None:
+    """Run ``likeness train label-points``; ``tell`` hears its progress.
+
+    Raises:
+        likeness.FileError: a source or the teacher cannot be used, or there is no face in any picture.
+    """
+    from likeness.datasets import open_sources
+    from likeness.datasets.dense_labels import write_point_labels
+    from likeness.datasets.label_points import label_points
+    from likeness.model.surface_points import default_point_map
+    from likeness.networks.mediapipe import FaceLandmarker
+    from likeness.reconstruct.reconstructor import Reconstructor
+
+    network = FaceLandmarker.load(settings.teacher, settings.threads)
+    finder = Reconstructor(settings.model, settings.network, threads=settings.threads)
+    opened = open_sources(settings.data)
+    for line in opened.describe():
+        tell(line)
+
+    def report(done: int, count: int) -> None:
+        if done % LABELLED_LINES == 0 or done == count:
+            tell(f"{done}/{count} pictures looked at")
+
+    made = label_points(opened, network, finder, default_point_map(), str(settings.out), report)
+    write_point_labels(settings.out, made.labels)
+    tell(f"{settings.out}: {len(made.labels):,} pictures labelled, {len(made.excluded):,} left out")
 
 
 def _line(values: dict[str, float]) -> str:

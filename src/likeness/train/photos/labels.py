@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.datasets import Frames, Photos, SyntheticFaces
+from likeness.datasets.dense_labels import PlacedPoints
 from likeness.datasets.memory_maps import Morphs
 from likeness.model.face_model import FaceModel
 from likeness.model.surface_points import PointMap
@@ -23,24 +24,6 @@ class PseudoLabels:
 
     index: np.ndarray
     landmarks: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class PlacedPoints:
-    """Surface points that a teacher found in some of a source's pictures.
-
-    Args:
-        index: (M,) numbers of the pictures.
-        points: (M, P, 2) float32 pixels of each.
-        embedding: (M, D) a face-recognition network's of each; None: there are none.
-    """
-
-    index: np.ndarray
-    points: np.ndarray
-    embedding: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.index)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from likeness.datasets.dense_labels import PlacedPoints
 from likeness.model.surface_points import PointMap
 from likeness.reconstruct.proposals import crop_from_landmarks
 from likeness.train.photos.augment import cut
-from likeness.train.photos.labels import PlacedPoints
 from likeness.train.photos.network import CROP_SIZE, Answer, Regressor
 from likeness.train.photos.samples import SampleMaker
 

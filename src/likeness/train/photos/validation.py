@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from likeness.datasets import Frames, Photos
+from likeness.datasets.dense_labels import PlacedPoints
 from likeness.geometry.camera import Crop
 from likeness.metrics.recognisability import recognisability_of_codes
 from likeness.metrics.records import Samples
@@ -17,7 +18,7 @@ from likeness.model.surface_points import PointMap
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
 from likeness.train.losses.reconstruction import LandmarkHead
 from likeness.train.photos.augment import box_of, cut, flip_landmarks
-from likeness.train.photos.labels import PlacedPoints, PseudoLabels
+from likeness.train.photos.labels import PseudoLabels
 from likeness.train.photos.network import CROP_SIZE, Regressor
 from likeness.train.photos.point_validation import placed_figures, rendered_figures
 from likeness.train.photos.samples import SampleMaker
