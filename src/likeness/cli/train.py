@@ -200,8 +200,8 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
         tell(line)
     points = _point_map(settings)
     labels = [read_point_labels(path, len(points)) for path in settings.point_labels] if points is not None else []
-    both = [one and one.images for one in (opened.frames, opened.photos, held_out.frames, held_out.photos)]
-    placed = match_points(labels, both)
+    stores = (opened.frames, opened.photos, held_out.frames, held_out.photos)
+    placed = match_points(labels, [None if one is None else one.images for one in stores])
     sources = Sources(
         model,
         opened.frames,

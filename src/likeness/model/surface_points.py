@@ -64,7 +64,8 @@ class PointMap:
 
     def mirrored(self, points: np.ndarray, width: float) -> np.ndarray:
         """Points (..., P, 2) of an image -> those of the mirrored image (pixel centres: x -> width - 1 - x)."""
-        return np.asarray(points[..., self.mirror, :] * np.float32([-1.0, 1.0]) + np.float32([width - 1.0, 0.0]))
+        turn, offset = np.array([-1.0, 1.0], points.dtype), np.array([width - 1.0, 0.0], points.dtype)
+        return np.asarray(points[..., self.mirror, :] * turn + offset)
 
     def save(self, path: StrPath) -> None:
         """Write an ``.npz``; raises FileError."""

@@ -60,8 +60,7 @@ class Student:
             self.bare.train()
         elif settings.start is not None:
             self._begin_with(settings.start)
-        for layer in self.bare.backbone[: settings.frozen]:
-            layer.eval().requires_grad_(False)
+        self.bare.backbone[: settings.frozen].eval().requires_grad_(False)
         groups = _groups(self.bare, self.objective, settings)
         self.network = fabric.setup_module(self.bare)
         self.optimizer = fabric.setup_optimizers(torch.optim.AdamW(groups, lr=settings.schedule.learning_rate))

@@ -64,6 +64,6 @@ def rendered_figures(network: Regressor, maker: SampleMaker, numbers: range) -> 
     """``points_px_rendered``: mean distance of the points of rendered faces that are well seen, crop pixels."""
     samples = [maker.synthetic(number, np.random.default_rng(number)) for number in numbers]
     found, _ = places(network, [sample.image for sample in samples])
-    distance = np.linalg.norm(found - np.stack([sample.dense for sample in samples]), axis=-1)
-    seen = np.stack([sample.dense_weight for sample in samples]) == 1.0
-    return {"points_px_rendered": float(distance[seen].mean())}
+    truth, weight = ([getattr(sample, name) for sample in samples] for name in ("dense", "dense_weight"))
+    distance = np.linalg.norm(found - np.stack(truth), axis=-1)
+    return {"points_px_rendered": float(distance[np.stack(weight) == 1.0].mean())}

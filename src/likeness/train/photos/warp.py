@@ -41,7 +41,7 @@ def random_warp(landmarks: np.ndarray, size: int, rng: np.random.Generator) -> n
     waves = rng.normal(0.0, abs(rng.normal(0.0, WAVES)) * unit, (cells, cells, 2)).astype(np.float32)
     field = cv2.resize(waves, (size, size), interpolation=cv2.INTER_CUBIC)
     ramp = np.arange(size, dtype=np.float32)
-    middle = np.float32([(size - 1) / 2] * 2)
+    middle = np.full(2, (size - 1) / 2)
     _grow(field, ramp, middle, rng.normal(0.0, STRETCH, 2), None)
     for _ in range(int(rng.integers(1, 4))):
         part = PARTS[int(rng.integers(len(PARTS)))]
