@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from likeness import Reconstruction, Reconstructor
+from likeness.metrics.landmark_error import errors_without_side
 
 
 def frames(tar: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -95,11 +96,8 @@ def without_side(rows: list[Any]) -> dict[str, float]:
     all frames have in common is the annotators' (:mod:`likeness.train.photos.landmark_bias`).
     """
     truth, found = (np.array([row[column] for row in rows]) for column in (3, 4))
-    size = np.sqrt(np.prod(np.ptp(truth, axis=1), axis=-1))
-    differences = (truth - found) / size[:, None, None] * 100
-    side = float(np.median(differences[:, 17:, 0]))
-    rest = np.linalg.norm(differences - [side, 0.0], axis=-1)
-    return {"annotations_to_the_right_percent": side, "nme_percent, side taken out": float(rest.mean())}
+    side, rest = errors_without_side(found, truth)
+    return {"annotations_to_the_right_percent": 100 * side, "nme_percent, side taken out": 100 * float(rest.mean())}
 
 
 def yaw_degrees(face: Reconstruction) -> float:

@@ -33,7 +33,8 @@ from likeness.datasets.scan_landmark_files import read_landmarks
 from likeness.evaluate.scan_batches import ScanPair, measure_pairs
 from likeness.geometry.rotation import rotation_from_euler
 from likeness.mesh import Mesh
-from likeness.metrics.scan_alignment import Surface, refine, similarity_from_landmarks
+from likeness.mesh.closest import Surface
+from likeness.metrics.scan_alignment import refine, similarity_from_landmarks
 from likeness.metrics.scan_error import PROTOCOLS, reconstruction_error
 from likeness.metrics.scan_landmarks import FaceLandmarks
 
@@ -121,7 +122,9 @@ def parts(pair: ScanPair) -> dict[str, float]:
     alignment = refine(points, surface, start, with_scale=True)
     refined = lap()
     local = alignment.motion.inverse().apply(points)
-    gap = np.einsum("ni,ni->n", local - alignment.closest.points, surface.normals[alignment.closest.triangle])
+    gap = np.einsum(
+        "ni,ni->n", local - alignment.closest.points, surface.triangle_normals[alignment.closest.triangle]
+    )
     float(np.median(alignment.motion.scale * alignment.closest.distance)), float(np.abs(gap).mean())
     measure = lap()
     looks: list[float] = []

@@ -6,6 +6,23 @@ import numpy as np
 import pytest
 
 from likeness import FaceModel
+from likeness.geometry.camera import Camera, project
+from likeness.geometry.landmarks import (
+    CHIN,
+    COUNT,
+    EYE_CORNERS,
+    INNER,
+    INNER_COUNT,
+    JAW_COUNT,
+    LEFT_EYE,
+    MIRRORED,
+    MOUTH_CORNERS,
+    NOSE_BOTTOM,
+    NOSE_BRIDGE,
+    NOSE_TIP,
+    RIGHT_EYE,
+    eye_centers,
+)
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 
 
@@ -65,3 +82,26 @@ def test_gather_is_linear(small_model: FaceModel) -> None:
     a, b = rng.standard_normal((2, *small_model.mean.shape))
     gather = small_model.landmark_map.gather
     np.testing.assert_allclose(gather(a + 2 * b), gather(a) + 2 * gather(b), atol=1e-9)
+
+
+def test_the_named_points_are_ibugs_and_mirror_each_other() -> None:
+    assert (len(INNER), INNER_COUNT, JAW_COUNT) == (51, 51, 17)
+    np.testing.assert_array_equal(MIRRORED[MIRRORED], np.arange(COUNT))
+    assert sorted(MIRRORED[list(RIGHT_EYE)]) == list(LEFT_EYE)
+    assert [MIRRORED[i] for i in EYE_CORNERS] == list(EYE_CORNERS[::-1])
+    assert [MIRRORED[i] for i in MOUTH_CORNERS] == list(MOUTH_CORNERS[::-1])
+    assert all(MIRRORED[i] == i for i in (CHIN, NOSE_BRIDGE, NOSE_TIP, NOSE_BOTTOM))
+
+
+def test_projecting_landmarks_is_projecting_candidates_and_choosing(small_model: FaceModel) -> None:
+    camera, rotation = Camera.from_crop_size(112), FRONTAL @ rotation_from_euler(0.5, 0.2, -0.1)
+    placed = small_model.landmark_bases[0] @ rotation.T + [3.0, -2.0, 900.0]
+    seen = small_model.landmark_map.project(camera, placed, rotation)
+    assert seen.shape == (68, 2)
+    candidates = project(camera, placed)
+    np.testing.assert_array_equal(seen[17:], candidates[:51])
+    chosen = candidates[51:].reshape(17, -1, 2)
+    assert all((line == point).all(axis=1).any() for line, point in zip(chosen, seen[:17], strict=True))
+    right, left = eye_centers(seen)
+    np.testing.assert_allclose(right, seen[36:42].mean(0))
+    np.testing.assert_allclose(left, seen[42:48].mean(0))

@@ -283,7 +283,7 @@ def test_importing_it_imports_no_extra() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
-@pytest.mark.parametrize("module", ["igl", "scipy.sparse", "threadpoolctl"])
+@pytest.mark.parametrize("module", ["igl", "scipy.sparse"])
 def test_missing_extras_are_named(
     small_model: FaceModel, code: np.ndarray, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

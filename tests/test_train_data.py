@@ -20,12 +20,12 @@ from conftest import landmark_drawing  # noqa: E402
 
 from likeness.datasets import SyntheticFaces, read_frames, read_photos  # noqa: E402
 from likeness.geometry.camera import Camera, Crop, project  # noqa: E402
+from likeness.geometry.landmarks import MIRRORED as FLIP  # noqa: E402
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler  # noqa: E402
 from likeness.model.face_model import FaceModel  # noqa: E402
 from likeness.reconstruct.proposals import crop_from_landmarks  # noqa: E402
 from likeness.render.lighting import sh_basis  # noqa: E402
 from likeness.train.photos.augment import (  # noqa: E402
-    FLIP,
     AugmentSettings,
     augment,
     cut,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -35,6 +36,7 @@ from likeness.train.losses.sir import SirWeights  # noqa: E402
 from likeness.train.photos.augment import AugmentSettings  # noqa: E402
 from likeness.train.photos.batches import Mix, TrainBatches  # noqa: E402
 from likeness.train.photos.export import export_regressor  # noqa: E402
+from likeness.train.photos.fidelity_curves import HeldOutPortraits, rendered_figures  # noqa: E402
 from likeness.train.photos.labels import PseudoLabels, Sources  # noqa: E402
 from likeness.train.photos.samples import SampleMaker  # noqa: E402
 from likeness.train.photos.trainer import FACE_MODEL, Trainer, TrainingError, train_photos  # noqa: E402
@@ -202,6 +204,29 @@ def test_a_teachers_embeddings_go_with_their_pictures(
     _, targets = TrainBatches(trainer.maker, Mix(0, 0, 0, 0, 0, 3, 0), 0)[0]
     assert targets.told.shape == (3, TOLD)
     assert targets.told_gate.tolist() == [1, 1, 1]
+
+
+def test_fidelity_is_among_the_curves(sources: Sources, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    layout = rng.uniform(300, 1000, (189, 2))
+    for person in range(4):
+        points = layout + rng.normal(0, 10, layout.shape)
+        rows = "\n".join(f"{x} {y}" for x, y in points.tolist())
+        (tmp_path / f"{person}.tem").write_text(f"189\n{rows}\n")
+        cv2.imwrite(str(tmp_path / f"{person}.png"), rng.integers(0, 255, (135, 135, 3)).astype(np.uint8))
+    held_out = HeldOut(portraits=HeldOutPortraits.read(tmp_path))
+    figures = train_photos(settings(tmp_path / "run"), sources, held_out)
+    assert {"points_explained", "points_error", "front_explained"} <= set(figures)
+    assert all(np.isfinite(value) for value in figures.values())
+
+
+def test_rendered_shapes_among_the_curves(sources: Sources) -> None:
+    codes = sources.model.space.sample(40, np.random.default_rng(1))
+    exact, half = (rendered_figures(factor * codes, codes, sources.model) for factor in (1.0, 0.5))
+    assert exact["rendered_mm"] == pytest.approx(0, abs=1e-3)
+    assert exact["rendered_slope"] == pytest.approx(1, abs=1e-3)
+    assert half["rendered_slope"] == pytest.approx(2, rel=0.05)
+    assert half["rendered_ratio"] == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.parametrize("name", RECIPES)

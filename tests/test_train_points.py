@@ -29,6 +29,7 @@ from likeness.train.photos.export import onnx_bytes  # noqa: E402
 from likeness.train.photos.labels import Sources  # noqa: E402
 from likeness.train.photos.network import NetSettings, Regressor  # noqa: E402
 from likeness.train.photos.onnx_import import import_regressor, restore_statistics  # noqa: E402
+from likeness.train.photos.point_validation import HeldOutPoints  # noqa: E402
 from likeness.train.photos.rendered_points import RenderedPoints  # noqa: E402
 from likeness.train.photos.samples import SampleMaker  # noqa: E402
 from likeness.train.photos.trainer import Trainer, train_photos  # noqa: E402
@@ -224,11 +225,8 @@ def test_the_recipe_learns_points_on_top_of_an_earlier_network(sources: Sources,
     first = replace(first, mix=replace(MIX, frames=4, placed=0))
     train_photos(first, replace(sources, frame_points=None, photo_points=None, point_map=None))
     start = tmp_path / "first" / CHECKPOINT
-    held_out = HeldOut(
-        sources.frames,
-        point_map=sources.point_map,
-        frame_points=sources.frame_points,
-    )
+    assert sources.point_map is not None
+    held_out = HeldOut(sources.frames, points=HeldOutPoints(sources.point_map, sources.frame_points))
     heard: list[Any] = []
     figures = train_photos(settings(tmp_path / "second", start=start), sources, held_out, heard.append)
     assert {"points_px_video", "points_own_px_video", "points_sure_video"} <= set(figures)

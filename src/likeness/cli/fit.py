@@ -13,7 +13,7 @@ import tyro
 
 from likeness.arguments import MaybePath
 from likeness.errors import FileError, LikenessError
-from likeness.geometry.camera import Camera, image_center, project
+from likeness.geometry.camera import Camera, image_center
 
 if TYPE_CHECKING:
     from likeness.fit import FaceFit, FocalPrior, Observations, PersonFit
@@ -142,8 +142,7 @@ def _fields(face: FaceFit, name: str) -> dict[str, Any]:
     fields: dict[str, Any] = {"photo": name, "photo_size": list(face.camera.size), "model": model.name}
     if model.topology.landmarks is not None:
         placed = model.landmark_points(face.identity, face.expression) @ face.rotation.T + face.translation
-        seen = model.landmark_map.select(project(face.camera, placed), face.rotation)
-        fields["landmarks"] = _rounded(seen, 2)
+        fields["landmarks"] = _rounded(model.landmark_map.project(face.camera, placed, face.rotation), 2)
     weights = (round(float(weight), 5) for weight in face.expression)
     return fields | {
         "camera": face.camera.to_dict(),

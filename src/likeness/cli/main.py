@@ -14,6 +14,7 @@ from likeness.cli.fit import Fit
 from likeness.cli.train import LabelPoints, Photos, Train, label_photos, train_on_photos, train_on_scans
 from likeness.errors import LikenessError, MissingExtraError
 from likeness.evaluate.settings import Evaluate
+from likeness.geometry.units import Unit
 from likeness.version import __version__
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Register:
     landmarks: tuple[Path, ...] = ()
     """A text file per scan, in their order: 51 (or 68) iBUG points on the scan, one "x y z" per line. Without, they
     are found by looking at the scan from all sides."""
-    units: Annotated[Literal["m", "cm", "mm", "inch"] | None, tyro.conf.arg(metavar="m|cm|mm|inch")] = None
+    units: Annotated[Unit | None, tyro.conf.arg(metavar="m|cm|mm|inch")] = None
     """The scans' unit; without, it is guessed from the faces' size."""
     formats: tuple[ScanFormat, ...] = ("obj", "json", "png")
     """Which files to write."""

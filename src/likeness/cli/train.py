@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,9 +12,13 @@ from likeness.arguments import MaybePath
 from likeness.errors import FileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from likeness.datasets import Frames
+    from likeness.datasets import Photos as Photographs
+    from likeness.datasets.dense_labels import PlacedPoints
     from likeness.model.surface_points import PointMap
+    from likeness.train.photos.validation import HeldOut
     from likeness.train.settings import PhotoSettings, Progress
 
 
@@ -58,7 +62,8 @@ class Photos:
     """Photos to learn from, as many sources as you have: WebDataset tars (KEY.jpg and KEY.json with landmarks,
     identity, clip), tars and folders of IDENTITY/NAME.jpg, 300W-LP, AFLW2000-3D, 300W, CelebA."""
     validation: tuple[Path, ...] = ()
-    """Photos of other people, for the curves; in the same layouts."""
+    """Photos of other people, for the curves; in the same layouts, or a folder of portraits with hand-placed points
+    (NAME.tem beside NAME.jpg)."""
     synthetic: MaybePath = None
     """Folder of rendered faces (python -m likeness.train.synthetic)."""
     morphs: MaybePath = None
@@ -183,25 +188,23 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
     """
     from likeness.assets import asset
     from likeness.datasets import SyntheticFaces, open_sources
-    from likeness.datasets.dense_labels import match_points, read_point_labels
     from likeness.datasets.memory_maps import Morphs
     from likeness.model.face_model import FaceModel
     from likeness.train.checkpoint import CHECKPOINT
     from likeness.train.photos.export import export_regressor
     from likeness.train.photos.labels import Sources
+    from likeness.train.photos.point_validation import HeldOutPoints
     from likeness.train.photos.trainer import train_photos
-    from likeness.train.photos.validation import HeldOut
 
     if not settings.data and settings.synthetic is None:
         raise FileError(settings.out, "nothing to learn from: expected --data or --synthetic")
     model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
-    opened, held_out = open_sources(settings.data), open_sources(settings.validation)
-    for line in (*opened.describe(), *(f"validation: {line}" for line in held_out.describe())):
+    opened = open_sources(settings.data)
+    for line in opened.describe():
         tell(line)
+    held_out = _held_out(settings.validation, tell)
     points = _point_map(settings)
-    labels = [read_point_labels(path, len(points)) for path in settings.point_labels] if points is not None else []
-    stores = (opened.frames, opened.photos, held_out.frames, held_out.photos)
-    placed = match_points(labels, [None if one is None else one.images for one in stores])
+    placed = _placed(settings, points, (opened.frames, opened.photos, held_out.frames, held_out.photos))
     sources = Sources(
         model,
         opened.frames,
@@ -213,14 +216,40 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
     )
     if points is not None:
         tell(f"surface points: {sources.placed:,} pictures to learn from")
-    curves = HeldOut(
-        held_out.frames, held_out.photos, point_map=points, frame_points=placed[2], photo_points=placed[3]
-    )
+        held_out = replace(held_out, points=HeldOutPoints(points, *placed[2:]))
     figures = train_photos(
-        photo_settings(settings, sources.embedding_size > 0), sources, curves, lambda p: tell(_progress(p))
+        photo_settings(settings, sources.embedding_size > 0), sources, held_out, lambda p: tell(_progress(p))
     )
     export_regressor(settings.out / CHECKPOINT, settings.out / "regressor.onnx")
     tell(f"{settings.out / 'regressor.onnx'}: {_line(figures)}")
+
+
+def _held_out(paths: Sequence[Path], tell: Callable[[str], None]) -> HeldOut:
+    """What the curves are measured on."""
+    from likeness.datasets import open_sources
+    from likeness.train.photos.fidelity_curves import HeldOutPortraits
+    from likeness.train.photos.validation import HeldOut
+
+    placed = [path for path in paths if path.is_dir() and any(path.glob("*.tem"))]
+    if len(placed) > 1:
+        raise FileError(placed[1], f"expected one folder of portraits with hand-placed points, got {placed[0]} too")
+    opened = open_sources([path for path in paths if path not in placed])
+    portraits = HeldOutPortraits.read(placed[0]) if placed else None
+    for line in opened.describe():
+        tell(f"validation: {line}")
+    if portraits is not None:
+        tell(f"validation: {placed[0]}: {len(portraits.images)} portraits with hand-placed points")
+    return HeldOut(opened.frames, opened.photos, portraits=portraits)
+
+
+def _placed(
+    settings: Photos, points: PointMap | None, sources: Sequence[Frames | Photographs | None]
+) -> list[PlacedPoints | None]:
+    """Where surface points lie in the pictures of each source."""
+    from likeness.datasets.dense_labels import match_points, read_point_labels
+
+    labels = [] if points is None else [read_point_labels(path, len(points)) for path in settings.point_labels]
+    return match_points(labels, [None if one is None else one.images for one in sources])
 
 
 def photo_settings(settings: Photos, embeddings: bool = False) -> PhotoSettings:

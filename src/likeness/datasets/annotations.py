@@ -11,6 +11,7 @@ import numpy as np
 
 from likeness.errors import Excluded, FileError, StrPath
 from likeness.files import read_bytes
+from likeness.geometry.landmarks import CHIN, NOSE_BRIDGE, eye_centers
 from likeness.model.formats.mat import MATLAB_ORIGIN, read_mat
 
 
@@ -111,8 +112,8 @@ def read_300w_lp_points(folder: Path, stem: str) -> np.ndarray | None:
 
 def _is_mirrored(points: np.ndarray) -> bool:
     """Whether the eye on the picture's left, seen with the chin below, is the subject's left one."""
-    across = points[42:48].mean(0) - points[36:42].mean(0)
-    down = points[8] - points[27]
+    right, left = eye_centers(points)
+    across, down = left - right, points[CHIN] - points[NOSE_BRIDGE]
     return bool(across[0] * down[1] - across[1] * down[0] <= 0)
 
 

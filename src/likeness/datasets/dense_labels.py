@@ -12,14 +12,13 @@ import numpy as np
 
 from likeness.datasets.image_store import ImageStore, shown
 from likeness.errors import FileError, StrPath
-from likeness.files import write_atomically
-from likeness.model.npz import read_arrays
+from likeness.files import read_npz, write_atomically
 
 PER_PIXEL = 16
 """Steps per pixel of points that are stored as integers."""
 
-MOST = 4_000_000
-"""Pictures of one file; more are taken for a damaged one."""
+LARGEST = 8 << 30
+"""Bytes that one array of a file may claim: two million pictures' points."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +75,13 @@ def read_point_labels(path: StrPath, points: int) -> PointLabels:
     Raises:
         FileError: missing, damaged, of other shapes or with a name twice.
     """
-    arrays = read_arrays(path, "labels of surface points")
+    arrays = read_npz(path, "labels of surface points", LARGEST)
     for name in ("key", "points"):
         if name not in arrays:
             raise FileError(path, f"expected labels of surface points, but {name} is missing")
     key, places = arrays["key"], arrays["points"]
     count = len(key) if key.ndim == 1 and key.dtype.kind == "U" else -1
-    if not 0 < count <= MOST or len(set(key.tolist())) != count:
+    if count < 1 or len(set(key.tolist())) != count:
         raise FileError(path, f"expected key (N,), different names, got {key.shape} {key.dtype}")
     if places.shape not in ((count, points, 2), (count, points, 3)) or places.dtype.kind not in "fi":
         raise FileError(path, f"expected points ({count}, {points}, 2 or 3), got {places.shape} {places.dtype}")

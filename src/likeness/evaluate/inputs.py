@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from likeness.errors import Excluded, FileError, LikenessError, StrPath, listed
 from likeness.evaluate.collection import Collection, grouped
 from likeness.evaluate.predictions import Steps
 from likeness.evaluate.saved_results import is_result
-from likeness.files import digest
+from likeness.files import digest, read_npz
 from likeness.mesh import Mesh
 from likeness.metrics.procrustes import align
 from likeness.metrics.records import Samples
@@ -59,19 +58,6 @@ def kind_of(path: StrPath) -> str:
     return "photos" if photos else "meshes"
 
 
-def read_arrays(path: StrPath) -> dict[str, np.ndarray]:
-    """All arrays of an ``.npz`` without pickles; raises FileError."""
-    if not Path(path).is_file():
-        raise FileError(path, "no such file; expected arrays (.npz)")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise FileError(path, "expected an .npz with named arrays, got a single array")
-            return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise FileError(path, f"cannot be read as .npz ({type(error).__name__}: {error})") from error
-
-
 def read_codes(path: StrPath, model: FaceModel | None = None) -> Collection:
     """Codes of any method: ``.npz`` with ``codes`` (N, K), ``labels`` (N,), and if known ``groups``, ``names`` (N,).
 
@@ -83,7 +69,7 @@ def read_codes(path: StrPath, model: FaceModel | None = None) -> Collection:
         FileError: missing, damaged, an array missing, lengths that differ, codes that are not finite, names that
             occur twice, or codes of another size than the model's.
     """
-    arrays = read_arrays(path)
+    arrays = read_npz(path, "arrays")
     missing = [key for key in ("codes", "labels") if key not in arrays]
     if missing:
         raise FileError(path, f"expected arrays codes and labels, got {sorted(arrays)}")

@@ -17,11 +17,13 @@ from likeness.datasets.test_sets import open_photos
 from likeness.errors import FileError, MissingExtraError
 from likeness.evaluate.cache import Cache
 from likeness.evaluate.collection import Collection, from_predictions, without
+from likeness.evaluate.fidelity.scans import scan_sources
 from likeness.evaluate.html import report
 from likeness.evaluate.inputs import kind_of, read_codes, read_meshes
 from likeness.evaluate.outcome import Outcome
 from likeness.evaluate.pair_examples import made_pairs
 from likeness.evaluate.predictions import Predictor, Steps, open_predictor, predict
+from likeness.evaluate.reports.fidelity import FidelityData, fidelity_table, mean_face_column, measure_fidelity
 from likeness.evaluate.reports.landmarks import (
     landmark_outcome,
     landmarks_of_arrays,
@@ -36,6 +38,7 @@ from likeness.evaluate.saved_results import read_results
 from likeness.evaluate.scans import find_scans, shapes_of_codes, shapes_of_meshes
 from likeness.evaluate.settings import (
     Command,
+    Fidelity,
     Landmarks,
     Reconstruction,
     Settings,
@@ -109,6 +112,8 @@ class _Run:
             return self._reconstruction(command)
         if isinstance(command, Verification):
             return self._verification(command)
+        if isinstance(command, Fidelity):
+            return self._fidelity(command)
         collection = without(self.collection(command.input), self.excluded_names())
         if isinstance(command, Space):
             model = self._face_model() if command.model is not None and self.kind == "meshes" else None
@@ -222,6 +227,22 @@ class _Run:
         self.summary |= {"used": len(measured), "excluded": len(excluded) + len(failed) + len(unusable)}
         return reconstruction_outcome(measured, protocol, (*unusable, *excluded, *failed))
 
+    def _fidelity(self, command: Fidelity) -> Outcome:
+        if self.kind != "photos":
+            raise FileError(command.input, f"holds {self.kind}; expected photos, which are reconstructed")
+        data = FidelityData(
+            portraits=command.portraits,
+            rendered=command.rendered,
+            scans=() if command.scans is None else tuple(scan_sources(command.scans)),
+            frames=command.input,
+            photos=command.photos,
+            judge=command.judge,
+        )
+        found = measure_fidelity(
+            data, self.predictor, cache=self.cache, steps=self.steps, bootstrap=command.bootstrap, seed=command.seed
+        )
+        return Outcome(found, (fidelity_table({"network": found, "mean face": mean_face_column(found)}),))
+
 
 def read_pairs(path: Path) -> Pairs:
     """LFW's pairs.txt, or a CSV (by its suffix).
@@ -235,6 +256,8 @@ def read_pairs(path: Path) -> Pairs:
 def _check_extras(command: Command) -> None:
     """Before hours of work, not after them."""
     needed = {"space": ("sklearn", "clustering"), "reconstruction": ("igl", "measuring against scans")}
+    if isinstance(command, Fidelity) and command.scans is not None:
+        needed["fidelity"] = ("igl", "measuring against scans")
     module, what = needed.get(command.name, ("", ""))
     if module and importlib.util.find_spec(module) is None:
         raise MissingExtraError(what, "scans")

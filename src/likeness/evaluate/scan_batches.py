@@ -15,15 +15,9 @@ import numpy as np
 
 from likeness.datasets.scan_landmark_files import read_landmarks
 from likeness.errors import FileError, LikenessError, StrPath
+from likeness.geometry.units import UNITS
 from likeness.mesh import Mesh
-from likeness.metrics.scan_error import (
-    PROTOCOLS,
-    UNITS,
-    ErrorCurve,
-    ReconstructionError,
-    error_curve,
-    reconstruction_error,
-)
+from likeness.metrics.scan_error import PROTOCOLS, ErrorCurve, ReconstructionError, error_curve, reconstruction_error
 
 _AHEAD = 2
 """Pairs a process that are handed out before the oldest result is taken: bounds what waits in memory."""

@@ -16,6 +16,7 @@ from likeness.errors import Excluded, FileError, LikenessError, StrPath
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.inputs import MESH_SUFFIXES, read_vertex_numbers
 from likeness.files import digest, file_digest
+from likeness.geometry.landmarks import INNER_COUNT
 from likeness.mesh import Mesh
 from likeness.metrics.scan_landmarks import FaceLandmarks
 from likeness.model.face_model import FaceModel
@@ -164,7 +165,7 @@ def _load_mesh(path: Path, points: Path | None, vertices: np.ndarray | None) -> 
 
 
 def _load_code(model: FaceModel, code: np.ndarray, covered: bool) -> tuple[Mesh, FaceLandmarks]:
-    marks = FaceLandmarks.from_points(model.landmark_points(code)[:51])
+    marks = FaceLandmarks.from_points(model.landmark_points(code)[:INNER_COUNT])
     mesh = Mesh(model.vertices(code), model.topology.triangles)
     if not covered:
         return mesh, marks

@@ -9,10 +9,10 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
+from likeness.geometry.units import Unit
 
 Kind = Literal["auto", "photos", "results", "codes", "meshes"]
 Protocol = Literal["now", "now-metrical", "deng", "genova"]
-Unit = Literal["mm", "cm", "m"]
 Normaliser = Literal["box", "inter-ocular", "inter-pupil"]
 
 
@@ -127,7 +127,28 @@ class Space(ShapeSettings):
     """Random shapes for specificity, of meshes in a face model's topology (--model)."""
 
 
-Command = Recognisability | Verification | Reconstruction | Landmarks | Space
+@dataclass(kw_only=True)
+class Fidelity(Settings):
+    """Are the shapes the people's own? Fidelity beside recognisability. The input is a tar of photos with people,
+    clips and landmarks: for the cross-photo error, blinks, NME and AUC."""
+
+    name: ClassVar[str] = "fidelity"
+
+    portraits: MaybePath = None
+    """Folder of portraits with hand-placed points: NAME-neutral.tem, .jpg and, where known, NAME-smile.jpg."""
+    rendered: MaybePath = None
+    """Folder of rendered people with truth.npz (likeness.train.generate.rendered_people makes one)."""
+    scans: MaybePath = None
+    """Folder of scans of heads at rest, if known with their 51 inner landmarks in NAME.txt: they are photographed."""
+    photos: MaybePath = None
+    """More photos of people, without landmarks: for the AUC only."""
+    judge: MaybePath = None
+    """dlib's face recognition network (.onnx), which is shown the portraits' heads. Never choose a network by it."""
+    bootstrap: int = 1000
+    """Replicates for the AUC's 95 % intervals over people; 0: none."""
+
+
+Command = Recognisability | Verification | Reconstruction | Landmarks | Space | Fidelity
 
 
 @dataclass
@@ -140,4 +161,5 @@ class Evaluate:
         | Annotated[Reconstruction, tyro.conf.subcommand("reconstruction")]
         | Annotated[Landmarks, tyro.conf.subcommand("landmarks")]
         | Annotated[Space, tyro.conf.subcommand("space")]
+        | Annotated[Fidelity, tyro.conf.subcommand("fidelity")]
     ]

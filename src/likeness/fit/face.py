@@ -158,7 +158,7 @@ def fit_face(
         expression: default: :meth:`ExpressionPrior.default`.
         focal: None: the camera's focal length is known.
         start: None: from the prior's mean shape and a closed form of the pose.
-        stopping: default: when a step would gain less than 0.001 nats.
+        stopping: default: when a step would gain less than 0.01 nats.
 
     Raises:
         ValueError: arrays that do not fit the model, or too few points to start from.
@@ -201,7 +201,7 @@ def fit_person(
         starts: None: as :func:`fit_face` starts.
         photo_freedom: degrees of freedom of a Student-t over whole photos, by which a photo that does not fit the
             others (somebody else, say) loses its say; None: all count fully.
-        stopping: default: when a step would gain less than 0.001 nats.
+        stopping: default: when a step would gain less than 0.01 nats.
 
     Raises:
         ValueError: no photo, or arrays that do not fit together.
@@ -223,9 +223,7 @@ def fit_person(
         _start(terms, identity.mean, start)
         for terms, start in zip(photos, starts or [None] * len(photos), strict=True)
     )
-    minimum = minimise(
-        problem, State(identity.mean, states), stopping or Stopping(), starts is None or None in starts
-    )
+    minimum = minimise(problem, State(identity.mean, states), stopping or Stopping())
     faces = []
     for number, (terms, state) in enumerate(zip(photos, minimum.cost.state.photos, strict=True)):
         camera = terms.camera if focal is None else replace(terms.camera, focal=state.focal)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from likeness.fit.bounded import box_minimum
+from likeness.fit.inverse import spd_inverse
 from likeness.fit.photo_terms import Detail, PhotoState
 from likeness.fit.priors import ExpressionPrior, IdentityPrior
 from likeness.fit.problem import Cost, Problem, Step
@@ -44,7 +45,7 @@ class OneFactor:
         (matrix,), (self.expression,) = matrices, expressions
         first = self.first = len(matrix) - own
         self.precision = prior.precision[:first, :first]
-        self.inverse = np.linalg.inv(matrix[:first, :first] + self.precision)
+        self.inverse = spd_inverse(matrix[:first, :first] + self.precision)
         mixed = matrix[:first, first:]
         self.carried = self.inverse @ mixed
         self.rest = matrix[first:, first:] - mixed.T @ self.carried
@@ -55,7 +56,7 @@ class OneFactor:
         count = len(self.expression.mean)
         free = np.ones(len(self.rest), bool)
         free[:count] = _box(self.expression, cost.state.photos[0], count)[2] == 0
-        rest = np.linalg.inv(self.rest[np.ix_(free, free)])
+        rest = spd_inverse(self.rest[np.ix_(free, free)])
         carried = self.carried[:, free]
         held = float((self.inverse * self.precision).sum() + ((carried.T @ self.precision @ carried) * rest).sum())
         weights = free[:count]
@@ -70,6 +71,7 @@ class OneFactor:
         alone = self.inverse @ shared
         gradient = photo.gradient - self.carried.T @ shared
         lower, upper, side = _box(self.expression, state, len(gradient))
+        side = np.where((side * gradient > 0) & (lower < upper), 0, side)  # what is pulled inwards starts free
         move, self._side = box_minimum(self.rest, gradient, lower, upper, self._side if len(self._side) else side)
         decrease = 0.5 * shared @ alone - move @ (gradient + 0.5 * self.rest @ move)
         return Step(_padded(-alone - self.carried @ move, cost), (move,), float(decrease))
@@ -167,7 +169,7 @@ class Elimination:
         self.inverses[changed] = inverses
         self.carried[changed] = inverses @ self.mixed[changed]
         self._explained[changed] = self.mixed[changed].transpose(0, 2, 1) @ self.carried[changed]
-        self.inverse = np.linalg.inv(self.shared - self._explained.sum(0))
+        self.inverse = spd_inverse(self.shared - self._explained.sum(0))
         self._free = free.copy()
 
     def minimum(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from likeness.geometry.camera import FRONTAL, Camera
@@ -53,16 +55,29 @@ def initial_pose(
         toward = np.column_stack([scale * rotation[:2], np.zeros(2)])
         target = rays * (1 + far)[:, None]
         solved = np.linalg.solve(weighted.T @ full + held, weighted.T @ target + held @ toward.T).T
-        left, values, right = np.linalg.svd(solved[:, :3], full_matrices=False)
-        scale = float(values.mean())
-        first, second = left @ right
+        first, second, scale = _nearest_rows(solved[0, :3], solved[1, :3])
         (a, b, c), (d, e, f) = first, second
         third = np.array([b * f - c * e, c * d - a * f, a * e - b * d])
         rotation = np.stack([first, second, third])
         off = target - full @ np.column_stack([scale * rotation[:2], solved[:, 3]]).T
         distance = (off * off).sum(1)
-        trust = weights / (1 + distance / max(float(np.median(distance)), 1e-12))
+        median = float(np.partition(distance, len(distance) // 2)[len(distance) // 2])
+        trust = weights / (1 + distance / max(median, 1e-12))
         trust /= trust.sum()
         far = points @ rotation[2] * scale
     translation = np.append(solved[:, 3], 1.0) / scale
     return rotation, translation - rotation @ middle
+
+
+def _nearest_rows(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """The orthonormal rows that are nearest two rows (3,) up to a common scale, and that scale (mean singular value).
+
+    ``(M Mᵀ)^(-1/2) M``, with the closed form of the square root of a 2 x 2 matrix S: ``(S + √det S · I) / t``,
+    ``t² = tr S + 2 √det S``.
+    """
+    p, q, r = float(a @ a), float(a @ b), float(b @ b)
+    root = math.sqrt(max(p * r - q * q, 1e-18 * p * r))
+    trace = math.sqrt(p + r + 2 * root)
+    inverse = np.array([[r + root, -q], [-q, p + root]]) / (trace * root)
+    first, second = inverse @ np.stack([a, b])
+    return first, second, 0.5 * trace

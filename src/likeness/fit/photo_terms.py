@@ -272,12 +272,13 @@ class PhotoTerms:
         by_place[..., :2] = seen
         ray = placed[:, :2] / placed[:, 2:]
         by_place[..., 2] = -(seen[..., 0] * ray[:, :1] + seen[..., 1] * ray[:, 1:])
-        np.matmul((by_place @ state.rotation).astype(basis.dtype), basis, out=jacobian[..., :shape_size])
+        by_shape = (by_place.reshape(-1, 3) @ state.rotation).astype(basis.dtype).reshape(-1, 2, 3)
+        np.matmul(by_shape, basis, out=jacobian[..., :shape_size])
         x, y, z = (turned[:, axis, None] for axis in range(3))
         u, v, w = by_place[..., 0], by_place[..., 1], by_place[..., 2]
-        pose = (y * w - z * v, z * u - x * w, x * v - y * u, u, v, w)
-        for column, values in enumerate(pose):
+        for column, values in enumerate((y * w - z * v, z * u - x * w, x * v - y * u)):
             jacobian[..., shape_size + column] = values
+        jacobian[..., shape_size + 3 : shape_size + POSE] = by_place
         if self.focal_prior is not None:
             jacobian[..., -1] = -w * placed[:, 2, None]  # as if every point came nearer by its depth
         return jacobian

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from likeness.fit.factors import Elimination
+from likeness.fit.inverse import spd_inverse
 from likeness.fit.problem import Cost, Problem
 
 
@@ -48,7 +49,7 @@ def joint_covariance(problem: Problem, cost: Cost) -> np.ndarray:
     (matrix,) = _matrices(problem, cost)
     first = len(problem.prior.mean)
     matrix[:first, :first] += problem.prior.precision
-    inverse = np.linalg.inv(matrix)
+    inverse = spd_inverse(matrix)
     return np.asarray(0.5 * (inverse + inverse.T))
 
 

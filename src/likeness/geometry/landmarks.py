@@ -12,6 +12,40 @@ from typing import Any
 
 import numpy as np
 
+from likeness.geometry.camera import Camera, project
+
+COUNT, JAW_COUNT = 68, 17
+INNER_COUNT = COUNT - JAW_COUNT
+"""How many points there are, how many of them on the jaw line, and how many inside."""
+
+INNER = range(JAW_COUNT, COUNT)
+"""The inner points: brows, nose, eyes, mouth."""
+
+RIGHT_EYE, LEFT_EYE = range(36, 42), range(42, 48)
+"""The six points around each eye; right and left are the subject's."""
+
+EYE_CORNERS = (36, 39, 42, 45)
+"""Right outer, right inner, left inner, left outer."""
+
+OUTER_EYE_CORNERS = (36, 45)
+MOUTH_CORNERS = (48, 54)
+"""Right and left."""
+
+CHIN, NOSE_BRIDGE, NOSE_TIP, NOSE_BOTTOM = 8, 27, 30, 33
+INNER_LIPS = 60
+"""The first of the eight points on the inside of the lips."""
+
+MIRRORED = np.array(
+    [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), *range(45, 41, -1), 47, 46]
+    + [*range(39, 35, -1), 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1)]
+)
+"""The 68 iBUG points of a mirrored face: ``mirrored = points[MIRRORED]`` with x negated."""
+
+
+def eye_centers(points: Any) -> tuple[Any, Any]:
+    """The means of the six points around the right and around the left eye, of 68 points (68, D)."""
+    return points[RIGHT_EYE.start : RIGHT_EYE.stop].mean(0), points[LEFT_EYE.start : LEFT_EYE.stop].mean(0)
+
 
 @dataclass(frozen=True, eq=False)
 class LandmarkMap:
@@ -58,7 +92,17 @@ class LandmarkMap:
             torch = sys.modules["torch"]  # a tensor came in, so it is imported
             pick, join = torch.take_along_dim, torch.concatenate
         contour = [pick(lines[..., axis], chosen, -1) for axis in (0, 1)]
-        return join([join(contour, -1), projected[..., :51, :]], -2)
+        return join([join(contour, -1), projected[..., :INNER_COUNT, :]], -2)
+
+    def project(self, camera: Camera, points: Any, rotation: Any) -> Any:
+        """The 68 points (..., 68, 2) that a camera sees, pixels; arrays and tensors alike.
+
+        Args:
+            camera: pinhole.
+            points: (..., 51 + 17 C, 3) :meth:`gather`'s points in camera axes.
+            rotation: (..., 3, 3) model axes -> camera axes.
+        """
+        return self.select(project(camera, points), rotation)
 
     def contour_index(self, projected: Any, rotation: Any) -> Any:
         """Index (..., 17) of the candidate of each contour point that lies farthest outwards in the image."""
@@ -70,4 +114,4 @@ class LandmarkMap:
 
     def _lines(self, projected: Any) -> Any:
         """The candidates of the contour points (..., 17, C, 2)."""
-        return projected[..., 51:, :].reshape(*projected.shape[:-2], 17, self.candidates, 2)
+        return projected[..., INNER_COUNT:, :].reshape(*projected.shape[:-2], JAW_COUNT, self.candidates, 2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -13,24 +12,35 @@ from likeness.mesh.normals import triangle_normals_of, vertex_normals
 
 Array = np.ndarray
 
+FEATURE = "closest points on a surface"
+
 ON_EDGE = 0.999
 """A closest point whose corners on the boundary weigh more than this lies on a hole's rim or an outer edge."""
 
 
-def one_blas_thread() -> Any:
-    """A context in which matrix products use one thread: the matrices here are small, and several threads would spend
-    most of their time waiting for each other, on a busy machine five times as long as one takes for the work."""
-    return import_extra("threadpoolctl").threadpool_limits(1, user_api="blas")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClosestPoints:
-    """Closest points on a triangle mesh: where, on which triangle, and there with which weights."""
+    """Closest points on a triangle mesh: where, how far, and on which triangle.
 
-    points: Array  # (N, 3) mm
-    distance: Array  # (N,) mm
-    triangle: Array  # (N,) int
-    barycentric: Array  # (N, 3)
+    Args:
+        points: (N, 3) mm, on the mesh.
+        distance: (N,) mm, from the queries.
+        triangle: (N,) int, of the mesh's.
+        corners: (N, 3, 3) mm, of those triangles.
+    """
+
+    points: Array
+    distance: Array
+    triangle: Array
+    corners: Array
+
+    @cached_property
+    def barycentric(self) -> Array:
+        """(N, 3) weights of the triangles' corners."""
+        igl = import_extra("igl", FEATURE)
+        corner = [np.ascontiguousarray(self.corners[:, k]) for k in range(3)]
+        weights = igl.barycentric_coordinates(np.ascontiguousarray(self.points), *corner)
+        return np.clip(np.nan_to_num(weights), 0, 1)
 
     def interpolate(self, triangles: Array, values: Array) -> Array:
         """Values (..., V, C) of the mesh's vertices at the closest points: (..., N, C)."""
@@ -39,25 +49,36 @@ class ClosestPoints:
 
 
 class Surface:
-    """A triangle mesh with a tree for closest points; for many queries of one surface.
+    """A triangle mesh that is asked for closest points again and again (libigl's AABB tree, built once).
+
+    Triangles without an area are never found: they have no plane, and what they cover their neighbours' edges cover.
 
     Args:
-        vertices: (V, 3) mm.
-        triangles: (F, 3), F ≥ 1.
+        vertices: (V, 3) mm, finite.
+        triangles: (F, 3) vertex indices.
+
+    Raises:
+        ValueError: no triangle has an area.
+        MissingExtraError: libigl is not installed.
     """
 
     def __init__(self, vertices: Array, triangles: Array) -> None:
-        igl = import_extra("igl")
+        igl = import_extra("igl", FEATURE)
         self.vertices = np.ascontiguousarray(vertices, np.float64)
         self.triangles = np.ascontiguousarray(triangles, np.int64)
+        self._solid = np.flatnonzero(triangle_normals_of(self.vertices, self.triangles).any(axis=1))
+        if not len(self._solid):
+            raise ValueError(f"expected triangles with an area, got none among {len(self.triangles)}")
+        self._searched = self.triangles[self._solid]
         self._tree = igl.AABB()
-        self._tree.init(self.vertices, self.triangles)
+        self._tree.init(self.vertices, self._searched)
 
     def closest(self, points: Array) -> ClosestPoints:
         """Closest points of (N, 3) queries."""
         queries = np.ascontiguousarray(points, np.float64)
-        squared, index, nearest = self._tree.squared_distance(self.vertices, self.triangles, queries)[:3]
-        return _with_weights(squared, index, nearest, self.vertices, self.triangles)
+        squared, index, nearest = self._tree.squared_distance(self.vertices, self._searched, queries)[:3]
+        distance = np.sqrt(np.maximum(squared, 0.0))
+        return ClosestPoints(nearest, distance, self._solid[index], self.vertices[self._searched[index]])
 
     @cached_property
     def triangle_normals(self) -> Array:
@@ -81,18 +102,13 @@ class Surface:
 
 
 def closest_points(points: Array, vertices: Array, triangles: Array) -> ClosestPoints:
-    """Closest points on a mesh by libigl's AABB tree.
+    """Closest points on a mesh that is asked once.
 
     Args:
         points: (N, 3) queries.
         vertices, triangles: the mesh, (V, 3) and (F, 3).
     """
-    igl = import_extra("igl")
-    vertices = np.ascontiguousarray(vertices, np.float64)
-    triangles = np.ascontiguousarray(triangles, np.int64)
-    queries = np.ascontiguousarray(points, np.float64)
-    squared, index, nearest = igl.point_mesh_squared_distance(queries, vertices, triangles)[:3]
-    return _with_weights(squared, index, nearest, vertices, triangles)
+    return Surface(vertices, triangles).closest(points)
 
 
 def boundary_vertices(triangles: Array, count: int) -> Array:
@@ -103,10 +119,3 @@ def boundary_vertices(triangles: Array, count: int) -> Array:
     mask = np.zeros(count, bool)
     mask[rim // count] = mask[rim % count] = True
     return mask
-
-
-def _with_weights(squared: Array, index: Array, nearest: Array, vertices: Array, triangles: Array) -> ClosestPoints:
-    igl = import_extra("igl")
-    corner = [np.ascontiguousarray(vertices[triangles[index, k]]) for k in range(3)]
-    barycentric = np.clip(np.nan_to_num(igl.barycentric_coordinates(np.ascontiguousarray(nearest), *corner)), 0, 1)
-    return ClosestPoints(nearest, np.sqrt(np.maximum(squared, 0)), index, barycentric)

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import listed
+from likeness.geometry.landmarks import INNER, LEFT_EYE, OUTER_EYE_CORNERS, RIGHT_EYE
 
 NORMALISERS = ("box", "inter-ocular", "inter-pupil")
 FAILURE = 0.08
 """Normalised error above which a face counts as failed, and up to which the AUC goes: 8 %."""
 
-RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
-OUTER_CORNERS = (36, 45)
 YAW_BINS = ((0.0, 30.0), (30.0, 60.0), (60.0, 90.0))
 """Degrees of |yaw|, lower end excluded but for 0: the bins in which errors on AFLW2000-3D are published."""
 
@@ -131,6 +130,24 @@ def landmark_errors(
     return LandmarkErrors(normaliser, np.where(known, distance, np.inf), limit)
 
 
+def errors_without_side(found: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
+    """How far annotations lie to one side, and the errors (normaliser ``box``) without that.
+
+    What predicts by a face and its mirror image alike has no side of its own, so the median over the inner points of
+    all faces is the annotators' (:mod:`likeness.train.photos.landmark_bias`).
+
+    Args:
+        found, truth: (N, 68, 2) pixels, all faces found.
+
+    Returns:
+        the side, a share of the box to the image's right, and the errors (N,), shares.
+    """
+    size = np.sqrt(np.prod(np.ptp(truth, axis=1), axis=-1))
+    differences = (truth - found) / size[:, None, None]
+    side = float(np.median(differences[:, list(INNER), 0]))
+    return side, np.linalg.norm(differences - [side, 0.0], axis=-1).mean(-1)
+
+
 def _normalising_length(truth: np.ndarray, normaliser: str, boxes: np.ndarray | None) -> np.ndarray:
     """(N,) pixels."""
     if normaliser not in NORMALISERS:
@@ -138,7 +155,7 @@ def _normalising_length(truth: np.ndarray, normaliser: str, boxes: np.ndarray | 
     if boxes is not None and (normaliser != "box" or np.shape(boxes) != (len(truth), 4)):
         raise ValueError(f"expected boxes ({len(truth)}, 4) with the normaliser box only, got {np.shape(boxes)}")
     if normaliser == "inter-ocular":
-        return np.linalg.norm(truth[:, OUTER_CORNERS[0]] - truth[:, OUTER_CORNERS[1]], axis=-1)
+        return np.linalg.norm(truth[:, OUTER_EYE_CORNERS[0]] - truth[:, OUTER_EYE_CORNERS[1]], axis=-1)
     if normaliser == "inter-pupil":
         return np.linalg.norm(truth[:, RIGHT_EYE].mean(1) - truth[:, LEFT_EYE].mean(1), axis=-1)
     sides = truth.max(1) - truth.min(1) if boxes is None else np.asarray(boxes)[:, 2:] - np.asarray(boxes)[:, :2]

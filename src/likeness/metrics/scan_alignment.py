@@ -1,4 +1,4 @@
-"""Putting a mesh onto a scan: similarities, a surface that answers closest-point queries, two refinements.
+"""Putting a mesh onto a scan: similarities and two refinements.
 
 Needs the ``scans`` extra (libigl). Lengths are millimetres, arrays float64.
 """
@@ -6,63 +6,22 @@ Needs the ``scans`` extra (libigl). Lengths are millimetres, arrays float64.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from likeness.extras import import_extra
 from likeness.geometry.rotation import rotation_from_vector
 from likeness.geometry.similarity import Similarity, similarity_from_points
+from likeness.mesh.closest import ClosestPoints, Surface
 
 _ON_SURFACE = 1e-9
 """mm; nearer than this the direction to the surface is rounding, the triangle's normal is taken."""
 
+TURNS, GROWTHS = (-0.15, 0.15), (0.93, 1.07)
+"""Radians about each axis, and sizes, of the starts around the first one."""
 
-@dataclass(frozen=True, eq=False)
-class Closest:
-    """The closest points of a surface to N queries: where, how far, on which triangle."""
-
-    points: np.ndarray  # (N, 3) mm
-    distance: np.ndarray  # (N,) mm, from the query to the point
-    triangle: np.ndarray  # (N,) of the surface's own triangles
-
-
-class Surface:
-    """A triangle mesh at rest that is asked for closest points again and again (libigl's AABB tree, built once).
-
-    Args:
-        vertices: (V, 3) mm, finite.
-        triangles: (F, 3) vertex indices.
-
-    Attributes:
-        normals: (F, 3) unit, by the right-hand rule.
-
-    Triangles without an area are left out: they have no plane, and what they cover their neighbours' edges cover.
-
-    Raises:
-        ValueError: no triangle has an area.
-        MissingExtraError: libigl is not installed.
-    """
-
-    def __init__(self, vertices: np.ndarray, triangles: np.ndarray) -> None:
-        self._vertices = np.ascontiguousarray(vertices, np.float64)
-        corners = self._vertices[triangles]
-        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        twice_area = np.linalg.norm(normals, axis=1)
-        has_area = twice_area > 0
-        if not has_area.any():
-            raise ValueError(f"expected triangles with an area, got none among {len(triangles)}")
-        self._triangles = np.ascontiguousarray(triangles[has_area], np.int64)
-        self.normals = normals[has_area] / twice_area[has_area, None]
-        self._tree = _libigl().AABB()
-        self._tree.init(self._vertices, self._triangles)
-
-    def closest(self, points: np.ndarray) -> Closest:
-        """Closest points of the surface to (N, 3) points."""
-        queries = np.ascontiguousarray(points, np.float64)
-        squared, triangle, nearest = self._tree.squared_distance(self._vertices, self._triangles, queries)
-        return Closest(nearest, np.sqrt(np.maximum(squared, 0.0)), triangle)
+SCOUTS = 2000
+"""Points that the starts are tried on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +37,7 @@ class Alignment:
     """
 
     motion: Similarity
-    closest: Closest
+    closest: ClosestPoints
     history: tuple[float, ...]
     queries: int
     converged: bool
@@ -145,6 +104,29 @@ def refine(
     return Alignment(motion, closest, tuple(history), queries, converged)
 
 
+def refine_from_several(points: np.ndarray, surface: Surface, start: Similarity, with_scale: bool) -> Alignment:
+    """:func:`refine` from the start and from starts around it; the best end counts.
+
+    One start may end in a local minimum. Turns of :data:`TURNS` about each axis and sizes of :data:`GROWTHS` are
+    tried on some of the points, the best goes on with all. Where the landmarks are right it changes little: in twelve
+    alignments with two real scans the median by 0.002 mm at most.
+    """
+    few = points
+    if len(points) > SCOUTS:
+        few = points[np.random.default_rng(0).choice(len(points), SCOUTS, replace=False)]
+    middle = points.mean(0)
+    starts = [start]
+    for axis in np.eye(3):
+        starts += [_about(middle, 1.0, rotation_from_vector(angle * axis)).after(start) for angle in TURNS]
+    if with_scale:
+        starts += [_about(middle, growth, np.eye(3)).after(start) for growth in GROWTHS]
+    scouted = [refine(few, surface, one, with_scale) for one in starts]
+    best = min(scouted, key=lambda one: one.history[-1])
+    final = refine(points, surface, best.motion, with_scale)
+    queries = final.queries + round(sum(one.queries for one in scouted) * len(few) / len(points))
+    return replace(final, queries=queries)
+
+
 def icp(
     points: np.ndarray,
     surface: Surface,
@@ -185,6 +167,11 @@ def icp(
     return Alignment(motion, closest, tuple(history), queries, converged)
 
 
+def _about(middle: np.ndarray, scale: float, rotation: np.ndarray) -> Similarity:
+    """The similarity that leaves ``middle`` (3,) where it is."""
+    return Similarity(scale, rotation, middle - scale * rotation @ middle)
+
+
 def _symmetric_similarity(source: np.ndarray, target: np.ndarray) -> Similarity:
     _, rotation, _ = similarity_from_points(source, target)
     middle, aim = source.mean(0), target.mean(0)
@@ -193,7 +180,7 @@ def _symmetric_similarity(source: np.ndarray, target: np.ndarray) -> Similarity:
 
 
 def _linearised(
-    points: np.ndarray, surface: Surface, motion: Similarity, closest: Closest, with_scale: bool
+    points: np.ndarray, surface: Surface, motion: Similarity, closest: ClosestPoints, with_scale: bool
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Normal matrix and gradient of half the mean squared distance, for steps in mm at radius ``lever``.
 
@@ -203,7 +190,7 @@ def _linearised(
     distance = motion.scale * closest.distance
     away = points - at
     near = distance < _ON_SURFACE
-    away[near] = surface.normals[closest.triangle[near]] @ motion.rotation.T
+    away[near] = surface.triangle_normals[closest.triangle[near]] @ motion.rotation.T
     away[~near] /= distance[~near, None]
     arm = at - points.mean(0)
     lever = math.sqrt(max(_mean_square(arm) * 3.0, 1e-12))
@@ -222,7 +209,3 @@ def _step(middle: np.ndarray, step: np.ndarray, lever: float) -> Similarity:
 
 def _mean_square(values: np.ndarray) -> float:
     return float(np.square(values).mean())
-
-
-def _libigl() -> Any:
-    return import_extra("igl", "reconstruction error")

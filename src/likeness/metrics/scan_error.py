@@ -43,15 +43,14 @@ from typing import Any
 import numpy as np
 
 from likeness.geometry.similarity import Similarity
+from likeness.geometry.units import UNITS
 from likeness.mesh import Mesh
-from likeness.metrics.scan_alignment import Alignment, Closest, Surface, icp, refine, similarity_from_landmarks
+from likeness.mesh.closest import Surface
+from likeness.metrics.scan_alignment import Alignment, icp, refine, refine_from_several, similarity_from_landmarks
 from likeness.metrics.scan_landmarks import FaceLandmarks
 
 PROTOCOLS: tuple[str, ...] = ("now", "now-metrical", "deng", "genova")
 """The names of the protocols."""
-
-UNITS: dict[str, float] = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
-"""Millimetres per unit of length."""
 
 MICC_RADIUS = 95.0
 """mm around the nose tip: what the MICC protocols measure."""
@@ -150,6 +149,7 @@ def reconstruction_error(
     *,
     scan_unit: str = "mm",
     mesh_unit: str = "mm",
+    several_starts: bool = False,
 ) -> ReconstructionError:
     """Align a predicted mesh to a scan and measure, by a named protocol (this module's docstring).
 
@@ -159,7 +159,9 @@ def reconstruction_error(
         mesh: the prediction, of any topology.
         mesh_landmarks: of the mesh, in the mesh's unit.
         protocol: one of :data:`PROTOCOLS`.
-        scan_unit, mesh_unit: "mm", "cm" or "m". The mesh's matters to ``now-metrical`` only.
+        scan_unit, mesh_unit: "mm", "cm", "m" or "inch". The mesh's matters to ``now-metrical`` only.
+        several_starts: of all protocols but ``genova``: align from starts around the landmarks' too, and take the
+            best. The protocols have one start; errors can only be told from local minima with more.
 
     Returns:
         distances and statistics in millimetres of the scan.
@@ -187,7 +189,8 @@ def reconstruction_error(
     with_scale = protocol != "now-metrical"
     surface = Surface(mesh_at, mesh.triangles)
     start = similarity_from_landmarks(mesh_marks.points, scan_marks.points, with_scale)
-    alignment = refine(scan_at[index], surface, start, with_scale)
+    aligned = refine_from_several if several_starts else refine
+    alignment = aligned(scan_at[index], surface, start, with_scale)
     local = alignment.motion.inverse().apply(scan_at[index])
     motion = alignment.motion
     return ReconstructionError(protocol, _errors(index, local, surface, alignment, motion, motion.scale))
@@ -306,8 +309,8 @@ def _errors(
     scale: float,
 ) -> PointErrors:
     """Both distances of points in the surface's frame, times ``scale`` (mm of the scan per unit there)."""
-    closest: Closest = alignment.closest
-    normals = surface.normals[closest.triangle]
+    closest = alignment.closest
+    normals = surface.triangle_normals[closest.triangle]
     plane = np.abs(np.einsum("ni,ni->n", points - closest.points, normals))
     # Rounding may put the plane a hair farther away than the point on it.
     plane = np.minimum(plane, closest.distance)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from likeness.geometry.landmarks import EYE_CORNERS, MOUTH_CORNERS, NOSE_BOTTOM, NOSE_TIP
+
 LANDMARK_NAMES: tuple[str, ...] = (
     "right eye, outer corner",
     "right eye, inner corner",
@@ -24,9 +26,7 @@ LANDMARK_NAMES: tuple[str, ...] = (
 )
 """The seven landmarks in NoW's order."""
 
-_IBUG = (36, 39, 42, 45, 33, 48, 54)
-_IBUG_NOSE_TIP = 30
-_INNER = 17  # the 51 inner iBUG points are those from 17 on
+_IBUG = (*EYE_CORNERS, NOSE_BOTTOM, *MOUTH_CORNERS)
 _COUNTS = "7 (NoW's order), 8 (the nose tip last), 51 or 68 (iBUG)"
 _BEHIND = 0.02  # of the outer eye distance; marks on a flat drawing are neither before nor behind
 _NOSE_REACH = 0.6  # of the nose's length, around its bottom: holds the tip, not the lips' or the chin's front
@@ -83,7 +83,7 @@ class FaceLandmarks:
         if len(array) == 8:
             return cls(array[:7], array[7])
         first = 68 - len(array)
-        return cls(array[np.array(_IBUG) - first], array[_IBUG_NOSE_TIP - first])
+        return cls(array[np.array(_IBUG) - first], array[NOSE_TIP - first])
 
     @property
     def nose_bridge(self) -> np.ndarray:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import write_atomically
+from likeness.files import read_npz, write_atomically
 from likeness.mesh import Mesh
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import SphereSpace
@@ -145,13 +145,15 @@ class ShapeEncoder:
         """Read what :meth:`save` wrote.
 
         Raises:
-            FileError: no such file.
+            FileError: missing, damaged, or something else.
         """
+        arrays = read_npz(path, "an encoder")
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(arrays["center"], arrays["matrix"], arrays["offset"])
-        except (OSError, KeyError, ValueError) as error:
-            raise FileError(path, f"expected an encoder (.npz) with center, matrix and offset ({error})") from error
+            return cls(arrays["center"], arrays["matrix"], arrays["offset"])
+        except KeyError as error:
+            raise FileError(
+                path, f"expected an encoder with center, matrix and offset, {error} is missing"
+            ) from error
 
 
 def importance(vertices: np.ndarray, triangles: np.ndarray, regions: dict[str, np.ndarray]) -> np.ndarray:

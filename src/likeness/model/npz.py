@@ -6,14 +6,12 @@ A corrupt or foreign file gives a :class:`likeness.FileError`; nothing in it is 
 from __future__ import annotations
 
 import io
-import zipfile
-from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import write_atomically
+from likeness.files import read_npz, write_atomically
 from likeness.geometry.landmarks import LandmarkMap
 from likeness.model.topology import Topology
 
@@ -74,7 +72,7 @@ def save_fields(path: StrPath, model: ModelFields) -> None:
 
 def load_fields(path: StrPath) -> ModelFields:
     """Read what :func:`save_fields` wrote; see :meth:`likeness.FaceModel.load`."""
-    arrays = read_arrays(path)
+    arrays = read_npz(path, "a face model", LARGEST)
     try:
         if str(arrays["format"]) != FORMAT:
             raise FileError(path, f"expected {FORMAT!r}, got {str(arrays['format'])[:60]!r}")
@@ -83,27 +81,6 @@ def load_fields(path: StrPath) -> ModelFields:
         raise FileError(path, f"expected a {FORMAT}, but {error.args[0]} is missing") from error
     except (ValueError, TypeError, IndexError) as error:
         raise FileError(path, f"expected a {FORMAT}: {error}") from error
-
-
-def read_arrays(path: StrPath, what: str = "a face model") -> dict[str, np.ndarray]:
-    """All arrays of an ``.npz`` without pickles; ``what`` it should be is for messages.
-
-    Raises:
-        FileError: missing, truncated, not an ``.npz``, or an array claims more than it should.
-    """
-    source = Path(path)
-    if not source.is_file():
-        raise FileError(path, f"no such file; expected {what} (.npz)")
-    try:
-        with zipfile.ZipFile(source) as archive:
-            if any(entry.file_size > LARGEST for entry in archive.infolist()):
-                raise FileError(path, f"an array is larger than {LARGEST} bytes; not {what}")
-        with np.load(source, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except FileError:
-        raise
-    except Exception as error:  # zipfile, zlib and NumPy raise a dozen types for damaged files
-        raise FileError(path, f"cannot be read as .npz ({type(error).__name__}: {error})") from error
 
 
 def quantize(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

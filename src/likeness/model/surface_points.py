@@ -14,10 +14,11 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import FileError, StrPath
-from likeness.files import write_atomically
-from likeness.model.npz import read_arrays
+from likeness.files import read_npz, write_atomically
 
 IBUG_POINTS = 68
+LARGEST = 10_000_000
+"""Bytes of one array of a map; more than any needs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ class PointMap:
         Raises:
             FileError: missing, damaged, or something else.
         """
-        arrays = read_arrays(path, "a map of surface points")
+        arrays = read_npz(path, "a map of surface points", LARGEST)
         try:
             return cls(*(arrays[field.name] for field in fields(cls)))
         except KeyError as error:

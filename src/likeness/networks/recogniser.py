@@ -9,6 +9,7 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.geometry.camera import Crop
+from likeness.geometry.landmarks import MOUTH_CORNERS, NOSE_TIP, eye_centers
 from likeness.networks.session import open_session
 
 FIVE_POINTS = np.array([(30.29, 51.70), (65.53, 51.50), (48.03, 71.74), (33.55, 92.37), (62.73, 92.20)])
@@ -61,21 +62,24 @@ class Teacher:
 
 def five_of(landmarks: np.ndarray) -> np.ndarray:
     """The five points (5, 2) of 68 landmarks (68, 2)."""
-    eyes = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
-    return np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])
+    return np.stack([*eye_centers(landmarks), landmarks[NOSE_TIP], *landmarks[list(MOUTH_CORNERS)]])
 
 
 def aligned(image: np.ndarray, points: np.ndarray, width: int = WIDTHS[0]) -> np.ndarray:
     """(112, width, 3) the image under the similarity that takes points (5, 2) nearest to :data:`FIVE_POINTS`."""
-    expected = FIVE_POINTS + [(width - WIDTHS[0]) / 2, 0.0]
+    expected = FIVE_POINTS + [(HEIGHT - WIDTHS[0]) / 2, 0.0]
+    edge = (HEIGHT - width) // 2
+    return aligned_to(image, points, expected, HEIGHT)[:, edge : edge + width]
+
+
+def aligned_to(image: np.ndarray, points: np.ndarray, expected: np.ndarray, size: int) -> np.ndarray:
+    """(size, size, 3) the image under the similarity that takes points (P, 2) nearest to the expected ones."""
     target, source = expected.mean(0), points.mean(0)
     # As complex numbers a similarity is one factor: the least-squares one of the centred points.
     a, b = ((p - p.mean(0)) @ [1, 1j] for p in (points, expected))
     factor = (a.conj() @ b) / (a.conj() @ a).real
-    middle = np.array([width - 1, HEIGHT - 1]) / 2
+    middle = np.full(2, (size - 1) / 2)
     # `Crop` averages where it makes smaller; a bare warp of a large portrait would alias.
     offset = (middle - target) @ [1, 1j] / factor
     center = source + [offset.real, offset.imag]
-    crop = Crop.from_box(center, HEIGHT / abs(factor), HEIGHT, float(-np.angle(factor)))
-    edge = (HEIGHT - width) // 2
-    return crop.extract(image)[:, edge : edge + width]
+    return Crop.from_box(center, size / abs(factor), size, float(-np.angle(factor))).extract(image)

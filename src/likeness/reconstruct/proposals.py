@@ -10,6 +10,7 @@ import numpy as np
 
 from likeness.errors import StrPath
 from likeness.geometry.camera import OUTSIDE_GREY, Crop
+from likeness.geometry.landmarks import eye_centers
 from likeness.images.photo import MAX_PIXELS, MIN_SIDE, Photo, load_photo, photo_from_array
 from likeness.networks.detector import BESIDES, LOOKS, SURE, Finder, Finding, default_finder, shrunk, without_doubles
 from likeness.reconstruct.yunet import find_by_yunet
@@ -203,7 +204,7 @@ def crop_from_landmarks(landmarks: Any, size: int, *, upright: bool = False) -> 
     points = np.asarray(landmarks, np.float64)
     if points.shape != (68, 2) or not np.isfinite(points).all():
         raise ValueError(f"expected 68 finite landmarks (68, 2), got {points.shape}")
-    angle = _eye_line(points[36:42].mean(axis=0), points[42:48].mean(axis=0)) if upright else 0.0
+    angle = _eye_line(*eye_centers(points)) if upright else 0.0
     turn = _turn(angle)
     level = points @ turn
     low, high = level.min(axis=0), level.max(axis=0)

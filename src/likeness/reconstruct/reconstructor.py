@@ -9,7 +9,7 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import FileError, StrPath
-from likeness.geometry.camera import Camera, Crop, project
+from likeness.geometry.camera import Camera, Crop
 from likeness.images.photo import photo_from_array
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.model.surface_points import PointMap, default_point_map
@@ -141,8 +141,8 @@ class Reconstructor:
         for number, crop in enumerate(crops):
             answer = {key: values[number] for key, values in out.items()}
             points = self.model.landmark_points(answer["identity"], answer["expression"])
-            seen = project(camera, points @ answer["rotation"].T + answer["translation"])
-            landmarks = self.model.landmark_map.select(seen, answer["rotation"])
+            placed = points @ answer["rotation"].T + answer["translation"]
+            landmarks = self.model.landmark_map.project(camera, placed, answer["rotation"])
             faces.append(_Face(answer, crop, crop.to_photo(landmarks), points, float(answer["score"])))
         return faces
 

@@ -7,6 +7,7 @@ made of. Vertices are millimetres throughout, arrays float64, similarities named
 from __future__ import annotations
 
 from likeness.geometry.similarity import Similarity, robust_similarity, similarity_from_points
+from likeness.geometry.units import UNITS
 from likeness.mesh.closest import ClosestPoints, Surface, closest_points
 from likeness.mesh.laplacians import carry_smoothly, graph_laplacian, warp_through_points
 from likeness.mesh.normals import vertex_normals as vertex_normals_of
@@ -16,7 +17,7 @@ from likeness.register.nonrigid_scan import DrapeSettings, drape
 from likeness.register.nonrigid_surface import NonRigid, folded_triangles, register_nonrigid
 from likeness.register.pipeline import register_scan
 from likeness.register.result import FORMATS, Quality, Registration
-from likeness.register.scan import UNITS, guess_units, read_scan, simplified
+from likeness.register.scan import guess_units, read_scan, simplified
 from likeness.register.transfer import transfer
 
 __all__ = [

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from likeness.geometry.camera import Camera, image_center, project
+from likeness.geometry.camera import Camera, image_center
+from likeness.geometry.landmarks import INNER_COUNT, JAW_COUNT
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.geometry.similarity import Similarity, robust_similarity, similarity_from_points
 from likeness.images.color import linear_from_srgb
@@ -91,7 +92,7 @@ def place_by_views(scan: Mesh, model: FaceModel, reconstructor: Reconstructor) -
     Raises:
         ValueError: no face is seen from any side.
     """
-    template = model.landmark_bases[0][:51].astype(np.float64)
+    template = model.landmark_bases[0][:INNER_COUNT].astype(np.float64)
     model_from_scan = _first_look(scan, _Mask.of(model, scan), template, reconstructor)
     for _ in range(ROUNDS):
         views = [
@@ -200,12 +201,12 @@ def _close_look(
     """The face from a side near its front, cut out where the mean face's landmarks are."""
     turn = rotation_from_euler(yaw, pitch, 0.0)
     points = model.landmark_bases[0].astype(np.float64)
-    center = points[:51].mean(0)
+    center = points[:INNER_COUNT].mean(0)
     view = Similarity(1.0, turn, -turn @ center).after(model_from_scan)
     size = (CLOSE_SIDE, CLOSE_SIDE)
     camera = Camera(CLOSE_SIDE * DISTANCE / CLOSE_MM, image_center(size), size)
     placed = (points - center) @ turn.T @ FRONTAL.T + [0, 0, DISTANCE]
-    where = model.landmark_map.select(project(camera, placed), FRONTAL @ turn)
+    where = model.landmark_map.project(camera, placed, FRONTAL @ turn)
     faces = reconstructor(_picture(scan, view, camera), landmarks=where[None])
     return _lifted(scan, view, camera, faces[0]) if faces else None
 
@@ -231,7 +232,7 @@ def _lifted(scan: Mesh, view: Similarity, camera: Camera, face: Reconstruction) 
     """The inner landmarks of a picture on the scan's surface: what the pixel under each sees."""
     vertices = view.apply(scan.vertices) @ FRONTAL.T + [0, 0, DISTANCE]
     fragments = rasterize_view(vertices, scan.triangles, camera, cull=False)
-    column, row = np.rint(face.landmarks[17:]).astype(int).T
+    column, row = np.rint(face.landmarks[JAW_COUNT:]).astype(int).T
     inside = (column >= 0) & (row >= 0) & (column < camera.size[0]) & (row < camera.size[1])
     column, row = column.clip(0, camera.size[0] - 1), row.clip(0, camera.size[1] - 1)
     triangle = fragments.triangle[row, column]

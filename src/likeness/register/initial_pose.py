@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from likeness.errors import FileError, StrPath
+from likeness.geometry.landmarks import INNER_COUNT
 from likeness.geometry.similarity import Similarity, robust_similarity, similarity_from_points
+from likeness.geometry.units import UNITS
 from likeness.model.face_model import FaceModel
-from likeness.register.scan import UNITS, guess_units
+from likeness.register.scan import guess_units
 
 Array = np.ndarray
 
@@ -32,7 +34,7 @@ class Placement:
 
     Args:
         scan_from_model: model axes in mm -> the scan's own axes and units.
-        units: a key of :data:`likeness.register.scan.UNITS`, or "unknown" where the face fits none.
+        units: a key of :data:`likeness.geometry.units.UNITS`, or "unknown" where the face fits none.
         landmarks: (N, 3) points in the scan's own axes and units.
         index: (N,) which of the 51 inner landmarks (iBUG 17 to 67) they are.
         found: whether they were found by the photo network, and not given.
@@ -54,7 +56,7 @@ class Placement:
         return replace(self, scan_from_model=move.after(self.scan_from_model), landmarks=move.apply(self.landmarks))
 
     def in_units(self, units: str) -> Placement:
-        """The same, with the unit that the caller knows (a key of :data:`likeness.register.scan.UNITS`).
+        """The same, with the unit that the caller knows (a key of :data:`likeness.geometry.units.UNITS`).
 
         Raises:
             ValueError: the face would be smaller or larger than any.
@@ -81,11 +83,11 @@ def place_by_landmarks(landmarks: Array, model: FaceModel) -> Placement:
     points = np.asarray(landmarks, np.float64)
     if points.shape not in ((51, 3), (68, 3)):
         raise ValueError(f"expected landmarks (51, 3) or (68, 3), got {points.shape}")
-    inner = points[-51:]
+    inner = points[-INNER_COUNT:]
     index = np.flatnonzero(np.isfinite(inner).all(1))
     if len(index) < LEAST:
         raise ValueError(f"expected at least {LEAST} finite landmarks, got {len(index)}")
-    template = model.landmark_bases[0][:51].astype(np.float64)[index]
+    template = model.landmark_bases[0][:INNER_COUNT].astype(np.float64)[index]
     model_from_scan, weights = robust_similarity(inner[index], template, TOLERANCE)
     if (weights > 0).mean() < LEAST_SHARE:
         raise ValueError(
@@ -98,7 +100,7 @@ def place_by_landmarks(landmarks: Array, model: FaceModel) -> Placement:
 
 def with_scale(placement: Placement, model: FaceModel, scale: float) -> Placement:
     """The placement whose pose is fitted again at a known scale (scan units per mm of the model)."""
-    template = model.landmark_bases[0][:51].astype(np.float64)[placement.index]
+    template = model.landmark_bases[0][:INNER_COUNT].astype(np.float64)[placement.index]
     error = np.linalg.norm(placement.scan_from_model.apply(template) - placement.landmarks, axis=1)
     weights = 1 / (1 + (error / (0.5 * TOLERANCE * placement.scan_from_model.scale)) ** 2)
     pose = similarity_from_points(template, placement.landmarks, weights, scale)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from likeness.geometry.landmarks import INNER_COUNT, INNER_LIPS, JAW_COUNT
 from likeness.geometry.rotation import rotation_from_vector
 from likeness.geometry.similarity import Similarity
 from likeness.mesh.closest import Surface
@@ -28,9 +29,6 @@ from likeness.register.head_parts import Parts
 from likeness.register.initial_pose import Placement
 
 Array = np.ndarray
-
-INNER_LIPS = 43
-"""Of the 51 inner landmarks, the first of the eight on the inside of the lips."""
 
 INNER_LIPS_WEIGHT = 0.05
 """Annotators put them apart on closed mouths, millimetres off the seam; the surface knows better."""
@@ -127,10 +125,12 @@ class _Problem:
         self.triangles = parts.triangles
         basis = np.concatenate([model.identity_basis, model.expression_basis])
         self.basis = basis[:, self.used].astype(np.float64)
-        mean, identity, expression = (part[..., :51, :][..., placement.index, :] for part in model.landmark_bases)
+        mean, identity, expression = (
+            part[..., :INNER_COUNT, :][..., placement.index, :] for part in model.landmark_bases
+        )
         self.marks = mean.astype(np.float64)
         self.marks_basis = np.concatenate([identity, expression]).astype(np.float64)
-        self.marks_weight = np.where(placement.index < INNER_LIPS, 1.0, INNER_LIPS_WEIGHT)
+        self.marks_weight = np.where(placement.index < INNER_LIPS - JAW_COUNT, 1.0, INNER_LIPS_WEIGHT)
         self.on_sphere = isinstance(model.space, SphereSpace)
 
     def step(self, identity: Array, expression: Array, pose: Similarity, share: float) -> _Change:

@@ -10,6 +10,7 @@ import numpy as np
 from likeness.errors import FileError, StrPath
 from likeness.extras import import_extra, one_blas_thread
 from likeness.geometry.similarity import Similarity
+from likeness.geometry.units import UNITS
 from likeness.mesh import Mesh
 from likeness.mesh.closest import Surface
 from likeness.mesh.normals import vertex_normals
@@ -22,7 +23,7 @@ from likeness.register.model_fit import FitSettings, fit_model
 from likeness.register.nonrigid_scan import DrapeSettings, drape
 from likeness.register.nonrigid_surface import folded_triangles
 from likeness.register.result import Quality, Registration
-from likeness.register.scan import UNITS, checked_scan, cropped, read_scan, simplified
+from likeness.register.scan import checked_scan, cropped, read_scan, simplified
 
 Array = np.ndarray
 

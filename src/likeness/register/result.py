@@ -12,6 +12,7 @@ import numpy as np
 
 from likeness.errors import StrPath
 from likeness.files import output_paths, write_atomically
+from likeness.geometry.landmarks import JAW_COUNT
 from likeness.geometry.similarity import Similarity
 from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
@@ -103,7 +104,7 @@ class Registration:
             "identity": np.round(self.identity, 5).tolist(),
             "expression": dict(zip(self.model.expression_names, weights, strict=True)),
             "landmarks_found": self.landmarks_found,
-            "landmark_index": (self.landmark_index + 17).tolist(),
+            "landmark_index": (self.landmark_index + JAW_COUNT).tolist(),
             "landmarks": np.round(self.landmarks, 7).tolist(),
             "error_mm": [None if np.isnan(value) else round(float(value), 4) for value in self.error],
         }

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from likeness.errors import FileError, StrPath
+from likeness.geometry.units import UNITS
 from likeness.mesh import Mesh
 
 Array = np.ndarray
 
-UNITS: dict[str, float] = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}
-"""Millimetres per unit."""
 
 UNIT_FACTOR = 1.3
 """How much larger or smaller than the model's mean a face may be to prove its unit: six standard deviations of

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from likeness.geometry.landmarks import INNER_COUNT
 from likeness.mesh import Mesh
 from likeness.mesh.closest import ClosestPoints, Surface
 from likeness.mesh.laplacians import carry_smoothly, components, graph_laplacian
@@ -66,7 +67,7 @@ def transfer(
         return replace(model, topology=template.topology)
     triangles = _skin_triangles(model)
     if landmarks is None and model.topology.landmarks is not None:
-        landmarks = model.landmark_bases[0][:51]
+        landmarks = model.landmark_bases[0][:INNER_COUNT]
     registration = register_scan(
         Mesh(model.mean.astype(np.float64), triangles),
         template,

@@ -11,16 +11,17 @@ import numpy as np
 
 from likeness.datasets.test_sets import PhotoItem
 from likeness.errors import Excluded, FileError, LikenessError, StrPath
-from likeness.evaluate.inputs import read_arrays
 from likeness.evaluate.outcome import Gallery, Outcome, Plot
 from likeness.evaluate.pictures import around
 from likeness.evaluate.plots import MISSING, available, cumulative_plot
 from likeness.evaluate.predictions import FoundFace, Prediction
 from likeness.evaluate.tables import Table, number, percent
+from likeness.files import read_npz
+from likeness.geometry.landmarks import INNER
 from likeness.metrics.landmark_error import landmark_errors
 
 EXAMPLES = 6
-SUBSETS = {"all 68": None, "inner 51": np.arange(17, 68)}
+SUBSETS = {"all 68": None, "inner 51": np.array(INNER)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,7 @@ def landmarks_of_arrays(path: StrPath) -> LandmarkSet:
     Raises:
         FileError: missing, damaged, or arrays missing or of other shapes.
     """
-    arrays = read_arrays(path)
+    arrays = read_npz(path, "arrays")
     missing = [key for key in ("landmarks", "truth") if key not in arrays]
     if missing:
         raise FileError(path, f"expected arrays landmarks and truth (N, 68, 2), got {sorted(arrays)}")

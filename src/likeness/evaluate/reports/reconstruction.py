@@ -17,7 +17,8 @@ from likeness.evaluate.scan_batches import ErrorSummary
 from likeness.evaluate.scans import Scan, Shape
 from likeness.evaluate.tables import Table, number
 from likeness.files import file_digest
-from likeness.metrics.scan_error import UNITS, reconstruction_error
+from likeness.geometry.units import UNITS
+from likeness.metrics.scan_error import reconstruction_error
 from likeness.render.error_map import error_map
 
 EXAMPLES = 5

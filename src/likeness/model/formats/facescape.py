@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from likeness.errors import FileError, StrPath
+from likeness.geometry.landmarks import CHIN, NOSE_TIP, eye_centers
 from likeness.model.formats.arrays import Npz
 from likeness.model.formats.assembly import PLAIN_SKIN, Parts, numbered, points, turned
 
@@ -57,7 +58,7 @@ def read_facescape(path: StrPath, arrays: Npz) -> Parts:
         expression=faces[1:] - faces[0],
         expression_names=numbered(len(faces) - 1),
         landmarks=dict(enumerate(landmarks.tolist())),
-        signs=turned(at[36:42].mean(0), at[42:48].mean(0), at[30], at[8]),
+        signs=turned(*eye_centers(at), at[NOSE_TIP], at[CHIN]),
         color_mean=color_mean,
         color_basis=color_basis,
     )

@@ -17,15 +17,15 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.files import read_bytes
+from likeness.geometry.landmarks import CHIN, LEFT_EYE, NOSE_TIP, RIGHT_EYE
 from likeness.model.face_model import ARKIT_NAMES
 from likeness.model.formats.arrays import parse_npy
 from likeness.model.formats.assembly import Parts, modes, numbered, points, turned
-from likeness.model.formats.landmark_mappings import LEFT_EYE, RIGHT_EYE
 from likeness.model.formats.pickles import as_array, as_names
 
 # MediaPipe's face mesh: the corners of either eye, the tip of the nose, the chin.
 _MEDIAPIPE = {"right_eye": (33, 133), "left_eye": (362, 263), "nose": (1,), "chin": (152,)}
-_IBUG = {"right_eye": tuple(RIGHT_EYE), "left_eye": tuple(LEFT_EYE), "nose": (30,), "chin": (8,)}
+_IBUG = {"right_eye": tuple(RIGHT_EYE), "left_eye": tuple(LEFT_EYE), "nose": (NOSE_TIP,), "chin": (CHIN,)}
 _EYES_APART = 200.0  # mm, the upper end of the power of ten in which the distance of anyone's eyes lies
 
 

@@ -11,15 +11,22 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.files import read_bytes
-from likeness.geometry.landmarks import LandmarkMap
+from likeness.geometry.landmarks import (
+    CHIN,
+    INNER,
+    INNER_COUNT,
+    JAW_COUNT,
+    LEFT_EYE,
+    NOSE_BOTTOM,
+    RIGHT_EYE,
+    LandmarkMap,
+)
 
 CANDIDATES = 14
-RIGHT_EYE, LEFT_EYE = range(36, 42), range(42, 48)
 # The inner corners of the mouth lie this share of the way from the outer corner to between the inner lips' outermost
 # points; measured on the ICT model, whose landmarks have all 68. eos leaves the two points out.
 INNER_CORNER = 0.145
 _CORNERS = {60: (48, 61, 67), 64: (54, 63, 65)}
-_NOSE, _CHIN = 33, 8
 
 
 @dataclass(frozen=True)
@@ -96,24 +103,24 @@ def landmark_map(
     Raises:
         ValueError: other points are missing, or vertices out of range.
     """
-    lacking = [i for i in range(17, 68) if i not in landmarks and i not in _CORNERS]
-    contour_lacking = [i for i in range(17) if i not in landmarks]
-    if lacking or (contour_lacking and (contours is None or _CHIN not in landmarks)):
+    lacking = [i for i in INNER if i not in landmarks and i not in _CORNERS]
+    contour_lacking = [i for i in range(JAW_COUNT) if i not in landmarks]
+    if lacking or (contour_lacking and (contours is None or CHIN not in landmarks)):
         missing = ", ".join(str(i + 1) for i in [*contour_lacking, *lacking])
         raise ValueError(f"expected all iBUG points but 61 and 65 (and contours for 1 to 17), {missing} are missing")
     _check(landmarks.values(), len(vertices))
-    inner, weights = np.zeros((51, 3), np.int32), np.tile([1.0, 0.0, 0.0], (51, 1))
-    for i in range(17, 68):
+    inner, weights = np.zeros((INNER_COUNT, 3), np.int32), np.tile([1.0, 0.0, 0.0], (INNER_COUNT, 1))
+    for i in INNER:
         if i in landmarks:
-            inner[i - 17] = landmarks[i]
+            inner[i - JAW_COUNT] = landmarks[i]
         else:
-            inner[i - 17] = [landmarks[j] for j in _CORNERS[i]]
-            weights[i - 17] = [1 - INNER_CORNER, INNER_CORNER / 2, INNER_CORNER / 2]
+            inner[i - JAW_COUNT] = [landmarks[j] for j in _CORNERS[i]]
+            weights[i - JAW_COUNT] = [1 - INNER_CORNER, INNER_CORNER / 2, INNER_CORNER / 2]
     if contour_lacking and contours is not None:
         jaw = _spread(landmarks, vertices, contours)
     else:
-        jaw = vertices[[landmarks[i] for i in range(17)]]
-    lines = [_line(i, jaw[i], vertices[landmarks[_NOSE]], vertices, triangles) for i in range(17)]
+        jaw = vertices[[landmarks[i] for i in range(JAW_COUNT)]]
+    lines = [_line(i, jaw[i], vertices[landmarks[NOSE_BOTTOM]], vertices, triangles) for i in range(JAW_COUNT)]
     return LandmarkMap(
         inner,
         weights.astype(np.float32),
@@ -125,7 +132,7 @@ def landmark_map(
 
 def _spread(landmarks: Mapping[int, int], vertices: np.ndarray, contours: Contours) -> np.ndarray:
     """(17, 3) contour points at equal steps along the outlines, from the level of the eyes to the chin."""
-    chin = vertices[landmarks[_CHIN]]
+    chin = vertices[landmarks[CHIN]]
     sides = []
     for outline, lids in ((contours.right, RIGHT_EYE), (contours.left, LEFT_EYE)):
         _check(outline, len(vertices))

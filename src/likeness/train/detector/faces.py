@@ -16,7 +16,8 @@ import numpy as np
 from likeness.datasets import Frames, ImageStore, Photos, read_frames, read_photos
 from likeness.datasets import SyntheticFaces as SyntheticFolder
 from likeness.errors import FileError, StrPath
-from likeness.geometry.camera import FRONTAL, Camera, image_center, project
+from likeness.files import read_npz
+from likeness.geometry.camera import FRONTAL, Camera, image_center
 from likeness.geometry.rotation import rotation_from_euler
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
@@ -154,11 +155,7 @@ def _kept(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np
     if not path.is_file():
         log.info("making %s", path.name)
         np.savez_compressed(path, **make())  # type: ignore[arg-type]  # the stub takes names for flags
-    try:
-        with np.load(path) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError) as error:
-        raise FileError(path, f"expected labels (.npz); delete it to have them made anew ({error})") from error
+    return read_npz(path, "labels; delete it to have them made anew")
 
 
 def _yaw(rotation: np.ndarray) -> float:
@@ -198,8 +195,7 @@ def synthetic_labels(faces: SyntheticFolder, model: FaceModel, rows: slice) -> d
         rotation, translation = faces.rotation[number].astype(float), faces.translation[number].astype(float)
         camera = Camera(float(faces.focal[number]), image_center((side, side)), (side, side))
         points = model.landmark_points(faces.identity[number], faces.expression[number])
-        seen = project(camera, points @ rotation.T + translation)
-        landmarks.append(model.landmark_map.select(seen, rotation))
+        landmarks.append(model.landmark_map.project(camera, points @ rotation.T + translation, rotation))
         yaws.append(_yaw(rotation))
     return {"landmarks": np.array(landmarks), "yaw": np.array(yaws)}
 

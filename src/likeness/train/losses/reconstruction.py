@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from likeness.geometry.camera import Camera, project
+from likeness.geometry.camera import Camera
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import SphereSpace
 from likeness.train.photos.network import CROP_SIZE, Prediction
@@ -143,7 +143,7 @@ class LandmarkHead(nn.Module):
         seen = points @ rotation.transpose(1, 2) + translation[:, None]
         # A head pushed through the camera by a wild step would give infinite pixels: not nearer than 10 cm.
         seen = torch.cat([seen[..., :2], seen[..., 2:].clamp_min(100.0)], dim=-1)
-        projected: Tensor = self.map.select(project(self.camera, seen), rotation)
+        projected: Tensor = self.map.project(self.camera, seen, rotation)
         return projected
 
     def forward(self, prediction: Prediction, basis: Tensor | None = None) -> Tensor:

@@ -13,15 +13,10 @@ import cv2
 import numpy as np
 
 from likeness.geometry.camera import OUTSIDE_GREY, Crop
+from likeness.geometry.landmarks import MIRRORED
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX
 
 cv2.setNumThreads(0)  # the loaders are parallel already
-
-FLIP = np.array(
-    [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), *range(45, 41, -1), 47, 46]
-    + [*range(39, 35, -1), 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1)]
-)
-"""The 68 iBUG points of a mirrored face: ``mirrored = points[FLIP]`` with x negated."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +111,7 @@ def cut(
 
 def flip_landmarks(landmarks: np.ndarray, width: int) -> np.ndarray:
     """Landmarks (..., 68, 2) of an image -> those of the mirrored image (pixel centres: x -> width - 1 - x)."""
-    return landmarks[..., FLIP, :] * [-1.0, 1.0] + [width - 1.0, 0.0]
+    return landmarks[..., MIRRORED, :] * [-1.0, 1.0] + [width - 1.0, 0.0]
 
 
 @cache

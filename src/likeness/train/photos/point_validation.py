@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +16,20 @@ from likeness.train.photos.network import CROP_SIZE, Answer, Regressor
 from likeness.train.photos.samples import SampleMaker
 
 BATCH = 96
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutPoints:
+    """Where surface points lie in pictures that are not trained on.
+
+    Args:
+        point_map: which points these are.
+        frames, photos: where they lie in pictures with landmarks, and in those without; None: not known.
+    """
+
+    point_map: PointMap
+    frames: PlacedPoints | None = None
+    photos: PlacedPoints | None = None
 
 
 def places(network: Regressor, crops: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +75,7 @@ def placed_figures(
     }
 
 
-def rendered_figures(network: Regressor, maker: SampleMaker, numbers: range) -> dict[str, float]:
+def rendered_point_figures(network: Regressor, maker: SampleMaker, numbers: range) -> dict[str, float]:
     """``points_px_rendered``: mean distance of the points of rendered faces that are well seen, crop pixels."""
     samples = [maker.synthetic(number, np.random.default_rng(number)) for number in numbers]
     found, _ = places(network, [sample.image for sample in samples])

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from likeness.geometry.camera import Camera, Crop, image_center, project
+from likeness.geometry.landmarks import INNER_COUNT
 from likeness.geometry.rotation import rotation_onto
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
 from likeness.train.photos.augment import (
@@ -196,11 +197,10 @@ class SampleMaker:
         side = faces.rgba.shape[1]
         camera = Camera(float(faces.focal[number]), image_center((side, side)), (side, side))
         points = model.landmark_points(faces.identity[number], faces.expression[number])
-        projected = project(camera, points @ rotation.T + translation)
-        landmarks = model.landmark_map.select(projected, rotation)
+        landmarks = model.landmark_map.project(camera, points @ rotation.T + translation, rotation)
         crop = jittered_crop(landmarks, CROP_SIZE, self.settings, rng)
         pixels = self._composed(faces.rgba[number], crop, rng)
-        seen_rotation, seen_translation = crop_pose(crop, rotation, translation, camera, points[:51].mean(0))
+        seen_rotation, seen_translation = crop_pose(crop, rotation, translation, camera, points[:INNER_COUNT].mean(0))
         labels = {name: np.asarray(getattr(faces, name)[number]) for name in ("identity", "expression", "albedo")}
         labels["light"] = turned_light(faces.light[number], crop.angle)
         labels["rotation"], labels["translation"] = seen_rotation, seen_translation

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from likeness.datasets import ImageStore, Photos
-from likeness.files import file_digest, write_atomically
+from likeness.errors import FileError
+from likeness.files import file_digest, read_npz, write_atomically
 from likeness.networks.recogniser import Teacher
 from likeness.train.photos.labels import PseudoLabels, Sources, Told
 
@@ -94,11 +95,11 @@ class TeacherNotes:
     def _read(self, frames: int, photos: int) -> Told | None:
         """What is kept, if it is of this teacher and as many pictures."""
         try:
-            with np.load(self.path, allow_pickle=False) as archive:
-                if str(archive["digest"]) != self.digest:
-                    return None
-                arrays = [archive[name] for name in ("frames", "photos")]
-        except (OSError, ValueError, KeyError, EOFError):
+            found = read_npz(self.path, "a teacher's embeddings")
+            arrays = [found[name] for name in ("frames", "photos")]
+            if str(found["digest"]) != self.digest:
+                return None
+        except (FileError, KeyError):
             return None
         if [array.shape for array in arrays] != [(frames, self.size), (photos, self.size)]:
             return None

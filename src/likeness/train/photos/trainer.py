@@ -326,7 +326,7 @@ class Trainer:
         if not self.fabric.is_global_zero:
             return {}
         student = self.student
-        figures = self.held_out.figures(student.averaged, student.head(), student.learned_model().metric.factor)
+        figures = self.held_out.figures(student.averaged, student.head(), student.learned_model())
         self._journal.scalars("validation", figures, self.step)
         self._journal.picture("crops", self._crops(), self.step)
         return figures

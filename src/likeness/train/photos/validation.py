@@ -10,17 +10,17 @@ import numpy as np
 import torch
 
 from likeness.datasets import Frames, Photos
-from likeness.datasets.dense_labels import PlacedPoints
 from likeness.geometry.camera import Crop
 from likeness.metrics.recognisability import recognisability_of_codes
 from likeness.metrics.records import Samples
-from likeness.model.surface_points import PointMap
+from likeness.model.face_model import FaceModel
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
 from likeness.train.losses.reconstruction import LandmarkHead
 from likeness.train.photos.augment import box_of, cut, flip_landmarks
+from likeness.train.photos.fidelity_curves import HeldOutPortraits, rendered_figures
 from likeness.train.photos.labels import PseudoLabels
 from likeness.train.photos.network import CROP_SIZE, Regressor
-from likeness.train.photos.point_validation import placed_figures, rendered_figures
+from likeness.train.photos.point_validation import HeldOutPoints, placed_figures, rendered_point_figures
 from likeness.train.photos.samples import SampleMaker
 
 DETECTOR_SHIFT, DETECTOR_LOG_SCALE = 0.05, 0.1
@@ -144,28 +144,29 @@ class HeldOut:
         photos: pictures without.
         synthetic: makes rendered faces without augmentation.
         numbers: of the rendered faces.
-        point_map: which surface points the network places; None: none.
-        frame_points, photo_points: where they lie in frames and in photos.
+        portraits: with hand-placed points.
+        points: where surface points lie in the pictures.
     """
 
     frames: Frames | None = None
     photos: Photos | None = None
     synthetic: SampleMaker | None = None
     numbers: range = range(0)
-    point_map: PointMap | None = None
-    frame_points: PlacedPoints | None = None
-    photo_points: PlacedPoints | None = None
+    portraits: HeldOutPortraits | None = None
+    points: HeldOutPoints | None = None
 
-    def figures(self, network: Regressor, head: LandmarkHead, factor: np.ndarray) -> dict[str, float]:
+    def figures(self, network: Regressor, head: LandmarkHead, model: FaceModel) -> dict[str, float]:
         """All figures that the pictures allow: landmark errors (:func:`validate`), recognisability
-        (:func:`separation`), for rendered faces, what of the labels is found (:func:`known_shapes`), and how well
-        points are placed (:mod:`likeness.train.photos.point_validation`).
+        (:func:`separation`), for rendered faces what of the labels is found (:func:`known_shapes`), fidelity
+        (:mod:`likeness.train.photos.fidelity_curves`), and how well points are placed
+        (:mod:`likeness.train.photos.point_validation`).
 
         Args:
             network: in evaluation mode.
             head: its landmarks.
-            factor: (K, K) L of the geometry metric.
+            model: whose codes the network gives.
         """
+        factor = model.metric.factor
         found: dict[str, float] = {}
         if self.frames is not None:
             found.update(validate(network, head, self.frames))
@@ -179,6 +180,8 @@ class HeldOut:
                 found.update(separation(codes, self.photos.person[labels.index], factor, "photo"))
         if self.synthetic is not None:
             found.update(known_shapes(network, self.synthetic, self.numbers, factor))
+        if self.portraits is not None:
+            found.update(known_points(network, head, self.portraits, model))
         if network.dense is not None:
             found.update(self._points(network))
         return found
@@ -186,12 +189,13 @@ class HeldOut:
     def _points(self, network: Regressor) -> dict[str, float]:
         """How well surface points are placed."""
         found: dict[str, float] = {}
-        sets = (("video", self.frames, self.frame_points), ("photo", self.photos, self.photo_points))
-        for name, source, known in sets:
-            if source is not None and known is not None and self.point_map is not None:
-                found.update(placed_figures(network, source.images, known, self.point_map, name))
+        if self.points is not None:
+            sets = (("video", self.frames, self.points.frames), ("photo", self.photos, self.points.photos))
+            for name, source, known in sets:
+                if source is not None and known is not None:
+                    found.update(placed_figures(network, source.images, known, self.points.point_map, name))
         if self.synthetic is not None and self.synthetic.rendered_points is not None:
-            found.update(rendered_figures(network, self.synthetic, self.numbers))
+            found.update(rendered_point_figures(network, self.synthetic, self.numbers))
         return found
 
 
@@ -234,7 +238,8 @@ def separation(
 
 def known_shapes(network: Regressor, maker: SampleMaker, numbers: range, factor: np.ndarray) -> dict[str, float]:
     """What is found of rendered faces: ``shape_mm`` (RMS over the face), and the labels' correlation with the shapes'
-    twenty strongest directions (``shape_r``, mean) and the skin's melanin (``melanin_r``)."""
+    twenty strongest directions (``shape_r``, mean) and the skin's melanin (``melanin_r``), and
+    :func:`likeness.train.photos.fidelity_curves.rendered_figures`."""
     device = next(network.parameters()).device
     samples = [maker.synthetic(number, np.random.default_rng(number)) for number in numbers]
     with torch.inference_mode():
@@ -242,19 +247,37 @@ def known_shapes(network: Regressor, maker: SampleMaker, numbers: range, factor:
             network(torch.from_numpy(np.stack([samples[row].image for row in rows])).to(device))
             for rows in batches(len(samples), 96)
         ]
-    codes = np.concatenate([answer.identity.cpu().numpy() for answer in answers]) @ factor
-    truth = np.stack([sample.labels["identity"] for sample in samples]) @ factor
+    identity = np.concatenate([answer.identity.cpu().numpy() for answer in answers])
+    true_identity = np.stack([sample.labels["identity"] for sample in samples])
+    codes, truth = identity @ factor, true_identity @ factor
     strongest = np.argsort(-truth.var(0))[:20]
     result = {
         "shape_mm": float(np.linalg.norm(codes - truth, axis=1).mean()),
         "shape_r": float(np.mean([np.corrcoef(codes[:, k], truth[:, k])[0, 1] for k in strongest])),
     }
+    result |= rendered_figures(identity, true_identity, maker.sources.model)
     names = maker.sources.model.albedo_names
     if "melanin" in names:
         found = np.concatenate([answer.albedo.cpu().numpy() for answer in answers])[:, names.index("melanin")]
         label = np.array([sample.labels["albedo"][names.index("melanin")] for sample in samples])
         result["melanin_r"] = float(np.corrcoef(found, label)[0, 1])
     return result
+
+
+def known_points(
+    network: Regressor, head: LandmarkHead, portraits: HeldOutPortraits, model: FaceModel
+) -> dict[str, float]:
+    """What of hand-placed points is found in portraits, seen in their boxes first and then in the crops of what was
+    found there: :meth:`likeness.train.photos.fidelity_curves.HeldOutPortraits.figures`."""
+    images, boxes = list(portraits.images), portraits.crops(CROP_SIZE)
+    first = look(network, head, images, boxes)
+    crops = [_safe_crop(points, crop) for points, crop in zip(first.landmarks, boxes, strict=True)]
+    second = look(network, head, images, crops)
+    device = next(network.parameters()).device
+    pixels = np.stack([cut(image, crop) for image, crop in zip(images, crops, strict=True)])
+    with torch.inference_mode():
+        identity = network(torch.from_numpy(pixels).to(device)).identity.cpu().numpy()
+    return portraits.figures(second.landmarks, identity, model)
 
 
 def contact_sheet(pixels: np.ndarray, found: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:

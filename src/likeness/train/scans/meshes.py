@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath
+from likeness.files import read_npz
 from likeness.mesh import Mesh
 from likeness.model.codes import importance
 from likeness.model.face_model import FaceModel
@@ -76,13 +77,13 @@ def read_meshes(
         return _from_folder(path, template, held_out)
     if not path.is_file():
         raise FileError(path, "no such file or folder; expected registered meshes or a face model")
+    found = read_npz(path, "registered meshes or a face model")
+    if "vertices" not in found:
+        return sample_meshes(FaceModel.load(path), template, people, held_out, seed)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if "vertices" not in archive.files:
-                return sample_meshes(FaceModel.load(path), template, people, held_out, seed)
-            arrays = {name: archive[name] for name in ("vertices", "identity", "weights", "held_out")}
-    except (OSError, KeyError, ValueError) as error:
-        raise FileError(path, f"expected an .npz with vertices, identity, weights and held_out ({error})") from error
+        arrays = {name: found[name] for name in ("vertices", "identity", "weights", "held_out")}
+    except KeyError as error:
+        raise FileError(path, f"expected vertices, identity, weights and held_out, {error} is missing") from error
     shape = arrays["vertices"].shape
     if shape[1:] != template.mean.shape:
         raise FileError(path, f"expected vertices (N, {len(template.mean)}, 3) of the template, got {shape}")

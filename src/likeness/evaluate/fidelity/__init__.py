@@ -1,0 +1,1 @@
+"""Fidelity of reconstructions, measured on portraits, rendered people, real scans and clips."""
