@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -250,3 +252,61 @@ def test_help_names_what_is_expected_and_not_what_is_left_out(
     listed = capsys.readouterr().out
     assert "PATH" in listed
     assert "{None" not in listed
+
+
+def test_the_help_of_train_photos_shows_what_the_chosen_recipe_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    from likeness.train.recipes import RECIPES
+
+    for name, shown in (("heads", "landmark 2.8"), ("places", "frames 44"), ("tikhonov", "identity_prior 0.05")):
+        with pytest.raises(SystemExit):
+            cli.main(["train", "photos", "--recipe", name, "--help"])
+        listed = capsys.readouterr().out
+        assert f"Recipe {name} sets" in listed
+        assert shown in listed
+        assert all(f"{one}: {preset.about}" in listed for one, preset in RECIPES.items())
+
+
+def test_recipes_are_those_that_the_command_takes_and_cannot_be_changed() -> None:
+    from dataclasses import FrozenInstanceError
+    from typing import get_args
+
+    from likeness.train.recipes import RECIPES, RecipeName
+
+    assert set(RECIPES) == set(get_args(RecipeName))
+    with pytest.raises(FrozenInstanceError):
+        RECIPES["sir"].remain = 0.5  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        RECIPES["sir"].taught["told"] = 1.0  # type: ignore[index]
+
+
+def test_settings_and_recipes_need_no_torch() -> None:
+    code = "import sys, likeness.cli.main, likeness.train.recipes; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False"]
+
+
+@pytest.mark.parametrize("spelling", [["likeness", "train", "synthetic"], ["likeness.train.synthetic"]])
+def test_rendered_faces_come_by_both_spellings(spelling: list[str], small_model: FaceModel, tmp_path: Path) -> None:
+    small_model.save(tmp_path / "small.npz")
+    command = [sys.executable, "-m", *spelling, "--model", tmp_path / "small.npz", "--out", tmp_path / "set"]
+    made = subprocess.run([*map(str, command), "--count", "3"], capture_output=True, text=True, check=True)
+    assert made.stdout == f"3 faces -> {tmp_path / 'set'}\n"
+    assert np.load(tmp_path / "set" / "rgba.npy").shape[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "named"),
+    [
+        ("synthetic", ["--model", "none.npz"], "none.npz"),
+        ("morphs", ["--data", "nowhere", "--teacher", "t.onnx"], "nowhere"),
+        ("detector", ["--data", "nowhere", "--model", "none.npz", "--synthetic", "set"], "none.npz"),
+        ("export", ["--run", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_the_other_trainings_cannot_use_is_named(
+    command: str, arguments: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("lightning")
+    assert run("train", command, "-o", tmp_path / "out", *arguments) == 2
+    assert named in capsys.readouterr().err

@@ -9,8 +9,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
 from likeness.model.face_model import FaceModel  # noqa: E402
-from likeness.train.losses.basis import BasisSettings, LearnedBasis, smooth_fields  # noqa: E402
+from likeness.train.losses.basis import LearnedBasis, smooth_fields  # noqa: E402
 from likeness.train.losses.reconstruction import LandmarkHead  # noqa: E402
+from likeness.train.recipe_settings import BasisSettings  # noqa: E402
 
 
 def changed(model: FaceModel, size: float = 0.3) -> LearnedBasis:

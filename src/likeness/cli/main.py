@@ -11,7 +11,16 @@ import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.fit import Fit
-from likeness.cli.train import Photos, Train, train_on_photos, train_on_scans
+from likeness.cli.generate import (
+    Detector,
+    Export,
+    Synthetic,
+    export,
+    mix_morphs,
+    render_synthetic,
+    train_detector,
+)
+from likeness.cli.train import Photos, Scans, Train, describe_recipe, train_on_photos, train_on_scans
 from likeness.errors import LikenessError, MissingExtraError
 from likeness.evaluate.settings import Evaluate
 from likeness.geometry.units import Unit
@@ -124,6 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
         "evaluate": (Evaluate, evaluate),
         "models": (Models, models),
     }
+    describe_recipe(given)
     command: Any = tyro.extras.subcommand_cli_from_dict(
         {name: kind for name, (kind, _) in commands.items()},
         prog="likeness",
@@ -283,18 +293,34 @@ def _check_writable(folder: Path) -> None:
 
 
 def train(settings: Train) -> int:
-    """Run ``likeness train scans`` or ``likeness train photos``."""
+    """Run one of the commands of ``likeness train``."""
+    from rich.console import Console
+
+    from likeness.cli.terminal import progress_steps
 
     def tell(line: str) -> None:
         print(line, flush=True)
 
     action = settings.action
+    if not isinstance(action, Synthetic):
+        from likeness.train import needs_torch  # noqa: F401
+    is_folder = not isinstance(action, Scans | Export)
+    _check_writable(action.out if is_folder else action.out.parent)
+    problem = ""
     if isinstance(action, Photos):
-        _check_writable(action.out)
         train_on_photos(action, tell)
-        return 0
-    _check_writable(action.out.parent)
-    problem = train_on_scans(action, tell)
+    elif isinstance(action, Scans):
+        problem = train_on_scans(action, tell)
+    elif isinstance(action, Detector):
+        train_detector(action, tell)
+    elif isinstance(action, Export):
+        export(action, tell)
+    else:
+        with progress_steps(Console(stderr=True)) as step:
+            if isinstance(action, Synthetic):
+                render_synthetic(action, step, tell)
+            else:
+                mix_morphs(action, step, tell)
     if problem:
         print(f"likeness: {problem}", file=sys.stderr)
     return 1 if problem else 0

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from likeness.arguments import MaybePath
+from likeness.cli.generate import Detector, Export, Morphs, Synthetic
 from likeness.errors import FileError
+from likeness.train.recipes import RECIPES, RecipeName, recipe
+from likeness.train.schedule import Schedule
+from likeness.train.settings import PhotoSettings, Progress, ScanSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from likeness.train.photos.validation import HeldOut
-    from likeness.train.settings import PhotoSettings, Progress
+
+_ABOUT = (
+    "Learn the network that reconstructs faces, from photographs: shapes that fit them and are recognisable (SIR); "
+    "the model's identity basis too (recipe sfm)."
+)
 
 
 @dataclass
@@ -29,9 +37,9 @@ class Scans:
     """The model (.npz) to write; NAME.encoder.npz and NAME.json (figures) go beside it."""
     template: MaybePath = None
     """The face model (.npz) that gives topology, expressions and albedo; default: the embedded one."""
-    size: int = 128
+    size: int = ScanSettings.size
     """K, numbers per identity code."""
-    budget: int = 1_500_000
+    budget: int = ScanSettings.budget
     """Meshes to see."""
     start: Literal["pca", "lift"] = "pca"
     """Where the basis starts."""
@@ -45,8 +53,7 @@ class Scans:
 
 @dataclass
 class Photos:
-    """Learn the network that reconstructs faces, from photographs: shapes that fit them and are recognisable (SIR);
-    the model's identity basis too (recipe sfm)."""
+    """See :data:`_ABOUT`."""
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder for regressor.onnx, face_model.npz (if learned), the checkpoint and the TensorBoard curves."""
@@ -57,9 +64,9 @@ class Photos:
     """Photos of other people, for the curves; in the same layouts, or a folder of portraits with hand-placed points
     (NAME.tem beside NAME.jpg)."""
     synthetic: MaybePath = None
-    """Folder of rendered faces (python -m likeness.train.synthetic)."""
+    """Folder of rendered faces (`likeness train synthetic`)."""
     morphs: MaybePath = None
-    """Folder of new people, mixed from those of the photos (python -m likeness.train.morphs)."""
+    """Folder of new people, mixed from those of the photos (`likeness train morphs`)."""
     teacher: MaybePath = None
     """A face-recognition network (.onnx, aligned RGB faces of 112 x 96 or 112 x 112) whose opinion of who resembles
     whom is distilled."""
@@ -72,13 +79,11 @@ class Photos:
     """Folder of an earlier training to go on from with another recipe or rate; everything is learned."""
     model: MaybePath = None
     """Another face model (.npz) than the embedded one."""
-    recipe: Literal["sir", "sfm", "features", "places", "heads", "margin", "tikhonov"] = "sir"
-    """sir: recognisable shapes, basis fixed; sfm: basis learned along; features: for a --trunk, the teacher weighs
-    most; places: the same, landmarks weigh much more, to go on with from there (--start); heads: sir with a --trunk,
-    landmarks weigh more; margin: recognisable codes only; tikhonov: reconstruction only."""
-    budget: int = 1_500_000
+    recipe: RecipeName = "sir"
+    """What is asked for; `--recipe NAME --help` shows all that it sets."""
+    budget: int = Schedule.budget
     """Samples to see, over all devices."""
-    learning_rate: float = 2e-3
+    learning_rate: float = Schedule.learning_rate
     """The highest; it rises, then falls along a cosine."""
     batch: float = 1.0
     """Samples per device and step, relative to the recipe's 112."""
@@ -107,8 +112,26 @@ class Train:
     """Learn a model (needs the extra: train)."""
 
     action: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[Scans, tyro.conf.subcommand("scans")] | Annotated[Photos, tyro.conf.subcommand("photos")]
+        Annotated[Photos, tyro.conf.subcommand("photos")]
+        | Annotated[Scans, tyro.conf.subcommand("scans")]
+        | Annotated[Detector, tyro.conf.subcommand("detector")]
+        | Annotated[Synthetic, tyro.conf.subcommand("synthetic")]
+        | Annotated[Morphs, tyro.conf.subcommand("morphs")]
+        | Annotated[Export, tyro.conf.subcommand("export")]
     ]
+
+
+def describe_recipe(arguments: list[str]) -> None:
+    """Add what the chosen recipe sets to the help of ``likeness train photos``."""
+    chosen = "sir"
+    for number, word in enumerate(arguments):
+        name, _, value = word.partition("=")
+        if name == "--recipe":
+            chosen = value or next(iter(arguments[number + 1 :]), "")
+    lines = [f"  {name}: {one.about}" for name, one in RECIPES.items()]
+    if chosen in RECIPES:
+        lines += ["", f"Recipe {chosen} sets", *(f"  {line}" for line in recipe(chosen).described())]
+    Photos.__doc__ = "\n".join([_ABOUT, "", "Recipes:", *lines])
 
 
 def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
@@ -121,7 +144,6 @@ def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
     from likeness.model.face_model import FaceModel
     from likeness.train.scans.meshes import read_meshes
     from likeness.train.scans.trainer import train_scans
-    from likeness.train.settings import ScanSettings
 
     if settings.resume and settings.run is None:
         raise ValueError("expected --run, the folder of the checkpoint to go on from, with --resume")
@@ -201,19 +223,19 @@ def _held_out(paths: Sequence[Path], tell: Callable[[str], None]) -> HeldOut:
 def photo_settings(settings: Photos) -> PhotoSettings:
     """The command's settings as the training wants them."""
     from likeness.train.checkpoint import CHECKPOINT
-    from likeness.train.settings import PhotoSettings, Schedule, mix_of, recipe, reliability_of, remain_of
 
+    preset = recipe(settings.recipe)
     return PhotoSettings(
         out=settings.out,
         schedule=Schedule(budget=settings.budget, learning_rate=settings.learning_rate),
-        mix=mix_of(settings.recipe).scaled(settings.batch),
-        objective=recipe(settings.recipe, settings.teacher is not None),
+        mix=preset.mix.scaled(settings.batch),
+        objective=preset.objective(settings.teacher is not None),
         teacher=settings.teacher,
         labeller=None if settings.labeller is None else settings.labeller / CHECKPOINT,
         trunk=None if settings.trunk is None else settings.trunk / CHECKPOINT,
         start=None if settings.start is None else settings.start / CHECKPOINT,
-        remain=remain_of(settings.recipe, settings.start),
-        reliability=reliability_of(settings.recipe),
+        remain=0.0 if settings.start is None else preset.remain,
+        reliability=preset.reliability,
         seed=settings.seed,
         resume=settings.resume,
         accelerator=settings.accelerator,

@@ -12,17 +12,10 @@ from likeness.geometry.camera import Camera, Crop, image_center, project
 from likeness.geometry.landmarks import INNER_COUNT
 from likeness.geometry.rotation import rotation_onto
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
-from likeness.train.photos.augment import (
-    AugmentSettings,
-    augment,
-    box_of,
-    cut,
-    flip_landmarks,
-    jittered_crop,
-    procedural_background,
-)
+from likeness.train.photos.augment import augment, box_of, cut, flip_landmarks, jittered_crop, procedural_background
 from likeness.train.photos.labels import PseudoLabels, Sources, Told
 from likeness.train.photos.network import CROP_SIZE
+from likeness.train.settings import AugmentSettings
 
 PSEUDO_GATE, MORPH_GATE = 0.3, 0.5
 """Weights of the landmark loss where the network labelled the photo itself, and for morphs, half of which it did."""
