@@ -12,6 +12,7 @@ import tyro
 from likeness import LikenessError, MissingExtraError, __version__
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.evaluate.commands import Evaluate
+from likeness.result_folder import ResultFolder, ResultNames, Source
 from likeness.training import Photos, Train, train_on_photos, train_on_scans
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Reconstruct:
     """The file of OpenCV's YuNet face detector, used instead of the embedded face finder."""
     threads: MaybeInt = None
     """CPU threads of the network."""
+    overwrite: bool = False
+    """Replace files in the folder that are no earlier results of the same photo, too."""
 
 
 @dataclass
@@ -64,6 +67,8 @@ class Register:
     """Another face model (.npz) than the embedded one."""
     network: MaybePath = None
     """Another regressor (.onnx), for the landmarks, than the embedded one."""
+    overwrite: bool = False
+    """Replace files in the folder that are no earlier results of the same scan, too."""
 
 
 @dataclass
@@ -80,6 +85,8 @@ class Convert:
     """The 68 iBUG points: one of eos's mapping files, or a list of vertices."""
     contours: MaybePath = None
     """eos's contours (.json), for mappings without the points of the jaw line."""
+    overwrite: bool = False
+    """Replace the target even if it was not written by this command from the same source."""
 
 
 @dataclass
@@ -155,7 +162,7 @@ def reconstruct(settings: Reconstruct) -> int:
         threads=settings.threads,
     )
     summary = Summary()
-    names = _Names()
+    names = ResultNames(ResultFolder(settings.out, "reconstruct"), settings.photos)
     for photo in _progress(settings.photos):
         try:
             faces = reconstructor(photo, max_faces=settings.max_faces)
@@ -163,7 +170,9 @@ def reconstruct(settings: Reconstruct) -> int:
                 summary.without.append(str(photo))
                 print(f"likeness: {photo}: no face found", file=sys.stderr)
             for number, face in enumerate(faces):
-                face.save(settings.out, settings.formats, names.of(photo, number))
+                name = names.of(face.source, number)
+                face.save(settings.out, settings.formats, name, overwrite=settings.overwrite)
+            names.remove_from(Source.of(photo), len(faces))
             summary.faces += len(faces)
         except LikenessError as error:
             summary.failed.append(str(photo))
@@ -201,12 +210,12 @@ def register(settings: Register) -> int:
     # A network belongs to a face model; the embedded one finds landmarks for any.
     own = None if settings.network is None else settings.model
     reconstructor = None if landmarks else Reconstructor(own, settings.network)
-    names, failed = _Names(), 0
+    names, failed = ResultNames(ResultFolder(settings.out, "register"), scans), 0
     for scan, points in zip(_progress(scans, "scans"), landmarks or (None,) * len(scans), strict=True):
         try:
             result = register_scan(scan, model, landmarks=points, units=settings.units, reconstructor=reconstructor)
-            name = names.of(scan, 0)
-            result.save(settings.out, settings.formats, name)
+            name = names.of(result.source)
+            result.save(settings.out, settings.formats, name, overwrite=settings.overwrite)
         except MissingExtraError:
             raise
         except LikenessError as error:
@@ -224,22 +233,6 @@ def register(settings: Register) -> int:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
-
-
-class _Names:
-    """Names of result files: the photo's, with a number where a photo has more faces or two photos share a name."""
-
-    def __init__(self) -> None:
-        self._taken: dict[str, Path] = {}
-
-    def of(self, photo: Path, number: int) -> str:
-        base = photo.stem if number == 0 else f"{photo.stem}-{number + 1}"
-        name, tries = base, 1
-        while self._taken.get(name, photo) != photo:
-            tries += 1
-            name = f"{base}_{tries}"
-        self._taken[name] = photo
-        return name
 
 
 def _progress(photos: tuple[Path, ...], what: str = "photos") -> Any:
@@ -318,13 +311,23 @@ def models(settings: Models) -> int:
         return 0
     if action.target.suffix != ".npz":
         raise FileError(action.target, "expected a name that ends in .npz")
+    _converted(action).check(action.target.name, [action.target.name], Source.of(action.source))
     model = load_model(
         action.source, blendshapes=action.blendshapes, landmarks=action.landmarks, contours=action.contours
     )
-    model.save(action.target)
+    _write_model(action, model)
     _describe(model)
     print(f"{'written to':11} {action.target}")
     return 0
+
+
+def _converted(action: Convert) -> ResultFolder:
+    return ResultFolder(action.target.parent, "models convert", overwrite=action.overwrite)
+
+
+def _write_model(action: Convert, model: FaceModel) -> None:
+    name = action.target.name
+    _converted(action).save(name, Source.of(action.source), lambda stage: model.save(stage / name))
 
 
 def _describe(model: FaceModel) -> None:

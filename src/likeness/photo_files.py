@@ -11,6 +11,7 @@ import numpy as np
 
 from likeness.camera import OUTSIDE_GREY
 from likeness.errors import FileError, StrPath
+from likeness.files import digest
 from likeness.image_header import FORMATS, ImageHeader, read_header
 
 MAX_PIXELS = 100_000_000
@@ -31,11 +32,13 @@ class Photo:
         image: (H, W, 3) uint8, RGB, upright.
         focal: focal length in pixels of ``image`` from EXIF, or None when unknown.
         path: the file, or None for an array.
+        sha256: of the file's content, hexadecimal; empty for an array.
     """
 
     image: np.ndarray
     focal: float | None = None
     path: str | None = None
+    sha256: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -82,7 +85,7 @@ def load_photo(path: StrPath) -> Photo:
     if pixels.dtype not in (np.uint8, np.uint16):
         raise FileError(path, f"has {pixels.dtype} pixels; expected 8 or 16 bits per channel")
     image = _turned_upright(_to_rgb(pixels), header.orientation)
-    return Photo(image, header.focal, os.fspath(path))
+    return Photo(image, header.focal, os.fspath(path), digest(data))
 
 
 def _read(path: StrPath) -> bytes:

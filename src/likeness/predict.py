@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from likeness.looks import SCALES, averaged, looks_at, mirrored_answer, nearer_a
 from likeness.photo import Photo, Proposal, crop_from_landmarks, crop_from_proposal, find_faces, load_photo
 from likeness.photo_files import photo_from_array
 from likeness.reconstruction import Reconstruction
+from likeness.result_folder import Source
 
 OUTPUTS = ("identity", "expression", "rotation", "translation", "albedo", "light", "score")
 MIN_SCORE = 0.5
@@ -144,7 +146,11 @@ class Reconstructor:
         else:
             found = self._find(loaded.image)
         found.sort(key=lambda face: (-round(face.score, 1), -_side(face.landmarks)))
-        return [self._carry_back(face, loaded.image, focal, name) for face in found[:max_faces]]
+        source = Source() if loaded.path is None else Source(os.path.abspath(loaded.path), loaded.sha256)
+        return [
+            replace(self._carry_back(face, loaded.image, focal, name), source=source, number=number)
+            for number, face in enumerate(found[:max_faces], start=1)
+        ]
 
     def _find(self, image: np.ndarray) -> list[_Face]:
         """Faces of an image: every proposal is run twice, the second time on the crop that the first one found.

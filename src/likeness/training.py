@@ -10,11 +10,16 @@ import tyro
 
 from likeness.arguments import MaybePath
 from likeness.errors import FileError
+from likeness.result_folder import ResultFolder, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from likeness.train.settings import PhotoSettings, Progress
+
+
+REGRESSOR = "regressor.onnx"
+"""What `likeness train photos` exports to."""
 
 
 @dataclass
@@ -40,6 +45,8 @@ class Scans:
     """Folder for the checkpoint and the TensorBoard curves."""
     resume: bool = False
     """Go on from the checkpoint in --run."""
+    overwrite: bool = False
+    """Replace files that were not written by this command from the same data, too."""
 
 
 @dataclass
@@ -98,6 +105,8 @@ class Photos:
     """Of everything random."""
     resume: bool = False
     """Go on from the checkpoint in --out."""
+    overwrite: bool = False
+    """Replace a training in --out that is not of the same data, too."""
 
 
 @dataclass
@@ -118,12 +127,21 @@ def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
     from likeness.assets import asset
     from likeness.face_model import FaceModel
     from likeness.train.meshes import read_meshes
+    from likeness.train.scans import CHECKPOINT as SCANS_CHECKPOINT
     from likeness.train.scans import train_scans
     from likeness.train.settings import ScanSettings
 
     if settings.resume and settings.run is None:
         raise ValueError("expected --run, the folder of the checkpoint to go on from, with --resume")
     template = FaceModel.load(asset("face_model.npz") if settings.template is None else settings.template)
+    name, source = settings.out.name, Source.of(settings.data)
+    folder = ResultFolder(settings.out.parent, "train scans", overwrite=settings.overwrite)
+    files = (name, *(settings.out.with_suffix(suffix).name for suffix in (".encoder.npz", ".json")))
+    if settings.data.exists():
+        folder.check(name, files, source)
+    if settings.run is not None:
+        kept = ResultFolder(settings.run, "train scans", overwrite=settings.overwrite or settings.resume)
+        kept.keep("run", [SCANS_CHECKPOINT], source)
     meshes = read_meshes(settings.data, template, seed=settings.seed)
     scan_settings = ScanSettings(
         size=settings.size,
@@ -136,7 +154,7 @@ def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
     made = train_scans(
         scan_settings, meshes, template, lambda step, steps, values: tell(f"{step}/{steps} {_line(values)}")
     )
-    made.save(settings.out)
+    folder.save(name, source, lambda stage: made.save(stage / name, source))
     if made.kept:
         return ""
     sphere, pca = made.figures["sphere_mm"], made.figures["pca_less_one_mm"]
@@ -156,13 +174,16 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
     from likeness.train.data import Sources
     from likeness.train.export import export_regressor
     from likeness.train.morphs import Morphs
-    from likeness.train.photos import train_photos
+    from likeness.train.photos import FACE_MODEL, train_photos
     from likeness.train.sources import SyntheticFaces, open_sources
     from likeness.train.validation import HeldOut
 
     if not settings.data and settings.synthetic is None:
         raise FileError(settings.out, "nothing to learn from: expected --data or --synthetic")
     model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
+    source = Source.of(*settings.data, *(() if settings.synthetic is None else (settings.synthetic,)))
+    folder = ResultFolder(settings.out, "train photos", overwrite=settings.overwrite or settings.resume)
+    folder.check("run", (CHECKPOINT, REGRESSOR, FACE_MODEL), source)
     opened, held_out = open_sources(settings.data), open_sources(settings.validation)
     for line in (*opened.describe(), *(f"validation: {line}" for line in held_out.describe())):
         tell(line)
@@ -173,11 +194,12 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
         opened.photos,
         None if settings.morphs is None else Morphs(settings.morphs),
     )
+    folder.keep("run", (CHECKPOINT, REGRESSOR, FACE_MODEL), source)
     figures = train_photos(
         photo_settings(settings), sources, HeldOut(held_out.frames, held_out.photos), lambda p: tell(_progress(p))
     )
-    export_regressor(settings.out / CHECKPOINT, settings.out / "regressor.onnx")
-    tell(f"{settings.out / 'regressor.onnx'}: {_line(figures)}")
+    export_regressor(settings.out / CHECKPOINT, settings.out / REGRESSOR)
+    tell(f"{settings.out / REGRESSOR}: {_line(figures)}")
 
 
 def photo_settings(settings: Photos) -> PhotoSettings:

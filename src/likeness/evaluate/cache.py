@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import write_atomically
+from likeness.files import digest, file_digest, write_atomically
+
+__all__ = ["FORMAT", "Cache", "digest", "file_digest", "key_of"]
 
 FORMAT = "likeness evaluation 2"
 """Part of every key: another version of the program computes anew."""
@@ -74,23 +76,6 @@ class Cache:
     def _path(self, key: str) -> Path:
         # Two levels: a hundred thousand files in one folder are slow on some file systems.
         return self.folder / key[:2] / f"{key}.bin"
-
-
-def digest(data: bytes) -> str:
-    """sha256 in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def file_digest(path: StrPath) -> str:
-    """sha256 of a file's content; raises FileError."""
-    try:
-        with open(path, "rb") as stream:
-            state = hashlib.sha256()
-            while block := stream.read(1 << 20):
-                state.update(block)
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror or error})") from error
-    return state.hexdigest()
 
 
 def key_of(*parts: Any) -> str:

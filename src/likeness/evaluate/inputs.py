@@ -18,6 +18,7 @@ from likeness.face_model import FaceModel
 from likeness.mesh import Mesh
 from likeness.metrics.alignment import align
 from likeness.metrics.records import Excluded, Samples, listed
+from likeness.result_folder import RECORDS
 
 KINDS = ("photos", "results", "codes", "meshes")
 MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb")
@@ -44,7 +45,7 @@ def kind_of(path: StrPath) -> str:
         raise FileError(path, f"expected a folder, or a file .npz, {', '.join(PHOTO_FILES)}; got {suffix or 'none'}")
     if not source.is_dir():
         raise FileError(path, "no such file or folder; expected photos, results, codes or meshes")
-    files = [file for file in source.rglob("*") if file.is_file()]
+    files = [file for file in source.rglob("*") if file.is_file() and RECORDS not in file.parts]
     notes = [file for file in files if file.suffix == ".json"]
     if any(is_result(file) for file in notes[:LOOKED_AT]):
         return "results"
@@ -189,7 +190,7 @@ def _loaded(files: dict[str, Path], steps: Steps | None) -> tuple[dict[str, Mesh
         try:
             meshes[name] = Mesh.load(file)
         except LikenessError as error:
-            excluded.append(Excluded(name, str(error).removeprefix(f"{file}: ")))
+            excluded.append(Excluded(name, error.reason))
     return meshes, excluded
 
 

@@ -110,7 +110,7 @@ def shapes_of_meshes(folder: StrPath, numbers: StrPath | None = None) -> tuple[l
             beside = str(vertices.tolist()) if vertices is not None else file_digest(points or path)
             signature = f"{file_digest(path)} {beside}"
         except FileError as error:
-            excluded.append(Excluded(long, str(error).removeprefix(f"{error.path}: ")))
+            excluded.append(Excluded(long, error.reason))
             continue
         shapes.append(Shape(name, identity, partial(_load_mesh, path, points, vertices), signature))
     if not shapes:

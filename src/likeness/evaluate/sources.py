@@ -175,7 +175,7 @@ def _listed(
             try:
                 note = _annotation(notes[full](), name)
             except FileError as error:
-                excluded.append(Excluded(full, str(error).removeprefix(f"{error.path}: ")))
+                excluded.append(Excluded(full, error.reason))
                 continue
             identity, group, landmarks = str(note.get("identity", identity)), note.get("clip", group), note["points"]
         if not identity:

@@ -180,7 +180,7 @@ def read_aflw2000(folder: StrPath) -> Aflw2000:
                 raise FileError(file, "has no .jpg beside it")
             points, yaw = read_aflw2000_mat(file)
         except FileError as error:
-            excluded.append(Excluded(file.name, str(error).removeprefix(f"{error.path}: ")))
+            excluded.append(Excluded(file.name, error.reason))
             continue
         photos.append(photo)
         landmarks.append(points)

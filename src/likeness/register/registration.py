@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from likeness.errors import FileError, StrPath
+from likeness.errors import FileError, StrPath, printable
 from likeness.face_model import FaceModel
 from likeness.files import output_paths
 from likeness.mesh import Mesh
@@ -24,6 +24,7 @@ from likeness.register.scan import UNITS, checked_scan, cropped, read_scan, simp
 from likeness.register.similarity import Similarity
 from likeness.register.surface import Surface, import_extra, one_blas_thread, vertex_normals_of
 from likeness.register.views import place_by_views
+from likeness.result_folder import ResultFolder, Source, fitted
 
 Array = np.ndarray
 
@@ -104,6 +105,7 @@ class Registration:
         quality: see :class:`Quality`.
         scan: the head's part of the scan, simplified if it was large, mm, model axes.
         name: what files are called.
+        source: the scan's file.
     """
 
     model: FaceModel
@@ -119,6 +121,7 @@ class Registration:
     quality: Quality
     scan: Mesh
     name: str = "scan"
+    source: Source = field(default_factory=Source)
 
     def mesh_in_scan(self) -> Mesh:
         """The registered head in the scan's own axes and units, to be laid over it."""
@@ -129,7 +132,8 @@ class Registration:
         rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(self.quality).items()}
         weights = (round(float(weight), 5) for weight in self.expression)
         return {
-            "scan": self.name,
+            "scan": printable(self.name),
+            "source": self.source.to_dict(),
             "model": self.model.name,
             "units": self.units,
             "scan_from_model": self.scan_from_model.to_dict(),
@@ -143,7 +147,12 @@ class Registration:
         }
 
     def save(
-        self, folder: StrPath, formats: Iterable[str] = DEFAULT_FORMATS, name: str | None = None
+        self,
+        folder: StrPath,
+        formats: Iterable[str] = DEFAULT_FORMATS,
+        name: str | None = None,
+        *,
+        overwrite: bool = False,
     ) -> dict[str, Path]:
         """Write ``NAME.obj`` or ``NAME.ply`` (the head, mm, model axes), ``NAME.json`` (:meth:`to_dict`; its
         ``scan_from_model`` leads back to the scan) and ``NAME.png`` (scan | head | error map).
@@ -151,20 +160,25 @@ class Registration:
         Args:
             folder: is made if missing.
             formats: any of :data:`FORMATS`.
-            name: file name without suffix; default: the scan's.
+            name: file name without suffix, with folders if you like; default: the scan's.
+            overwrite: also replace files that are no earlier results of this scan, or were changed since. What
+                :mod:`likeness.result_folder` has on record is replaced in any case.
 
         Returns:
             format -> path of what was written.
 
         Raises:
             ValueError: an unknown format.
-            FileError: the folder cannot be made or written to.
+            FileError: the folder cannot be made or written to, or a file there belongs to somebody else; nothing is
+                written then.
         """
         from likeness.register.report import save_registration
 
-        paths = output_paths(folder, name or self.name, formats, FORMATS)
-        save_registration(self, paths)
-        return paths
+        name, formats = name or fitted(self.name), tuple(formats)
+        ResultFolder(folder, "register", overwrite=overwrite).save(
+            name, self.source, lambda stage: save_registration(self, output_paths(stage, name, formats, FORMATS))
+        )
+        return {format: Path(folder) / f"{name}.{format}" for format in formats}
 
 
 def register_scan(
@@ -197,7 +211,8 @@ def register_scan(
     """
     import_extra("igl"), import_extra("scipy.sparse")
     with one_blas_thread():
-        return _register(scan, model, landmarks, units, reconstructor, fit, drape_settings)
+        found = _register(scan, model, landmarks, units, reconstructor, fit, drape_settings)
+    return found if isinstance(scan, Mesh) else replace(found, source=Source.of(scan))
 
 
 def _register(

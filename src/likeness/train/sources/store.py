@@ -215,7 +215,7 @@ class ImageStore(Sequence[np.ndarray]):
                 held.append(self._decode(number))
                 bytes_held += held[-1].nbytes
             except FileError as error:
-                damaged[number] = str(error).removeprefix(f"{self.places.label(number)}: ")
+                damaged[number] = error.reason
             if bytes_held >= limit:
                 return self.without(damaged), damaged
         whole = self.without(damaged)
