@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import tyro
 
 from likeness import LikenessError, MissingExtraError, __version__
 from likeness.arguments import MaybeInt, MaybePath
+from likeness.errors import as_file_error, printable
 from likeness.evaluate.commands import Evaluate
 from likeness.result_folder import ResultFolder, ResultNames, Source
 from likeness.training import Photos, Train, train_on_photos, train_on_scans
@@ -135,16 +137,24 @@ def main(arguments: list[str] | None = None) -> None:
         config=(tyro.conf.OmitArgPrefixes,),
     )
     run = next(run for kind, run in commands.values() if isinstance(command, kind))
+    _print_anything()
     try:
         code = run(command)
     except (LikenessError, ValueError) as error:
-        print(f"likeness: {error}", file=sys.stderr)
+        print(f"likeness: {printable(str(error))}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("likeness: stopped; what was written stays", file=sys.stderr)
         code = 130
     if code:
         sys.exit(code)
+
+
+def _print_anything() -> None:
+    """A terminal or pipe that cannot show a character gets its number: no message may end what it tells of."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def reconstruct(settings: Reconstruct) -> int:
@@ -168,22 +178,25 @@ def reconstruct(settings: Reconstruct) -> int:
             faces = reconstructor(photo, max_faces=settings.max_faces)
             if not faces:
                 summary.without.append(str(photo))
-                print(f"likeness: {photo}: no face found", file=sys.stderr)
+                print(f"likeness: {printable(photo)}: no face found", file=sys.stderr)
             for number, face in enumerate(faces):
                 name = names.of(face.source, number)
                 face.save(settings.out, settings.formats, name, overwrite=settings.overwrite)
             names.remove_from(Source.of(photo), len(faces))
             summary.faces += len(faces)
-        except LikenessError as error:
+        except MissingExtraError:
+            raise
+        except Exception as error:  # whatever a photo does, the others are done
             summary.failed.append(str(photo))
-            print(f"likeness: {error}", file=sys.stderr)
+            print(f"likeness: {as_file_error(photo, error)}", file=sys.stderr)
     return _report(summary, settings)
 
 
 def _report(summary: Summary, settings: Reconstruct) -> int:
     photos = len(settings.photos)
     parts = [
-        f"{summary.faces} face{'s' * (summary.faces != 1)} in {photos} photo{'s' * (photos != 1)} -> {settings.out}"
+        f"{summary.faces} face{'s' * (summary.faces != 1)} in {photos} photo{'s' * (photos != 1)} -> "
+        f"{printable(settings.out)}"
     ]
     if summary.without:
         parts.append(f"{len(summary.without)} without a face")
@@ -218,16 +231,16 @@ def register(settings: Register) -> int:
             result.save(settings.out, settings.formats, name, overwrite=settings.overwrite)
         except MissingExtraError:
             raise
-        except LikenessError as error:
+        except Exception as error:  # whatever a scan does, the others are done
             failed += 1
-            print(f"likeness: {error}", file=sys.stderr)
+            print(f"likeness: {as_file_error(scan, error)}", file=sys.stderr)
             continue
         quality = result.quality
         print(
-            f"{name}: scan in {result.units}, face within {quality.scan_to_mesh_median:.2f} mm (median) and "
-            f"{quality.scan_to_mesh_p95:.2f} mm (95 %), {quality.seconds:.1f} s"
+            f"{printable(name)}: scan in {result.units}, face within {quality.scan_to_mesh_median:.2f} mm (median) "
+            f"and {quality.scan_to_mesh_p95:.2f} mm (95 %), {quality.seconds:.1f} s"
         )
-    print(f"{_counted(len(scans) - failed, 'head')} of {_counted(len(scans), 'scan')} -> {settings.out}")
+    print(f"{_counted(len(scans) - failed, 'head')} of {_counted(len(scans), 'scan')} -> {printable(settings.out)}")
     return 2 if failed else 0
 
 
@@ -317,7 +330,7 @@ def models(settings: Models) -> int:
     )
     _write_model(action, model)
     _describe(model)
-    print(f"{'written to':11} {action.target}")
+    print(f"{'written to':11} {printable(action.target)}")
     return 0
 
 

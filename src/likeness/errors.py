@@ -8,19 +8,15 @@ from os import PathLike, fsdecode, fspath
 StrPath = str | PathLike[str]
 
 
-_NOT_UTF8 = re.compile("[\udc80-\udcff]")
-
-
 def printable(text: StrPath) -> str:
     r"""A name, or a message with names in it, as any terminal and any file takes it.
 
-    Bytes of a name that are not UTF-8 become ``\xff``, other characters that cannot be printed (line breaks, escapes
-    of terminals) ``\n``, ``\x1b``; everything else stays as it is.
+    What cannot be printed is escaped: bytes of a name that are not UTF-8 (``\udcff``, as Python keeps the byte 255),
+    line breaks (``\n``), escapes of terminals (``\x1b``). Everything else stays as it is.
     """
     shown = fsdecode(text)
     if shown.isprintable():
         return shown
-    shown = _NOT_UTF8.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", shown)
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)
 
 
@@ -52,6 +48,29 @@ class FileError(LikenessError):
         super().__init__(f"{printable(path)}: {printable(message)}")
         self.path = fspath(path)
         self.reason = printable(message)
+
+
+_NO_MEMORY = re.compile(r"alloc|out of memory|insufficient memory", re.IGNORECASE)
+"""What OpenCV, ONNX Runtime and Warp say, whose errors are of no type of their own, where memory ends."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error, of whatever library, says that memory has ended."""
+    return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None
+
+
+def as_file_error(path: StrPath, error: Exception) -> LikenessError:
+    """Whatever went wrong with one file of many, so that the others can go on.
+
+    A :class:`LikenessError` is given back as it is; of others the message is the first line, with the type.
+    """
+    if isinstance(error, LikenessError):
+        return error
+    if is_out_of_memory(error):
+        return FileError(path, "needs more memory than there is")
+    lines = str(error).strip().splitlines()
+    told = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    return FileError(path, f"cannot be used ({told})")
 
 
 PIP_FIRST = {"train": "torch==2.13.0 "}

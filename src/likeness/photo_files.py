@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.camera import OUTSIDE_GREY
-from likeness.errors import FileError, StrPath
+from likeness.errors import FileError, StrPath, as_file_error, is_out_of_memory
 from likeness.files import digest
-from likeness.image_header import FORMATS, ImageHeader, read_header
+from likeness.image_header import FORMATS, read_header
 
 MAX_PIXELS = 100_000_000
 """The largest photo that is decoded, pixels."""
@@ -79,12 +79,17 @@ def load_photo(path: StrPath) -> Photo:
     problem = _size_problem(header.size)
     if problem:
         raise FileError(path, problem)
-    pixels = _decode(header)
-    if pixels is None:
-        raise FileError(path, f"is damaged: expected a {header.format} image that decodes")
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise FileError(path, f"has {pixels.dtype} pixels; expected 8 or 16 bits per channel")
-    image = _turned_upright(_to_rgb(pixels), header.orientation)
+    import cv2
+
+    try:
+        pixels = decode(header.decodable, cv2.IMREAD_UNCHANGED)
+        if pixels is None:
+            raise FileError(path, f"is damaged: expected a {header.format} image that decodes")
+        if pixels.dtype not in (np.uint8, np.uint16):
+            raise FileError(path, f"has {pixels.dtype} pixels; expected 8 or 16 bits per channel")
+        image = _turned_upright(_to_rgb(pixels), header.orientation)
+    except (MemoryError, cv2.error) as error:
+        raise as_file_error(path, error) from error
     return Photo(image, header.focal, os.fspath(path), digest(data))
 
 
@@ -94,14 +99,18 @@ def _read(path: StrPath) -> bytes:
         raise FileError(path, f"is a folder; expected an image ({FORMATS})")
     try:
         with open(path, "rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            pieces, size = [], 0
+            # Not at once: a read of up to a gibibyte sets so much aside, however small the file.
+            while size <= MAX_BYTES and (piece := stream.read(1 << 22)):
+                pieces.append(piece)
+                size += len(piece)
     except FileNotFoundError as error:
         raise FileError(path, f"does not exist; expected an image ({FORMATS})") from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise FileError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    if len(data) > MAX_BYTES:
+    if size > MAX_BYTES:
         raise FileError(path, f"is over {MAX_BYTES >> 20} MiB; expected an image ({FORMATS})")
-    return data
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _size_problem(size: tuple[int, int]) -> str | None:
@@ -115,14 +124,24 @@ def _size_problem(size: tuple[int, int]) -> str | None:
     return None
 
 
-def _decode(header: ImageHeader) -> np.ndarray | None:
-    """The stored pixels in OpenCV's order, (H, W) or (H, W, 3 or 4: BGRA); None when damaged."""
+def decode(data: bytes, flags: int) -> np.ndarray | None:
+    """The stored pixels in OpenCV's order, (H, W) or (H, W, 3 or 4: BGRA); None when damaged.
+
+    Args:
+        data: an image file's.
+        flags: ``cv2.IMREAD_...``.
+
+    Raises:
+        MemoryError: there is not enough for the pixels.
+    """
     import cv2
 
     with quiet_opencv():
         try:
-            return cv2.imdecode(np.frombuffer(header.decodable, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
+            return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error as error:
+            if is_out_of_memory(error):
+                raise MemoryError(str(error)) from error
             return None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from likeness.errors import FileError, LikenessError, StrPath
+from likeness.errors import FileError, StrPath, as_file_error, printable
 from likeness.evaluate.cache import digest
 from likeness.evaluate.collection import Collection, grouped
 from likeness.evaluate.predictions import Steps
@@ -134,7 +134,7 @@ def read_meshes(
     """
     source = Path(path)
     files = {
-        file.relative_to(source).as_posix(): file
+        printable(file.relative_to(source).as_posix()): file
         for file in sorted(source.rglob("*"))
         if file.suffix.lower() in MESH_SUFFIXES and file.is_file()
     }
@@ -189,8 +189,8 @@ def _loaded(files: dict[str, Path], steps: Steps | None) -> tuple[dict[str, Mesh
             continue
         try:
             meshes[name] = Mesh.load(file)
-        except LikenessError as error:
-            excluded.append(Excluded(name, error.reason))
+        except Exception as error:  # whatever a file holds, the others are measured
+            excluded.append(Excluded(name, as_file_error(file, error).reason))
     return meshes, excluded
 
 

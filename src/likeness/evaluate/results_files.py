@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from likeness.errors import FileError, StrPath
+from likeness.errors import FileError, StrPath, as_file_error, printable
 from likeness.evaluate.predictions import FoundFace, Prediction, Steps
 from likeness.evaluate.sources import PhotoItem, identity_and_group
 from likeness.face_model import FaceModel
@@ -55,7 +55,7 @@ def read_results(
     for number, path in enumerate(files):
         if steps is not None:
             steps("results", number + 1, len(files))
-        name = path.relative_to(source).as_posix()
+        name = printable(path.relative_to(source).as_posix())
         identity, group = identity_and_group(name)
         try:
             content = _content(path)
@@ -68,8 +68,8 @@ def read_results(
             face = _face(path, content, model)
         except _OtherModelError:
             raise
-        except FileError as error:
-            excluded.append(Excluded(name, error.reason))
+        except Exception as error:  # whatever a file holds, the others are measured
+            excluded.append(Excluded(name, as_file_error(path, error).reason))
             continue
         item = PhotoItem(name.removesuffix(".json"), identity, group, partial(_no_photo, name))
         predictions.append(Prediction(item, face))
@@ -83,7 +83,7 @@ def _is_further(path: Path, content: dict[str, Any]) -> bool:
     """Whether a result is of another face than the photo's first."""
     if "face" in content:
         return content["face"] != 1
-    return path.stem != content["photo"] and os.path.isfile(path.parent / f"{content['photo']}.json")
+    return printable(path.stem) != content["photo"] and os.path.isfile(path.parent / f"{content['photo']}.json")
 
 
 class _OtherModelError(FileError):

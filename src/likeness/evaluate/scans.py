@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from likeness.errors import FileError, LikenessError, StrPath
+from likeness.errors import FileError, LikenessError, StrPath, printable
 from likeness.evaluate.cache import digest, file_digest
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.inputs import MESH_SUFFIXES, read_vertex_numbers
@@ -66,8 +66,8 @@ def find_scans(folder: StrPath) -> tuple[dict[str, Scan], list[Excluded]]:
     for path in sorted(source.rglob("*")):
         if path.suffix.lower() not in MESH_SUFFIXES or not path.is_file():
             continue
-        name = path.relative_to(source).as_posix()
-        identity = identity_and_group(name)[0] or path.stem
+        name = printable(path.relative_to(source).as_posix())
+        identity = identity_and_group(name)[0] or printable(path.stem)
         points = landmark_file(path)
         if points is None:
             excluded.append(Excluded(name, f"no landmarks beside it ({', '.join(LANDMARK_SUFFIXES)})"))
@@ -97,7 +97,7 @@ def shapes_of_meshes(folder: StrPath, numbers: StrPath | None = None) -> tuple[l
         raise FileError(folder, "no such folder; expected meshes (IDENTITY/NAME.obj or .ply)")
     vertices = None if numbers is None else read_vertex_numbers(numbers)
     files = [p for p in sorted(source.rglob("*")) if p.suffix.lower() in MESH_SUFFIXES and p.is_file()]
-    full = [path.relative_to(source).as_posix() for path in files]
+    full = [printable(path.relative_to(source).as_posix()) for path in files]
     shapes, excluded = [], []
     for path, long, name in zip(files, full, unique_names(full), strict=True):
         points = landmark_file(path)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from likeness.errors import FileError, StrPath
+from likeness.errors import FileError, StrPath, as_file_error, printable
 from likeness.image_header import read_header
 from likeness.metrics.pair_files import Pairs
 from likeness.metrics.records import Excluded
@@ -93,7 +93,7 @@ def decoded(data: bytes, name: str) -> np.ndarray:
     """
     import cv2
 
-    from likeness.photo_files import quiet_opencv
+    from likeness.photo_files import decode
 
     try:
         width, height = read_header(data).size
@@ -101,11 +101,10 @@ def decoded(data: bytes, name: str) -> np.ndarray:
         raise FileError(name, str(error)) from error
     if width * height > MAX_PIXELS or min(width, height) < MIN_SIDE:
         raise FileError(name, f"is {width} x {height} pixels; expected {MIN_SIDE} a side to {MAX_PIXELS:,} in all")
-    with quiet_opencv():
-        try:
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error:
-            pixels = None
+    try:
+        pixels = decode(data, cv2.IMREAD_COLOR)
+    except MemoryError as error:
+        raise as_file_error(name, error) from error
     if pixels is None:
         raise FileError(name, "is damaged: expected an image that decodes")
     return np.ascontiguousarray(pixels[..., ::-1])
@@ -166,20 +165,26 @@ def _tar(source: Path) -> PhotoSet:
 def _listed(
     readers: Mapping[str, Callable[[], bytes]], notes: Mapping[str, Callable[[], bytes]], paths: Mapping[str, Path]
 ) -> PhotoSet:
-    """Items of files by name; those whose person is not known, or whose annotation is damaged, are left out."""
+    """Items of files by name; those whose person is not known, or whose annotation is damaged, are left out.
+
+    From here on names are printable ones: they go into arrays, pictures and reports, not back to the file system.
+    """
     items, excluded = [], []
-    for full, name in zip(readers, unique_names(readers), strict=True):
-        identity, group = identity_and_group(full)
+    for full, name in zip(readers, map(printable, unique_names(readers)), strict=True):
+        identity, group = identity_and_group(printable(full))
         landmarks = None
         if full in notes:
             try:
                 note = _annotation(notes[full](), name)
-            except FileError as error:
-                excluded.append(Excluded(full, error.reason))
+            except Exception as error:  # whatever a note holds, the other photos are measured
+                excluded.append(Excluded(printable(full), as_file_error(full, error).reason))
                 continue
-            identity, group, landmarks = str(note.get("identity", identity)), note.get("clip", group), note["points"]
+            told = {key: printable(note[key]) for key in ("identity", "clip") if key in note}
+            identity, group, landmarks = told.get("identity", identity), told.get("clip", group), note["points"]
         if not identity:
-            excluded.append(Excluded(full, "no identity: expected a folder per person, or identity in its .json"))
+            excluded.append(
+                Excluded(printable(full), "no identity: expected a folder per person, or identity in its .json")
+            )
             continue
         called = name if "/" in name else f"{identity}/{name}"
         items.append(PhotoItem(called, identity, group, readers[full], paths.get(full), landmarks))
@@ -219,7 +224,9 @@ def _aflw2000(source: Path) -> PhotoSet:
 
     found = read_aflw2000(source)
     items = (
-        PhotoItem(photo.stem, photo.stem, None, partial(_read_file, photo), photo, points[:, :2])
+        PhotoItem(
+            printable(photo.stem), printable(photo.stem), None, partial(_read_file, photo), photo, points[:, :2]
+        )
         for photo, points in zip(found.photos, found.landmarks, strict=True)
     )
     return PhotoSet(tuple(items), found.excluded)

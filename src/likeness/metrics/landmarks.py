@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from likeness.errors import FileError, StrPath
+from likeness.errors import FileError, StrPath, as_file_error, printable
 from likeness.formats.mat import MATLAB_ORIGIN, read_mat
 from likeness.metrics.records import Excluded, listed
 
@@ -179,8 +179,8 @@ def read_aflw2000(folder: StrPath) -> Aflw2000:
             if not photo.is_file():
                 raise FileError(file, "has no .jpg beside it")
             points, yaw = read_aflw2000_mat(file)
-        except FileError as error:
-            excluded.append(Excluded(file.name, error.reason))
+        except Exception as error:  # whatever a file holds, the others are measured
+            excluded.append(Excluded(printable(file.name), as_file_error(file, error).reason))
             continue
         photos.append(photo)
         landmarks.append(points)
