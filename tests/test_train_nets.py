@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from likeness.face_model import FaceModel  # noqa: E402
 from likeness.photo import CROP_PER_LANDMARK_BOX  # noqa: E402
+from likeness.session import import_onnxruntime  # noqa: E402
 from likeness.train.export import onnx_bytes  # noqa: E402
 from likeness.train.losses import LandmarkHead  # noqa: E402
 from likeness.train.nets import CROP_SIZE, NetSettings, Prediction, Regressor, parameter_count  # noqa: E402
@@ -81,7 +82,7 @@ def test_answers_do_not_depend_on_the_rest_of_the_batch(small_model: FaceModel) 
 @pytest.mark.parametrize("half", [False, True])
 def test_onnx_says_what_torch_says(small_model: FaceModel, half: bool) -> None:
     pytest.importorskip("onnx")
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
 
     net = network(small_model)
     session = onnxruntime.InferenceSession(onnx_bytes(net, "test", "small", half))

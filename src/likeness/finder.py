@@ -16,6 +16,7 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import FileError, StrPath
+from likeness.session import open_session
 
 STRIDES = (8, 16, 32)
 """Pixels per cell of the maps, each of which is of half the resolution of the one before."""
@@ -168,16 +169,7 @@ class Finder:
         Raises:
             FileError: missing, damaged, or not a finder of this package.
         """
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises its own untyped errors for damaged files
-            raise FileError(path, f"cannot be read as ONNX ({str(error).splitlines()[0][:160]})") from error
+        session = open_session(path, "a face finder", threads=threads)
         outputs = [output.name for output in session.get_outputs()]
         if outputs != map_names():
             raise FileError(path, f"expected a face finder with outputs {map_names()}, got {outputs}")

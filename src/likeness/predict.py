@@ -18,6 +18,7 @@ from likeness.photo import Photo, Proposal, crop_from_landmarks, crop_from_propo
 from likeness.photo_files import photo_from_array
 from likeness.reconstruction import Reconstruction
 from likeness.result_folder import Source
+from likeness.session import open_session
 
 OUTPUTS = ("identity", "expression", "rotation", "translation", "albedo", "light", "score")
 MIN_SCORE = 0.5
@@ -44,19 +45,7 @@ class Network:
         Raises:
             FileError: missing, damaged, or not a regressor of this package.
         """
-        import onnxruntime
-
-        if not Path(path).is_file():
-            raise FileError(path, "no such file; expected a regressor (.onnx)")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
-            options.inter_op_num_threads = 1
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=_providers(onnxruntime))
-        except Exception as error:  # ONNX Runtime raises its own untyped errors for damaged files
-            raise FileError(path, f"cannot be read as ONNX ({str(error).splitlines()[0][:160]})") from error
+        session = open_session(path, "a regressor", threads=threads, gpu=True)
         outputs = {output.name for output in session.get_outputs()}
         metadata = session.get_modelmeta().custom_metadata_map
         if set(OUTPUTS) - outputs:
@@ -67,12 +56,6 @@ class Network:
     def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
         """Crops (N, S, S, 3) uint8 -> name -> (N, ...) float32."""
         return dict(zip(OUTPUTS, self.session.run(list(OUTPUTS), {"image": crops}), strict=True))
-
-
-def _providers(onnxruntime: Any) -> list[str]:
-    """A GPU where this ONNX Runtime has one, else the CPU."""
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    return [name for name in wanted if name in onnxruntime.get_available_providers()]
 
 
 class Reconstructor:

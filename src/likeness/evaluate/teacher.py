@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from likeness.camera import Crop
 from likeness.errors import FileError, StrPath
+from likeness.session import open_session
 
 FIVE_POINTS = np.array([(30.29, 51.70), (65.53, 51.50), (48.03, 71.74), (33.55, 92.37), (62.73, 92.20)])
 """Where such networks expect the image's left and right eye, nose tip, left and right corner of the mouth in 96 x 112
@@ -40,18 +40,7 @@ class Teacher:
         Raises:
             FileError: missing, damaged, or of other shapes.
         """
-        import onnxruntime
-
-        if not Path(path).is_file():
-            raise FileError(path, "no such file; expected a face-recognition network (.onnx)")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises its own untyped errors for damaged files
-            raise FileError(path, f"cannot be read as ONNX ({str(error).splitlines()[0][:160]})") from error
+        session = open_session(path, "a face-recognition network", threads=threads)
         inputs = [tuple(one.shape) for one in session.get_inputs()]
         outputs = [tuple(one.shape) for one in session.get_outputs()]
         fits = len(inputs) == 1 and inputs[0][1:] in [(3, HEIGHT, width) for width in WIDTHS]

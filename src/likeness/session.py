@@ -1,0 +1,49 @@
+"""Networks in ONNX, opened by ONNX Runtime: the one place that imports it, without its telemetry."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from likeness.errors import FileError, StrPath
+
+TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
+"""The variable that newer versions of ONNX Runtime read when they are loaded. Without it they write a device id and a
+store of events into the user's cache folder."""
+
+
+def import_onnxruntime() -> Any:
+    """The module ``onnxruntime``, without telemetry unless the user's environment says otherwise."""
+    os.environ.setdefault(TELEMETRY_OFF, "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+def open_session(path: StrPath, kind: str, *, threads: int | None = None, gpu: bool = False) -> Any:
+    """ONNX Runtime's session of a network.
+
+    Args:
+        path: the ``.onnx`` file.
+        kind: what is expected, for messages.
+        threads: CPU threads; None: ONNX Runtime's choice.
+        gpu: run on a GPU where this ONNX Runtime has one.
+
+    Raises:
+        FileError: missing or damaged.
+    """
+    if not Path(path).is_file():
+        raise FileError(path, f"no such file; expected {kind} (.onnx)")
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider") if gpu else ("CPUExecutionProvider",)
+    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # ONNX Runtime raises its own untyped errors for damaged files
+        raise FileError(path, f"cannot be read as ONNX ({str(error).splitlines()[0][:160]})") from error
