@@ -11,6 +11,7 @@ import tyro
 from likeness.arguments import MaybePath
 from likeness.cli.generate import Detector, Export, Morphs, Synthetic
 from likeness.errors import FileError
+from likeness.result_folder import ResultFolder, Source
 from likeness.train.recipes import RECIPES, RecipeName, recipe
 from likeness.train.schedule import Schedule
 from likeness.train.settings import PhotoSettings, Progress, ScanSettings
@@ -24,6 +25,10 @@ _ABOUT = (
     "Learn the network that reconstructs faces, from photographs: shapes that fit them and are recognisable (SIR); "
     "the model's identity basis too (recipe sfm)."
 )
+
+
+REGRESSOR = "regressor.onnx"
+"""What `likeness train photos` exports to."""
 
 
 @dataclass
@@ -49,6 +54,8 @@ class Scans:
     """Folder for the checkpoint and the TensorBoard curves."""
     resume: bool = False
     """Go on from the checkpoint in --run."""
+    overwrite: bool = False
+    """Replace files that were not written by this command from the same data, too."""
 
 
 @dataclass
@@ -105,6 +112,8 @@ class Photos:
     """Of everything random."""
     resume: bool = False
     """Go on from the checkpoint in --out."""
+    overwrite: bool = False
+    """Replace a training in --out that is not of the same data, too."""
 
 
 @dataclass
@@ -143,11 +152,20 @@ def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
     from likeness.assets import asset
     from likeness.model.face_model import FaceModel
     from likeness.train.scans.meshes import read_meshes
+    from likeness.train.scans.trainer import CHECKPOINT as SCANS_CHECKPOINT
     from likeness.train.scans.trainer import train_scans
 
     if settings.resume and settings.run is None:
         raise ValueError("expected --run, the folder of the checkpoint to go on from, with --resume")
     template = FaceModel.load(asset("face_model.npz") if settings.template is None else settings.template)
+    name, source = settings.out.name, Source.of(settings.data)
+    folder = ResultFolder(settings.out.parent, "train scans", overwrite=settings.overwrite)
+    files = (name, *(settings.out.with_suffix(suffix).name for suffix in (".encoder.npz", ".json")))
+    if settings.data.exists():
+        folder.check(name, files, source)
+    if settings.run is not None:
+        kept = ResultFolder(settings.run, "train scans", overwrite=settings.overwrite or settings.resume)
+        kept.keep("run", [SCANS_CHECKPOINT], source)
     meshes = read_meshes(settings.data, template, seed=settings.seed)
     scan_settings = ScanSettings(
         size=settings.size,
@@ -160,7 +178,7 @@ def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
     made = train_scans(
         scan_settings, meshes, template, lambda step, steps, values: tell(f"{step}/{steps} {_line(values)}")
     )
-    made.save(settings.out)
+    folder.save(name, source, lambda stage: made.save(stage / name, source))
     if made.kept:
         return ""
     sphere, pca = made.figures["sphere_mm"], made.figures["pca_less_one_mm"]
@@ -181,11 +199,14 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
     from likeness.train.checkpoint import CHECKPOINT
     from likeness.train.photos.export import export_regressor
     from likeness.train.photos.labels import Sources
-    from likeness.train.photos.trainer import train_photos
+    from likeness.train.photos.trainer import FACE_MODEL, train_photos
 
     if not settings.data and settings.synthetic is None:
         raise FileError(settings.out, "nothing to learn from: expected --data or --synthetic")
     model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
+    source = Source.of(*settings.data, *(() if settings.synthetic is None else (settings.synthetic,)))
+    folder = ResultFolder(settings.out, "train photos", overwrite=settings.overwrite or settings.resume)
+    folder.check("run", (CHECKPOINT, REGRESSOR, FACE_MODEL), source)
     opened = open_sources(settings.data)
     for line in opened.describe():
         tell(line)
@@ -197,9 +218,10 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
         opened.photos,
         None if settings.morphs is None else Morphs(settings.morphs),
     )
+    folder.keep("run", (CHECKPOINT, REGRESSOR, FACE_MODEL), source)
     figures = train_photos(photo_settings(settings), sources, held_out, lambda p: tell(_progress(p)))
-    export_regressor(settings.out / CHECKPOINT, settings.out / "regressor.onnx")
-    tell(f"{settings.out / 'regressor.onnx'}: {_line(figures)}")
+    export_regressor(settings.out / CHECKPOINT, settings.out / REGRESSOR)
+    tell(f"{settings.out / REGRESSOR}: {_line(figures)}")
 
 
 def _held_out(paths: Sequence[Path], tell: Callable[[str], None]) -> HeldOut:

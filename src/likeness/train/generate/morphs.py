@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 
 from likeness.datasets import Frames, Photos
+from likeness.datasets.image_store import readable
 from likeness.errors import StrPath
 from likeness.geometry.camera import Crop
 from likeness.networks.recogniser import Teacher
@@ -242,10 +243,14 @@ def faces_of(frames: Frames | None, photos: Photos | None, pseudo: PseudoLabels 
     """All faces with landmarks: annotated ones, and photos that a network has labelled."""
     faces = []
     if frames is not None:
-        faces += [Face(*one) for one in zip(frames.images, frames.landmarks, frames.person.tolist(), strict=True)]
+        faces += [
+            Face(image, frames.landmarks[number], int(frames.person[number]))
+            for number, image in readable(frames.images, range(len(frames.images)))
+        ]
     if photos is not None and pseudo is not None:
         first = 0 if frames is None else frames.people
         for index, points in zip(pseudo.index.tolist(), pseudo.landmarks, strict=True):
             person = int(photos.person[index])
-            faces.append(Face(photos.images[index], points, first + person if person >= 0 else -1))
+            for _, image in readable(photos.images, [index]):
+                faces.append(Face(image, points, first + person if person >= 0 else -1))
     return faces
