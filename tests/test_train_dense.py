@@ -17,11 +17,12 @@ from likeness.errors import FileError  # noqa: E402
 from likeness.model.face_model import FaceModel  # noqa: E402
 from likeness.networks.regressor import Network  # noqa: E402
 from likeness.reconstruct.reconstructor import Reconstructor  # noqa: E402
-from likeness.train.losses.dense import DenseWeights, dense_loss, drawn_rows  # noqa: E402
+from likeness.train.losses.dense import dense_loss, drawn_rows  # noqa: E402
 from likeness.train.photos.augment import flip_landmarks  # noqa: E402
 from likeness.train.photos.export import onnx_bytes  # noqa: E402
 from likeness.train.photos.network import CROP_SIZE, Answer, NetSettings, Prediction, Regressor  # noqa: E402
 from likeness.train.photos.point_decoder import LEAST_DEVIATION, DensePoints, PointDecoder, _about  # noqa: E402
+from likeness.train.recipe_settings import DenseWeights  # noqa: E402
 
 
 def images(count: int) -> torch.Tensor:

@@ -23,8 +23,8 @@ from likeness.geometry.camera import Camera, image_center, project  # noqa: E402
 from likeness.mesh.normals import vertex_normals  # noqa: E402
 from likeness.model.face_model import FaceModel  # noqa: E402
 from likeness.train.checkpoint import CHECKPOINT, load_regressor, read_checkpoint  # noqa: E402
-from likeness.train.photos.augment import AugmentSettings, flip_landmarks  # noqa: E402
-from likeness.train.photos.batches import Mix, TrainBatches  # noqa: E402
+from likeness.train.photos.augment import flip_landmarks  # noqa: E402
+from likeness.train.photos.batches import TrainBatches  # noqa: E402
 from likeness.train.photos.export import onnx_bytes  # noqa: E402
 from likeness.train.photos.labels import Sources  # noqa: E402
 from likeness.train.photos.network import NetSettings, Regressor  # noqa: E402
@@ -34,7 +34,10 @@ from likeness.train.photos.rendered_points import RenderedPoints  # noqa: E402
 from likeness.train.photos.samples import SampleMaker  # noqa: E402
 from likeness.train.photos.trainer import Trainer, train_photos  # noqa: E402
 from likeness.train.photos.validation import HeldOut  # noqa: E402
-from likeness.train.settings import PhotoSettings, Schedule, recipe  # noqa: E402
+from likeness.train.recipe_settings import AugmentSettings, Mix  # noqa: E402
+from likeness.train.recipes import recipe  # noqa: E402
+from likeness.train.schedule import Schedule  # noqa: E402
+from likeness.train.settings import PhotoSettings  # noqa: E402
 
 MIX = Mix(frames=0, people=0, synthetic=2, morphs=0, negatives=1, placed=4)
 PLAIN = AugmentSettings(shift=0, log_scale=0, wide=0, angle=0, turned=0, photometric=0, occlusion=0)
@@ -66,7 +69,7 @@ def settings(out: Path, **changes: Any) -> PhotoSettings:
         out,
         schedule,
         MIX,
-        objective=recipe("points", taught=True),
+        objective=recipe("points").objective(taught=True),
         frozen=5,
         trunk_rate=0.5,
         shrink=4,
@@ -221,7 +224,7 @@ def test_files_that_are_no_start_are_refused(small_model: FaceModel, tmp_path: P
 
 
 def test_the_recipe_learns_points_on_top_of_an_earlier_network(sources: Sources, tmp_path: Path) -> None:
-    first = replace(settings(tmp_path / "first"), objective=recipe("tikhonov"), frozen=0, trunk_rate=1.0)
+    first = replace(settings(tmp_path / "first"), objective=recipe("tikhonov").objective(), frozen=0, trunk_rate=1.0)
     first = replace(first, mix=replace(MIX, frames=4, placed=0))
     train_photos(first, replace(sources, frame_points=None, photo_points=None, point_map=None))
     start = tmp_path / "first" / CHECKPOINT

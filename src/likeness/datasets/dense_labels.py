@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from likeness.datasets.image_store import ImageStore, shown
-from likeness.errors import FileError, StrPath
+from likeness.datasets.image_store import ImageStore
+from likeness.errors import FileError, StrPath, printable
 from likeness.files import read_npz, write_atomically
 
 PER_PIXEL = 16
@@ -157,12 +157,16 @@ def match_points(labels: Sequence[PointLabels], stores: Sequence[ImageStore | No
         for row, key in enumerate(one.key):
             there = places.get(key, [])
             if len(there) > 1:
-                raise FileError(one.path, f"expected one picture called {shown(key)}, the sources have {len(there)}")
+                raise FileError(
+                    one.path, f"expected one picture called {printable(key)}, the sources have {len(there)}"
+                )
             for number, index in there:
                 found[number].setdefault(index, (one, row))
                 known += 1
         if not known:
-            raise FileError(one.path, f"expected labels of pictures of the sources, e.g. not of {shown(one.key[0])}")
+            raise FileError(
+                one.path, f"expected labels of pictures of the sources, e.g. not of {printable(one.key[0])}"
+            )
     return [_joined(rows) for rows in found]
 
 

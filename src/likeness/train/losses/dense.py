@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from likeness.train.photos.point_decoder import DensePoints
+from likeness.train.recipe_settings import DenseWeights
 
 ROBUST_PIXELS = 0.5
 """Errors below this, pixels of the crop, count quadratically."""
-
-
-@dataclass(frozen=True)
-class DenseWeights:
-    """What each term counts.
-
-    Args:
-        coarse, middle, fine: mean robust distance, pixels, of the first guess, after one look and after both.
-        sureness: Laplace negative log-likelihood of the last distances, nats; it moves the deviations alone.
-        points: of so many points each step, drawn anew, the loss is taken; 0: of all.
-    """
-
-    coarse: float = 0.3
-    middle: float = 0.7
-    fine: float = 1.0
-    sureness: float = 0.15
-    points: int = 64
 
 
 def drawn_rows(weights: DenseWeights, count: int) -> Tensor | None:

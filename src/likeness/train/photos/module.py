@@ -20,7 +20,8 @@ from likeness.train.losses.objective import Objective
 from likeness.train.losses.reconstruction import LandmarkHead
 from likeness.train.photos.network import Answer, NetSettings, Regressor
 from likeness.train.photos.onnx_import import import_regressor, restore_statistics
-from likeness.train.settings import EXPORTED, PhotoSettings, Schedule
+from likeness.train.schedule import Schedule
+from likeness.train.settings import EXPORTED, PhotoSettings
 
 
 class Student:
