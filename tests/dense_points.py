@@ -35,3 +35,14 @@ def small_map(model: FaceModel) -> PointMap:
         np.concatenate([pairs + PAIRS, pairs, np.arange(2 * PAIRS, count)]).astype(np.int32),
         np.arange(68, dtype=np.int32) % count,
     )
+
+
+def place(model: FaceModel, count: int, size: float, seed: int = 0) -> np.ndarray:
+    """Where the map's points lie (count, P, 2) in small pictures of turned faces, pixels."""
+    from likeness.geometry.rotation import FRONTAL, rotation_from_euler
+
+    rng = np.random.default_rng(seed)
+    rotation = FRONTAL @ rotation_from_euler(*rng.normal(0, 0.2, (3, count)))
+    points = small_map(model).gather(model.vertices(model.space.sample(count, rng)))
+    seen = points @ rotation.transpose(0, 2, 1)
+    return (0.35 * seen[..., :2] - 0.35 * seen[..., :2].mean(1, keepdims=True) + size / 2).astype(np.float32)

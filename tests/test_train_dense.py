@@ -17,11 +17,12 @@ from likeness.errors import FileError  # noqa: E402
 from likeness.model.face_model import FaceModel  # noqa: E402
 from likeness.networks.regressor import Network  # noqa: E402
 from likeness.reconstruct.reconstructor import Reconstructor  # noqa: E402
-from likeness.train.losses.dense import DenseWeights, dense_loss  # noqa: E402
+from likeness.train.losses.dense import dense_loss, drawn_rows  # noqa: E402
 from likeness.train.photos.augment import flip_landmarks  # noqa: E402
 from likeness.train.photos.export import onnx_bytes  # noqa: E402
 from likeness.train.photos.network import CROP_SIZE, Answer, NetSettings, Prediction, Regressor  # noqa: E402
 from likeness.train.photos.point_decoder import LEAST_DEVIATION, DensePoints, PointDecoder, _about  # noqa: E402
+from likeness.train.recipe_settings import DenseWeights  # noqa: E402
 
 
 def images(count: int) -> torch.Tensor:
@@ -176,11 +177,11 @@ def test_what_has_no_weight_does_not_count() -> None:
 
 
 def test_a_step_takes_as_many_points_as_it_is_told() -> None:
-    rows = DenseWeights(points=5).rows(9)
+    rows = drawn_rows(DenseWeights(points=5), 9)
     assert rows is not None
     assert len(set(rows.tolist())) == 5
-    assert DenseWeights(points=0).rows(9) is None
-    assert DenseWeights(points=9).rows(9) is None
+    assert drawn_rows(DenseWeights(points=0), 9) is None
+    assert drawn_rows(DenseWeights(points=9), 9) is None
 
 
 @pytest.mark.parametrize("half", [False, True])

@@ -12,8 +12,9 @@ torch = pytest.importorskip("torch")
 from likeness.geometry.camera import Camera, project  # noqa: E402
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler  # noqa: E402
 from likeness.model.face_model import FaceModel  # noqa: E402
-from likeness.train.losses.reconstruction import LossWeights, RegressorLoss, Targets, gated_mean, smooth_norm  # noqa: E402
+from likeness.train.losses.reconstruction import RegressorLoss, Targets, gated_mean, smooth_norm  # noqa: E402
 from likeness.train.photos.network import CROP_SIZE, Prediction  # noqa: E402
+from likeness.train.recipe_settings import LossWeights  # noqa: E402
 
 N = 4
 
@@ -52,6 +53,8 @@ def truth_of(model: FaceModel, prediction: Prediction, shape: float = 1.0, landm
         translation=prediction.translation,
         told=torch.zeros((N, 0), dtype=torch.float64),
         told_gate=zeros,
+        dense=torch.zeros((N, 0, 2), dtype=torch.float64),
+        dense_weight=torch.zeros((N, 0), dtype=torch.float64),
         person=torch.full((N,), -1),
     )
 
@@ -108,7 +111,7 @@ def test_terms_do_not_depend_on_samples_without_the_label(small_model: FaceModel
     half = Prediction(*(value[[0, 2]] for value in prediction))
     _, mixed = loss(prediction, some)
     _, alone = loss(half, Targets(*(value[[0, 2]] for value in targets)))
-    for name in ("points", "geometry", "code", "expression", "rotation", "distance", "albedo", "light"):
+    for name in ("points", "geometry", "code", "expression", "rotation", "distance", "shift", "albedo", "light"):
         assert abs(mixed[name] - alone[name]) < 1e-9, name
 
 

@@ -17,6 +17,8 @@ from likeness.errors import FileError, StrPath
 from likeness.files import read_npz, write_atomically
 
 IBUG_POINTS = 68
+LARGEST = 10_000_000
+"""Bytes of one array of a map; more than any needs."""
 
 LARGEST = 10_000_000  # bytes of one array: half a million points
 
@@ -65,7 +67,8 @@ class PointMap:
 
     def mirrored(self, points: np.ndarray, width: float) -> np.ndarray:
         """Points (..., P, 2) of an image -> those of the mirrored image (pixel centres: x -> width - 1 - x)."""
-        return np.asarray(points[..., self.mirror, :] * np.float32([-1.0, 1.0]) + np.float32([width - 1.0, 0.0]))
+        turn, offset = np.array([-1.0, 1.0], points.dtype), np.array([width - 1.0, 0.0], points.dtype)
+        return np.asarray(points[..., self.mirror, :] * turn + offset)
 
     def save(self, path: StrPath) -> None:
         """Write an ``.npz``; raises FileError."""

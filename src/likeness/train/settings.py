@@ -2,138 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from likeness.files import file_digest
-from likeness.train.losses.basis import BasisSettings
-from likeness.train.losses.objective import ObjectiveSettings
-from likeness.train.losses.reconstruction import LossWeights
-from likeness.train.losses.sir import SirWeights
-from likeness.train.photos.augment import AugmentSettings
-from likeness.train.photos.batches import Mix
+from likeness.train.recipe_settings import AugmentSettings, Mix, ObjectiveSettings
+from likeness.train.recipes import recipe
+from likeness.train.schedule import Schedule
 
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast.
-
-    Args:
-        budget: samples seen in all, negatives included, over all devices.
-        learning_rate: the highest; after a linear warm-up it falls along a cosine to 1 % at the end of the budget.
-        warmup: share of the budget.
-        weight_decay: AdamW's, on weights of convolutions and linear layers.
-        clip: largest norm of the gradient.
-        ema: decay of the averaged weights per step, reached gradually.
-        pseudo_at: shares of the budget at which the averaged network labels the photos anew.
-    """
-
-    budget: int = 1_500_000
-    learning_rate: float = 2e-3
-    warmup: float = 0.02
-    weight_decay: float = 0.02
-    clip: float = 5.0
-    ema: float = 0.998
-    pseudo_at: tuple[float, ...] = (0.06, 0.2, 0.4, 0.65)
-
-    def rate(self, step: int, steps: int) -> float:
-        """The learning rate of a step."""
-        warm = max(1, round(self.warmup * steps))
-        if step < warm:
-            return self.learning_rate * (step + 1) / warm
-        done = (step - warm) / max(1, steps - warm)
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done))))
-
-
-PHOTOMETRIC = 3.0
-"""Weight of the colours: a quarter of the gradient that the landmarks have on the features, about."""
-
-RECIPES = ("tikhonov", "margin", "sir", "sfm", "features", "places", "heads")
-"""What :func:`recipe` knows."""
-
-
-TAUGHT = {"relation": 6.0, "told": 4.0}
-"""Weights of the terms that a teacher adds to SIR."""
-
-FEATURES = {"code": 0.1, "direction": 0.1}, {"relation": 20.0, "told": 4.0}
-"""Weights where the features are what is wanted: the people of the training count less, and a teacher more."""
-
-HEADS_LANDMARKS, HEADS_RELATION = 4.0, 2.0
-"""Where only what is read from good features is learned: landmarks count so many times as much, and a
-teacher, whom the features follow already, less."""
-
-HEADS_MIX = Mix(frames=36, synthetic=20, morphs=16)
-"""More pictures that people annotated, fewer that a network did."""
-
-
-PLACES_LANDMARKS = 15.0
-"""How many times as much landmarks count where features that know who it is still have to learn where things are."""
-
-PLACES_MIX = Mix(frames=44, synthetic=14, morphs=20)
-"""Still more pictures that people annotated."""
-
-
-def mix_of(name: str) -> Mix:
-    """The mixture of a recipe's batches."""
-    return {"heads": HEADS_MIX, "places": PLACES_MIX}.get(name, Mix())
-
-
-PLACES_REMAIN = 0.3
-"""The share of the features' weights from before that remains where landmarks were learned after: of what was won for
-landmarks a sixth goes, of what was lost for recognition a half comes back (val)."""
-
-
-def remain_of(name: str, start: Path | None) -> float:
-    """``PhotoSettings.remain`` of a recipe."""
-    return PLACES_REMAIN if name == "places" and start is not None else 0.0
-
-
-RELIABILITY = 3.0
-"""How much the scatter of one person's pictures counts where codes are drawn towards what can be relied on: more than
-1, as pictures of people that a network has not seen scatter more (1.29 times the mm², val) than of those whom it has;
-of what was tried on val, 1 to 4, the least that lifts the SIR metric over 1.4."""
-
-
-def reliability_of(name: str) -> float:
-    """``PhotoSettings.reliability`` of a recipe: of those whose codes are to be recognised by."""
-    return RELIABILITY if name in ("sir", "sfm", "heads") else 0.0
-
-
-def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
-    """The settings of one of the methods that the papers compare.
-
-    ``tikhonov``: reconstruction, with codes held near the mean face. ``margin``: margin softmax on codes besides.
-    ``sir``: shape identity-aware regularisation in the place of the Tikhonov prior, the basis fixed. ``sfm``: the
-    same with the basis learned along (Sphere Face Model, stage 2). ``features``: SIR that follows a teacher
-    more than the people it knows, for a trunk whose features others read (``PhotoSettings.trunk``). ``places``: the
-    same with much more weight on landmarks, to go on with from there (``PhotoSettings.start``). ``heads``: SIR for
-    what is read from features, with more weight on landmarks.
-
-    Args:
-        name: one of :data:`RECIPES`.
-        taught: there is a teacher, whose opinion of who resembles whom all but the first two follow too.
-
-    Raises:
-        ValueError: there is no such recipe.
-    """
-    if name not in RECIPES:
-        raise ValueError(f"expected a recipe of {', '.join(RECIPES)}, got {name!r}")
-    if name == "tikhonov":
-        return ObjectiveSettings(photometric=PHOTOMETRIC)
-    if name == "margin":
-        only = SirWeights(direction=0.0, within=0.0, between=0.0, mixed=0.0, prior=0.0, relation=0.0, told=0.0)
-        return ObjectiveSettings(sir=only, photometric=PHOTOMETRIC)
-    free = replace(LossWeights(), identity_prior=0.0)
-    own, teachers = FEATURES if name in ("features", "places") else ({}, TAUGHT)
-    if name == "places":
-        free = replace(free, landmark=PLACES_LANDMARKS * free.landmark)
-    if name == "heads":
-        free = replace(free, landmark=HEADS_LANDMARKS * free.landmark)
-        teachers = {**TAUGHT, "relation": HEADS_RELATION}
-    sir = replace(SirWeights(), **own, **(teachers if taught else {}))
-    return ObjectiveSettings(free, sir, PHOTOMETRIC, BasisSettings() if name == "sfm" else None)
+EXPORTED = ".onnx"
+"""How the name of an exported network ends."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +28,9 @@ class PhotoSettings:
         trunk: the checkpoint of an earlier network whose features are taken as they are: only what is read from them
             is learned, several times as fast. Of the same widths; None: everything is learned.
         start: the checkpoint of an earlier network for the same face model to go on from with another objective: its
-            weights and its people's centres; everything is learned, best at a low rate.
+            weights and its people's centres; everything is learned, best at a low rate. Or an exported network.
+        frozen: layers of the trunk, from the picture on, that stay as they are.
+        trunk_rate: learning rate of the trunk's other layers over that of all else.
         remain: share of the weights of ``start`` that is mixed into the averaged ones at the end: what was known then
             and is forgotten comes back, 0 to 1.
         reliability: how much the scatter within people counts when, at the end, codes are drawn towards what can be
@@ -169,11 +50,13 @@ class PhotoSettings:
     schedule: Schedule = field(default_factory=Schedule)
     mix: Mix = field(default_factory=Mix)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
-    objective: ObjectiveSettings = field(default_factory=lambda: recipe("sir"))
+    objective: ObjectiveSettings = field(default_factory=lambda: recipe("sir").objective())
     teacher: Path | None = None
     labeller: Path | None = None
     trunk: Path | None = None
     start: Path | None = None
+    frozen: int = 0
+    trunk_rate: float = 1.0
     remain: float = 0.0
     reliability: float = 0.0
     shrink: int = 1
@@ -193,6 +76,8 @@ class PhotoSettings:
     def __post_init__(self) -> None:
         if self.remain and self.start is None:
             raise ValueError(f"expected a start of which {self.remain} remains, got none")
+        if self.remain and self.start is not None and self.start.suffix == EXPORTED:
+            raise ValueError(f"expected a checkpoint as the start of which {self.remain} remains, got {self.start}")
         if self.remain and self.objective.basis is not None:
             raise ValueError("expected a fixed basis where weights of the start remain, got a learned one")
 
@@ -203,7 +88,8 @@ class PhotoSettings:
             name: getattr(self, name) and file_digest(getattr(self, name))
             for name in ("teacher", "labeller", "trunk", "start")
         }
-        single = {name: getattr(self, name) for name in ("seed", "shrink", "accumulate", "remain", "reliability")}
+        names = ("seed", "shrink", "accumulate", "frozen", "trunk_rate", "remain", "reliability")
+        single = {name: getattr(self, name) for name in names}
         return {**single, "steps": steps, **files, **groups}
 
 
@@ -309,3 +195,39 @@ class ScanSettings:
         """The settings that decide the result: a checkpoint goes on only with the same ones."""
         loose = {"out", "resume", "save_every", "log_every"}
         return {name: value for name, value in asdict(self).items() if name not in loose}
+
+
+@dataclass(frozen=True)
+class FinderSettings:
+    """How the finder is trained.
+
+    Args:
+        budget: scenes in all; each is seen mirrored too.
+        batch: scenes per step.
+        learning_rate: the highest; it rises over the first 3 % and falls along a cosine to 1 %.
+        weight_decay: AdamW's.
+        clip: largest norm of the gradient.
+        ema: decay of the averaged weights per step.
+        precision: Fabric's; on CPUs with bf16 units "bf16-mixed" doubles the speed.
+        seed: of scenes and weights.
+        save_every: steps.
+    """
+
+    budget: int = 120_000
+    batch: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    clip: float = 5.0
+    ema: float = 0.998
+    precision: str = "bf16-mixed"
+    seed: int = 0
+    save_every: int = 250
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return max(1, self.budget // self.batch)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        return Schedule(learning_rate=self.learning_rate, warmup=0.03).rate(step, self.steps)

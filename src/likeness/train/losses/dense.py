@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from likeness.train.photos.point_decoder import DensePoints
+from likeness.train.recipe_settings import DenseWeights
 
 ROBUST_PIXELS = 0.5
 """Errors below this, pixels of the crop, count quadratically."""
 
 
-@dataclass(frozen=True)
-class DenseWeights:
-    """What each term counts.
+def drawn_rows(weights: DenseWeights, count: int) -> Tensor | None:
+    """Numbers (p,) int64 of a step's points among ``count``, from torch's generator; None: all."""
+    return torch.randperm(count)[: weights.points] if 0 < weights.points < count else None
 
-    Args:
-        coarse, middle, fine: mean robust distance, pixels, of the first guess, after one look and after both.
-        sureness: Laplace negative log-likelihood of the last distances, nats; it moves the deviations alone.
-        points: of so many points each step, drawn anew, the loss is taken; 0: of all.
-    """
 
-    coarse: float = 0.3
-    middle: float = 0.7
-    fine: float = 1.0
-    sureness: float = 0.15
-    points: int = 64
-
-    def rows(self, count: int) -> Tensor | None:
-        """Numbers (p,) int64 of a step's points among ``count``, from torch's generator; None: all."""
-        return torch.randperm(count)[: self.points] if 0 < self.points < count else None
-
-    def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """The weighted sum of what :func:`dense_loss` gives."""
-        return torch.stack([getattr(self, name) * value for name, value in terms.items()]).sum()
+def weighted(terms: dict[str, Tensor], weights: DenseWeights) -> Tensor:
+    """The weighted sum of what :func:`dense_loss` gives."""
+    return torch.stack([getattr(weights, name) * value for name, value in terms.items()]).sum()
 
 
 def dense_loss(found: DensePoints, truth: Tensor, weight: Tensor) -> dict[str, Tensor]:

@@ -6,7 +6,6 @@ Everything draws from the generator it is given, works on (S, S, 3) uint8 RGB an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -15,33 +14,9 @@ import numpy as np
 from likeness.geometry.camera import OUTSIDE_GREY, Crop
 from likeness.geometry.landmarks import MIRRORED
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX
+from likeness.train.settings import AugmentSettings
 
 cv2.setNumThreads(0)  # the loaders are parallel already
-
-
-@dataclass(frozen=True)
-class AugmentSettings:
-    """How far crops and colours stray. Standard deviations unless a name says otherwise.
-
-    Args:
-        shift: crop centre, share of its side.
-        log_scale: crop side, natural logarithm.
-        wide: share of samples with twice both, as a detector's first guess has.
-        angle: in-plane turn, degrees.
-        turned: share of samples turned uniformly within ``turned_angle`` instead.
-        turned_angle: degrees.
-        photometric: probability that colours and sharpness are changed at all.
-        occlusion: probability of something in front of the face.
-    """
-
-    shift: float = 0.06
-    log_scale: float = 0.1
-    wide: float = 0.2
-    angle: float = 12.0
-    turned: float = 0.1
-    turned_angle: float = 45.0
-    photometric: float = 0.9
-    occlusion: float = 0.3
 
 
 def box_of(landmarks: np.ndarray) -> tuple[np.ndarray, float]:
@@ -64,8 +39,11 @@ def jittered_crop(landmarks: np.ndarray, size: int, settings: AugmentSettings, r
     return Crop.from_box(center + shift, side * scale, size, math.radians(angle))
 
 
-def cut(image: np.ndarray, crop: Crop, rng: np.random.Generator | None = None) -> np.ndarray:
-    """The crop of an image (H, W, C) uint8 -> (S, S, C), averaged where it shrinks.
+def cut(
+    image: np.ndarray, crop: Crop, rng: np.random.Generator | None = None, field: np.ndarray | None = None
+) -> np.ndarray:
+    """The crop of an image (H, W, C) uint8 -> (S, S, C), averaged where it shrinks; ``field`` (S, S, 2) warps it
+    (:mod:`likeness.train.photos.warp`).
 
     Outside the image: grey as in :meth:`likeness.geometry.camera.Crop.extract`, or with ``rng`` often the edge's
     pixels or a colour, so that the border of tight pictures is no clue; 0 for four channels.
@@ -87,6 +65,13 @@ def cut(image: np.ndarray, crop: Crop, rng: np.random.Generator | None = None) -
             mode = cv2.BORDER_REPLICATE
         elif choice < 0.45:
             fill = tuple(int(v) for v in rng.integers(0, 256, 3))
+    if field is not None:
+        ramp = np.arange(crop.size, dtype=np.float32)
+        x, y = field[..., 0] + ramp, field[..., 1] + ramp[:, None]
+        (a, b, c), (d, e, f) = matrix.astype(np.float32)
+        return cv2.remap(
+            image, a * x + b * y + c, d * x + e * y + f, cv2.INTER_LINEAR, borderMode=mode, borderValue=fill
+        )
     return cv2.warpAffine(
         image,
         matrix,

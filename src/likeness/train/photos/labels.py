@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.datasets import Frames, Photos, SyntheticFaces
+from likeness.datasets.dense_labels import PlacedPoints
 from likeness.datasets.memory_maps import Morphs
 from likeness.model.face_model import FaceModel
 from likeness.model.surface_points import PointMap
@@ -23,24 +24,6 @@ class PseudoLabels:
 
     index: np.ndarray
     landmarks: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class PlacedPoints:
-    """Surface points that a teacher found in some of a source's pictures.
-
-    Args:
-        index: (M,) numbers of the pictures.
-        points: (M, P, 2) float32 pixels of each.
-        embedding: (M, D) a face-recognition network's of each; None: there are none.
-    """
-
-    index: np.ndarray
-    points: np.ndarray
-    embedding: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.index)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +53,29 @@ class Sources:
     def people(self) -> int:
         """C, how many identities frames and photos have: first those of the frames, then those of the photos."""
         return sum(one.people for one in (self.frames, self.photos) if one is not None)
+
+    @property
+    def placed(self) -> int:
+        """How many pictures have surface points: first those of the frames, then those of the photos."""
+        return sum(len(known) for known in (self.frame_points, self.photo_points) if known is not None)
+
+    @property
+    def embedding_size(self) -> int:
+        """D, numbers of the embeddings that came with the surface points; 0: none did.
+
+        Raises:
+            ValueError: those of frames and photos are of different lengths.
+        """
+        known = [one.embedding for one in (self.frame_points, self.photo_points) if one is not None]
+        sizes = {one.shape[1] for one in known if one is not None}
+        if len(sizes) > 1:
+            raise ValueError(f"expected embeddings of one network with the points, got lengths {sorted(sizes)}")
+        return int(sizes.pop()) if sizes else 0
+
+    def numbered(self, person: int, is_frame: bool) -> int:
+        """The number among all :attr:`people` of somebody of the frames or of the photos; -1 stays -1."""
+        first = 0 if is_frame or self.frames is None else self.frames.people
+        return first + person if person >= 0 else -1
 
 
 @dataclass(frozen=True, eq=False)

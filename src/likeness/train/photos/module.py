@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,16 @@ from torch import Tensor, nn
 
 from likeness.errors import FileError
 from likeness.model.face_model import FaceModel
+from likeness.model.surface_points import PointMap
 from likeness.train.checkpoint import MovingAverage, load_regressor
 from likeness.train.losses.basis import LearnedBasis
+from likeness.train.losses.dense import drawn_rows
 from likeness.train.losses.objective import Objective
 from likeness.train.losses.reconstruction import LandmarkHead
 from likeness.train.photos.network import Answer, NetSettings, Regressor
-from likeness.train.settings import PhotoSettings, Schedule
+from likeness.train.photos.onnx_import import import_regressor, restore_statistics
+from likeness.train.schedule import Schedule
+from likeness.train.settings import EXPORTED, PhotoSettings
 
 
 class Student:
@@ -28,20 +33,36 @@ class Student:
         people: identities in the training set.
         told: numbers per embedding of a teacher, 0 without.
         fabric: Lightning Fabric, launched.
+        points: which surface points the network places; None: none.
+        crops: gives crops (n, 112, 112, 3) uint8 of the kind that is trained on, for a start that was exported.
     """
 
-    def __init__(self, model: FaceModel, settings: PhotoSettings, people: int, told: int, fabric: Any) -> None:
-        self.model, self.fabric, self.told, self.start = model, fabric, told, settings.start
-        self.bare = Regressor(NetSettings.for_model(model, told=told, shrink=settings.shrink))
+    def __init__(
+        self,
+        model: FaceModel,
+        settings: PhotoSettings,
+        people: int,
+        told: int,
+        fabric: Any,
+        points: PointMap | None = None,
+        crops: Callable[[], Tensor] | None = None,
+    ) -> None:
+        self.model, self.fabric, self.start = model, fabric, settings.start
+        self.bare = Regressor(NetSettings.for_model(model, told=told, shrink=settings.shrink, dense=points))
         if fabric.device.type == "cuda":  # on CPUs this layout was a fifth slower
             self.bare = self.bare.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if settings.trunk is not None:
             self._freeze(settings.trunk)
         # Fabric's wrapper would turn labels into half floats; what the losses learn is little and is shared by hand.
         self.objective = Objective(model, settings.objective, people).to(fabric.device)
-        if settings.start is not None:
+        if settings.start is not None and settings.start.suffix == EXPORTED:
+            assert crops is not None
+            restore_statistics(self.bare, import_regressor(settings.start, self.bare), crops())
+            self.bare.train()
+        elif settings.start is not None:
             self._begin_with(settings.start)
-        groups = _groups(self.bare, self.objective, settings.schedule)
+        self.bare.backbone[: settings.frozen].eval().requires_grad_(False)
+        groups = _groups(self.bare, self.objective, settings)
         self.network = fabric.setup_module(self.bare)
         self.optimizer = fabric.setup_optimizers(torch.optim.AdamW(groups, lr=settings.schedule.learning_rate))
         self.average = MovingAverage(self._averaging(), settings.schedule.ema)
@@ -55,11 +76,17 @@ class Student:
         self.bare.backbone.eval().requires_grad_(False)
 
     def _begin_with(self, path: Path) -> None:
-        """Take the averaged weights of an earlier network, and where its people's centres are."""
+        """Take the averaged weights of an earlier network, and where its people's centres are; what only this network
+        has, a decoder of points or a teacher's head, begins anew."""
         network, state = load_regressor(path)
+        new = {
+            name: value
+            for name, value in self.bare.state_dict().items()
+            if name.startswith(("dense.", "guess.")) and name not in network.state_dict()
+        }
         mine = {name: value for name, value in state["objective"].items() if name.startswith("sir.")}
         try:
-            self.bare.load_state_dict(network.state_dict())
+            self.bare.load_state_dict({**network.state_dict(), **new})
             if self.objective.sir is not None and mine:
                 self.objective.load_state_dict({**self.objective.state_dict(), **mine})
         except RuntimeError as error:
@@ -108,7 +135,7 @@ class Student:
         """Crops (n, 112, 112, 3) uint8 and their labels, on the device -> the loss and its terms by name."""
         weights, rows = self.objective.settings.dense, None
         if weights is not None:
-            rows = weights.rows(targets.dense.shape[1])
+            rows = drawn_rows(weights, targets.dense.shape[1])
         answer: Answer = self.network(images, whole=True, rows=rows)
         loss: tuple[Tensor, dict[str, Tensor]] = self.objective(answer, images, targets, rows)
         return loss
@@ -154,15 +181,18 @@ class Student:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def _groups(network: nn.Module, objective: Objective, schedule: Schedule) -> list[dict[str, Any]]:
+def _groups(network: Regressor, objective: Objective, settings: PhotoSettings) -> list[dict[str, Any]]:
     """Parameters for AdamW: biases, normalisations and what belongs to the losses are not decayed."""
+    trunk = {id(parameter) for parameter in network.backbone.parameters()} if settings.trunk_rate != 1.0 else set()
     learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in learned if parameter.ndim > 1]
-    others = [parameter for parameter in learned if parameter.ndim <= 1]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": schedule.weight_decay, "relative": 1.0},
-        {"params": others, "weight_decay": 0.0, "relative": 1.0},
-    ]
+    parts = [(1.0, [one for one in learned if id(one) not in trunk])]
+    if trunk:
+        parts.append((settings.trunk_rate, [one for one in learned if id(one) in trunk]))
+    groups: list[dict[str, Any]] = []
+    for rate, part in parts:
+        matrices, others = ([one for one in part if (one.ndim > 1) == is_matrix] for is_matrix in (True, False))
+        groups.append({"params": matrices, "weight_decay": settings.schedule.weight_decay, "relative": rate})
+        groups.append({"params": others, "weight_decay": 0.0, "relative": rate})
     if objective.sir is not None:
         groups.append({"params": list(objective.sir.parameters()), "weight_decay": 0.0, "relative": 1.0})
     if objective.basis is not None:

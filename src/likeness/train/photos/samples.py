@@ -8,21 +8,17 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from likeness.datasets.image_store import next_readable
 from likeness.geometry.camera import Camera, Crop, image_center, project
 from likeness.geometry.landmarks import INNER_COUNT
 from likeness.geometry.rotation import rotation_onto
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
-from likeness.train.photos.augment import (
-    AugmentSettings,
-    augment,
-    box_of,
-    cut,
-    flip_landmarks,
-    jittered_crop,
-    procedural_background,
-)
+from likeness.train.photos.augment import augment, box_of, cut, flip_landmarks, jittered_crop, procedural_background
 from likeness.train.photos.labels import PseudoLabels, Sources, Told
 from likeness.train.photos.network import CROP_SIZE
+from likeness.train.photos.rendered_points import RenderedPoints
+from likeness.train.photos.warp import random_warp, warped
+from likeness.train.settings import AugmentSettings
 
 PSEUDO_GATE, MORPH_GATE = 0.3, 0.5
 """Weights of the landmark loss where the network labelled the photo itself, and for morphs, half of which it did."""
@@ -101,14 +97,47 @@ class SampleMaker:
         told: Told | None = None,
     ) -> None:
         self.sources, self.settings, self.pseudo, self.told = sources, settings, pseudo, told or Told()
+        self.rendered_points = (
+            None
+            if sources.point_map is None or sources.synthetic is None
+            else RenderedPoints(sources.model, sources.point_map)
+        )
 
     def frame(self, number: int, rng: np.random.Generator) -> Sample:
         """A video frame with landmarks, mirrored half of the time."""
         frames = self.sources.frames
         assert frames is not None
-        sample = self._landmarked(frames.images[number], frames.landmarks[number], rng)
+        number, image = next_readable(frames.images, number)
+        sample = self._landmarked(image, frames.landmarks[number], rng)
         sample.person = int(frames.person[number])
         sample.told = _row(self.told.frames, number)
+        return sample
+
+    def placed(self, number: int, rng: np.random.Generator) -> Sample:
+        """A picture with surface points, of those of the frames and then of the photos: warped now and then, which
+        leaves it nobody's, mirrored half of the time."""
+        sources, first = self.sources, len(self.sources.frame_points or ())
+        is_frame = number < first
+        known, source = (sources.frame_points, sources.frames) if is_frame else (sources.photo_points, sources.photos)
+        points = sources.point_map
+        assert known is not None
+        assert source is not None
+        assert points is not None
+        row, image = next_readable(source.images, number if is_frame else number - first, known.index)
+        index, there = int(known.index[row]), known.points[row].astype(float)
+        crop = jittered_crop(there[points.ibug], CROP_SIZE, self.settings, rng)
+        dense, field = crop.to_crop(there).astype(np.float32), None
+        if rng.random() < self.settings.warped:
+            field = random_warp(dense[points.ibug], CROP_SIZE, rng)
+            dense = warped(dense, field)
+        pixels = cut(image, crop, rng, field)
+        if rng.random() < 0.5:
+            pixels, dense = np.ascontiguousarray(pixels[:, ::-1]), points.mirrored(dense, CROP_SIZE)
+        sample = Sample(self._augmented(pixels, rng), dense=dense)
+        if field is None:
+            asked = self.told.frames if is_frame else self.told.photos
+            sample.told = _row(asked, index) if asked is not None else _row(known.embedding, row)
+            sample.person = sources.numbered(int(source.person[index]), is_frame)
         return sample
 
     def morph(self, number: int, rng: np.random.Generator) -> Sample:
@@ -129,12 +158,11 @@ class SampleMaker:
         photos, pseudo = self.sources.photos, self.pseudo
         assert photos is not None
         assert pseudo is not None
+        number, image = next_readable(photos.images, number, pseudo.index)
         index = int(pseudo.index[number])
-        sample = self._landmarked(photos.images[index], pseudo.landmarks[number], rng)
+        sample = self._landmarked(image, pseudo.landmarks[number], rng)
         sample.landmark_gate = PSEUDO_GATE
-        first = self.sources.frames.people if self.sources.frames is not None else 0
-        person = int(photos.person[index])
-        sample.person = first + person if person >= 0 else -1
+        sample.person = self.sources.numbered(int(photos.person[index]), is_frame=False)
         sample.told = _row(self.told.photos, index)
         return sample
 
@@ -143,11 +171,13 @@ class SampleMaker:
         frames, photos, pseudo = self.sources.frames, self.sources.photos, self.pseudo
         if is_frame:
             assert frames is not None
-            image, landmarks = frames.images[number], frames.landmarks[number]
+            number, image = next_readable(frames.images, number)
+            landmarks = frames.landmarks[number]
         else:
             assert photos is not None
             assert pseudo is not None
-            image, landmarks = photos.images[int(pseudo.index[number])], pseudo.landmarks[number]
+            number, image = next_readable(photos.images, number, pseudo.index)
+            landmarks = pseudo.landmarks[number]
         return cut(image, crop_from_landmarks(landmarks, CROP_SIZE, upright=True))
 
     def _landmarked(self, image: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> Sample:
@@ -172,7 +202,13 @@ class SampleMaker:
         labels = {name: np.asarray(getattr(faces, name)[number]) for name in ("identity", "expression", "albedo")}
         labels["light"] = turned_light(faces.light[number], crop.angle)
         labels["rotation"], labels["translation"] = seen_rotation, seen_translation
-        return Sample(self._augmented(pixels, rng), landmarks=crop.to_crop(landmarks), labels=labels)
+        sample = Sample(self._augmented(pixels, rng), landmarks=crop.to_crop(landmarks), labels=labels)
+        if self.rendered_points is not None:
+            dense, sample.dense_weight = self.rendered_points(
+                faces.identity[number], faces.expression[number], rotation, translation, camera
+            )
+            sample.dense = crop.to_crop(dense)
+        return sample
 
     def _composed(self, rgba: np.ndarray, crop: Crop, rng: np.random.Generator) -> np.ndarray:
         """The crop of a picture with alpha (S, S, 4), over a background."""
@@ -190,7 +226,8 @@ class SampleMaker:
         if frames is None or rng.random() < 0.25:
             return procedural_background(CROP_SIZE, rng)
         number = int(rng.integers(len(frames.images)))
-        image, (center, length) = frames.images[number], box_of(frames.landmarks[number])
+        number, image = next_readable(frames.images, number)
+        center, length = box_of(frames.landmarks[number])
         height, width = image.shape[:2]
         reach = np.array([0.65, 0.9]) * length  # the whole head, about
         for _ in range(6):
@@ -207,7 +244,7 @@ class SampleMaker:
         kind = rng.random()
         if frames is None or kind < 0.45:
             return Sample(self._augmented(self.background(rng), rng), score=0.0)
-        number = int(rng.integers(len(frames.images)))
+        number, image = next_readable(frames.images, int(rng.integers(len(frames.images))))
         center, length = box_of(frames.landmarks[number])
         side, angle = CROP_PER_LANDMARK_BOX * length, rng.normal(0.0, 0.2)
         if kind < 0.65:
@@ -219,13 +256,13 @@ class SampleMaker:
             center = center + rng.uniform(-0.3, 0.3, 2) * side
         else:
             angle = rng.uniform(math.radians(80), math.radians(280))
-        pixels = cut(frames.images[number], Crop.from_box(center, side, CROP_SIZE, angle), rng)
+        pixels = cut(image, Crop.from_box(center, side, CROP_SIZE, angle), rng)
         return Sample(self._augmented(pixels, rng), score=0.0)
 
     def _augmented(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         frames = self.sources.frames
         piece = None
         if frames is not None:
-            other = frames.images[int(rng.integers(len(frames.images)))]
+            _, other = next_readable(frames.images, int(rng.integers(len(frames.images))))
             piece = cv2.resize(other, (CROP_SIZE, CROP_SIZE))
         return augment(pixels, self.settings, rng, piece)

@@ -3,7 +3,7 @@ checkpoints and its curves.
 
 Each sample carries what it has (landmarks, an identity, all labels of a rendered face, a teacher's opinion) and each
 loss is gated by it. The same program trains the plain regressor, SIR and the Sphere Face Model:
-:func:`likeness.train.settings.recipe` gives their settings.
+:func:`likeness.train.recipes.recipe` gives their settings.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from likeness.files import write_atomically
 from likeness.model.face_model import FaceModel
 from likeness.train.checkpoint import CHECKPOINT, load_regressor, read_checkpoint
 from likeness.train.losses.reconstruction import LandmarkHead
-from likeness.train.photos.augment import AugmentSettings
 from likeness.train.photos.batches import TrainBatches
 from likeness.train.photos.labels import PseudoLabels, Sources
 from likeness.train.photos.landmark_bias import centered, sideways
@@ -34,7 +33,7 @@ from likeness.train.photos.posterior_codes import codes_of_people, rely
 from likeness.train.photos.samples import SampleMaker
 from likeness.train.photos.teacher_embeddings import TeacherNotes
 from likeness.train.photos.validation import HeldOut, contact_sheet, label_photos
-from likeness.train.settings import PhotoSettings, Progress
+from likeness.train.settings import AugmentSettings, PhotoSettings, Progress
 from likeness.train.tensorboard import Journal
 
 FACE_MODEL = "face_model.npz"
@@ -42,6 +41,10 @@ FACE_MODEL = "face_model.npz"
 
 RENDERED_HELD_OUT = 400
 """Rendered faces that are kept for the curves, where there are at least ten times as many."""
+
+
+STATISTICS = 256
+"""Crops by which the normalisations of an exported network that is trained on are estimated."""
 
 
 class TrainingError(LikenessError):
@@ -76,11 +79,15 @@ class Trainer:
         self.step, self.per_step = 0, per_step
         self.decisive = settings.decisive(self.steps)  # at once: files that it names must be there before any work
         self.labeller = self._read_labeller(sources.model)
+        if settings.objective.dense is not None and sources.point_map is None:
+            raise ValueError("expected a map of the surface points that the objective asks for, got none")
         self.sources = sources = self._centered(sources)
         self.held_out = _with_rendered(held_out or HeldOut(), sources)
         self.notes = TeacherNotes.open(settings.teacher, sources, settings.out)
         self.maker = SampleMaker(sources, settings.augment, told=self.notes.told)
-        self.student = Student(sources.model, settings, sources.people, self.notes.size, self.fabric)
+        told = self.notes.size or sources.embedding_size
+        points = sources.point_map if settings.objective.dense is not None else None
+        self.student = Student(sources.model, settings, sources.people, told, self.fabric, points, self._first_crops)
         self.finished = False
         self.validation: dict[str, float] = {}
         self.losses: dict[str, float] = {}
@@ -88,6 +95,12 @@ class Trainer:
             self._restore(read_checkpoint(settings.out / CHECKPOINT))
         self._begin, self._first = time.monotonic(), self.step
         self._saved = self._begin
+
+    def _first_crops(self) -> Tensor:
+        """A few hundred crops as they are trained on."""
+        data = TrainBatches(self.maker, self.settings.mix, self.settings.seed, rendered=self._rendered())
+        count = -(-STATISTICS // self.settings.mix.total)
+        return torch.cat([data[number][0] for number in range(count)])[:STATISTICS]
 
     def run(self) -> dict[str, float]:
         """Train to the end of the budget; the last validation's figures."""
@@ -132,6 +145,8 @@ class Trainer:
             for name in ("frames", "photos", "synthetic", "morphs")
             for source in [getattr(sources, name)]
         }
+        if sources.placed:
+            counts["placed"] = sources.placed
         return {**counts, "people": sources.people}
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -158,7 +173,7 @@ class Trainer:
                 yield stop
 
     def _marks(self) -> set[int]:
-        if self.sources.photos is None:
+        if self.sources.photos is None or not (self.settings.mix.photos or self.settings.mix.people):
             return set()
         shares = self.settings.schedule.pseudo_at
         if self.settings.labeller is not None:  # which is better than this network before it is half-grown

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from likeness.datasets import Frames, Photos
+from likeness.datasets.image_store import readable
 from likeness.geometry.camera import Crop
 from likeness.metrics.recognisability import recognisability_of_codes
 from likeness.metrics.records import Samples
@@ -20,6 +21,7 @@ from likeness.train.photos.augment import box_of, cut, flip_landmarks
 from likeness.train.photos.fidelity_curves import HeldOutPortraits, rendered_figures
 from likeness.train.photos.labels import PseudoLabels
 from likeness.train.photos.network import CROP_SIZE, Regressor
+from likeness.train.photos.point_validation import HeldOutPoints, placed_figures, rendered_point_figures
 from likeness.train.photos.samples import SampleMaker
 
 DETECTOR_SHIFT, DETECTOR_LOG_SCALE = 0.05, 0.1
@@ -76,7 +78,10 @@ def validate(network: Regressor, head: LandmarkHead, frames: Frames, batch: int 
     errors: dict[str, list[np.ndarray]] = {"nme_true": [], "nme_jitter": [], "nme_second": []}
     scores = []
     for rows in batches(len(frames.images), batch):
-        images, truth = [frames.images[row] for row in rows], frames.landmarks[rows.start : rows.stop]
+        seen = dict(readable(frames.images, rows))
+        if not seen:
+            continue
+        images, truth = [*seen.values()], frames.landmarks[[*seen]]
         exact = [crop_from_landmarks(points, CROP_SIZE) for points in truth]
         astray = [
             Crop.from_box(
@@ -113,10 +118,12 @@ def label_photos(network: Regressor, head: LandmarkHead, photos: Photos, batch: 
     The first look is at the whole width (such photos are tight crops of one face), the second at the crop of the
     landmarks found there, once as it is and once mirrored. Their mean is kept where both agree and the score is high.
     """
-    kept, landmarks = [], []
+    kept, landmarks = [np.zeros(0, np.int64)], [np.zeros((0, 68, 2))]
     for rows in batches(len(photos.images), batch):
-        images = [photos.images[row] for row in rows]
-        whole = []
+        seen = dict(readable(photos.images, rows))
+        if not seen:
+            continue
+        images, whole = [*seen.values()], []
         for image in images:
             height, width = image.shape[:2]
             side = min(height, width)
@@ -129,7 +136,7 @@ def label_photos(network: Regressor, head: LandmarkHead, photos: Photos, batch: 
         mean = 0.5 * (plain.landmarks + mirrored.landmarks)
         apart = landmark_error(plain.landmarks, mean) * 2.0
         good = (np.minimum(plain.score, mirrored.score) >= MIN_SCORE) & (apart <= MAX_DISAGREEMENT)
-        kept.append(np.flatnonzero(good) + rows.start)
+        kept.append(np.array([*seen])[good])
         landmarks.append(mean[good])
     return PseudoLabels(np.concatenate(kept), np.concatenate(landmarks).astype(np.float32))
 
@@ -144,6 +151,7 @@ class HeldOut:
         synthetic: makes rendered faces without augmentation.
         numbers: of the rendered faces.
         portraits: with hand-placed points.
+        points: where surface points lie in the pictures.
     """
 
     frames: Frames | None = None
@@ -151,11 +159,13 @@ class HeldOut:
     synthetic: SampleMaker | None = None
     numbers: range = range(0)
     portraits: HeldOutPortraits | None = None
+    points: HeldOutPoints | None = None
 
     def figures(self, network: Regressor, head: LandmarkHead, model: FaceModel) -> dict[str, float]:
         """All figures that the pictures allow: landmark errors (:func:`validate`), recognisability
-        (:func:`separation`), for rendered faces what of the labels is found (:func:`known_shapes`), and fidelity
-        (:mod:`likeness.train.photos.fidelity_curves`).
+        (:func:`separation`), for rendered faces what of the labels is found (:func:`known_shapes`), fidelity
+        (:mod:`likeness.train.photos.fidelity_curves`), and how well points are placed
+        (:mod:`likeness.train.photos.point_validation`).
 
         Args:
             network: in evaluation mode.
@@ -171,26 +181,50 @@ class HeldOut:
         if self.photos is not None:
             labels = label_photos(network, head, self.photos)
             if len(labels.index) > 1:
-                images = [self.photos.images[index] for index in labels.index.tolist()]
-                codes = codes_at(network, images, labels.landmarks)
+                codes = codes_at(network, self.photos.images, labels.landmarks, labels.index)
                 found.update(separation(codes, self.photos.person[labels.index], factor, "photo"))
         if self.synthetic is not None:
             found.update(known_shapes(network, self.synthetic, self.numbers, factor))
         if self.portraits is not None:
             found.update(known_points(network, head, self.portraits, model))
+        if network.dense is not None:
+            found.update(self._points(network))
+        return found
+
+    def _points(self, network: Regressor) -> dict[str, float]:
+        """How well surface points are placed."""
+        found: dict[str, float] = {}
+        if self.points is not None:
+            sets = (("video", self.frames, self.points.frames), ("photo", self.photos, self.points.photos))
+            for name, source, known in sets:
+                if source is not None and known is not None:
+                    found.update(placed_figures(network, source.images, known, self.points.point_map, name))
+        if self.synthetic is not None and self.synthetic.rendered_points is not None:
+            found.update(rendered_point_figures(network, self.synthetic, self.numbers))
         return found
 
 
-def codes_at(network: Regressor, images: Sequence[np.ndarray], landmarks: np.ndarray, batch: int = 96) -> np.ndarray:
-    """Identity codes (n, K) of faces in the crops that their landmarks (n, 68, 2) give."""
+def codes_at(
+    network: Regressor,
+    images: Sequence[np.ndarray],
+    landmarks: np.ndarray,
+    index: np.ndarray | None = None,
+    batch: int = 96,
+) -> np.ndarray:
+    """Identity codes (n, K) of faces in the crops that their landmarks (n, 68, 2) give; NaN where a picture cannot be
+    read. ``index`` (n,): which pictures these are, if not all."""
     device = next(network.parameters()).device
-    codes = []
-    for rows in batches(len(images), batch):
-        crops = [crop_from_landmarks(landmarks[row], CROP_SIZE, upright=True) for row in rows]
-        pixels = np.stack([cut(images[row], crop) for row, crop in zip(rows, crops, strict=True)])
-        with torch.inference_mode():
-            codes.append(network(torch.from_numpy(pixels).to(device)).identity.cpu().numpy())
-    return np.concatenate(codes)
+    codes = np.full((len(landmarks), network.settings.identity), np.nan, np.float32)
+    for rows in batches(len(landmarks), batch):
+        crops = {}
+        for row in rows:
+            for _, image in readable(images, [row if index is None else int(index[row])]):
+                crops[row] = cut(image, crop_from_landmarks(landmarks[row], CROP_SIZE, upright=True))
+        if crops:
+            with torch.inference_mode():
+                pixels = torch.from_numpy(np.stack([*crops.values()])).to(device)
+                codes[[*crops]] = network(pixels).identity.cpu().numpy()
+    return codes
 
 
 def separation(
@@ -205,7 +239,7 @@ def separation(
         name: of the set, for the names of the figures.
         clip: (n,) pairs within one clip do not count.
     """
-    known = person >= 0
+    known = (person >= 0) & np.isfinite(codes).all(1)
     found = {}
     for domain, values, measure in (("code", codes, "cosine"), ("mm", codes @ factor, "euclidean")):
         samples = Samples(values[known], person[known], None if clip is None else clip[known])
