@@ -39,7 +39,8 @@ from typing import Any
 
 import numpy as np
 
-from likeness.geometry.camera import FRONTAL, Camera
+from likeness.geometry.camera import Camera
+from likeness.geometry.rotation import FRONTAL
 from likeness.render import render_image
 from likeness.render.raster import Rasterizer, interpolate, rasterize_view
 

@@ -285,7 +285,7 @@ def test_settings_and_recipes_need_no_torch() -> None:
     assert found.stdout.split() == ["False"]
 
 
-@pytest.mark.parametrize("spelling", [["likeness", "train", "synthetic"], ["likeness.train.synthetic"]])
+@pytest.mark.parametrize("spelling", [["likeness", "train", "synthetic"], ["likeness.train.generate.rendered"]])
 def test_rendered_faces_come_by_both_spellings(spelling: list[str], small_model: FaceModel, tmp_path: Path) -> None:
     small_model.save(tmp_path / "small.npz")
     command = [sys.executable, "-m", *spelling, "--model", tmp_path / "small.npz", "--out", tmp_path / "set"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.geometry.camera import OUTSIDE_GREY
+from likeness.geometry.crop import OUTSIDE_GREY
 from likeness.images.header import FORMATS, ImageHeader, read_header
 
 MAX_PIXELS = 100_000_000

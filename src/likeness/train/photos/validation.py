@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from likeness.datasets import Frames, Photos
-from likeness.geometry.camera import Crop
+from likeness.geometry.crop import Crop
 from likeness.metrics.recognisability import recognisability_of_codes
 from likeness.metrics.records import Samples
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
