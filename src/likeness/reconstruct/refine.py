@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.fit import FaceFit, IdentityPrior, Observations, Start, Stopping, SurfacePoints, fit_face
-from likeness.geometry.camera import FRONTAL, Camera, euler_from_rotation, project
+from likeness.geometry.camera import Camera, project
+from likeness.geometry.rotation import FRONTAL, euler_from_rotation
 from likeness.model.face_model import FaceModel
 from likeness.model.surface_points import PointMap
 from likeness.networks.regressor import Fusion
