@@ -15,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
+from dense_points import small_map  # noqa: E402
 from train_sources import (  # noqa: E402
     TOLD,
     write_frames,
@@ -231,12 +232,14 @@ def test_rendered_shapes_among_the_curves(sources: Sources) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_trains_and_its_network_opens(sources: Sources, tmp_path: Path, name: str) -> None:
     out = tmp_path / name
-    held_out = HeldOut(sources.frames, sources.photos)
+    held_out, points = HeldOut(sources.frames, sources.photos), small_map(sources.model)
+    if name == "points":
+        sources = replace(sources, point_map=points)
     figures = train_photos(settings(out, objective=recipe(name).objective()), sources, held_out)
     assert {"nme_true", "auc_code_video", "auc_mm_video"} <= set(figures)
     export_regressor(out / CHECKPOINT, out / "net.onnx")
     model = FaceModel.load(out / FACE_MODEL) if name == "sfm" else sources.model
-    assert Reconstructor(model, out / "net.onnx").model.name == model.name
+    assert Reconstructor(model, out / "net.onnx", points=points).model.name == model.name
     assert (name == "sfm") == (not np.array_equal(model.identity_basis, sources.model.identity_basis))
 
 
