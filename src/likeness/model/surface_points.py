@@ -7,7 +7,7 @@ the embedded face model; ``runs/map_points.py`` learns it from pictures of the m
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -20,8 +20,6 @@ IBUG_POINTS = 68
 LARGEST = 10_000_000
 """Bytes of one array of a map; more than any needs."""
 
-LARGEST = 10_000_000  # bytes of one array: half a million points
-
 
 @dataclass(frozen=True, eq=False)
 class PointMap:
@@ -32,6 +30,8 @@ class PointMap:
         weights: (P, 3) float >= 0, sum 1.
         mirror: (P,) int: the point that each is on a mirrored face.
         ibug: (68,) int: the points that stand for the 68 iBUG landmarks; definitions differ by millimetres.
+        landmarks: (68, P) float, rows sum to 1: each iBUG landmark, as annotators place it, as a combination of the
+            points (``runs/landmark_weights.py``); None: ``ibug`` is all that is known.
 
     Raises:
         ValueError: arrays that do not fit together.
@@ -41,6 +41,7 @@ class PointMap:
     weights: np.ndarray
     mirror: np.ndarray
     ibug: np.ndarray
+    landmarks: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         vertices, weights, count = self.vertices, self.weights, len(self.vertices)
@@ -56,6 +57,10 @@ class PointMap:
             raise ValueError("expected weights that are not negative and sum to 1")
         if not np.array_equal(self.mirror[self.mirror], np.arange(count)):
             raise ValueError("expected mirror to be its own inverse")
+        if self.landmarks is not None and (
+            self.landmarks.shape != (IBUG_POINTS, count) or not np.abs(self.landmarks.sum(1) - 1.0).max() < 0.01
+        ):
+            raise ValueError(f"expected landmarks ({IBUG_POINTS}, {count}) with rows that sum to 1")
 
     def __len__(self) -> int:
         return len(self.vertices)
@@ -70,9 +75,17 @@ class PointMap:
         turn, offset = np.array([-1.0, 1.0], points.dtype), np.array([width - 1.0, 0.0], points.dtype)
         return np.asarray(points[..., self.mirror, :] * turn + offset)
 
+    def ibug_landmarks(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., P, 2) of an image -> the 68 iBUG landmarks (..., 68, 2), wherever the face is and however it is
+        turned or stretched."""
+        if self.landmarks is None:
+            return np.asarray(points[..., self.ibug, :])
+        return np.asarray(self.landmarks @ points)
+
     def save(self, path: StrPath) -> None:
         """Write an ``.npz``; raises FileError."""
         buffer = io.BytesIO()
+        known = {} if self.landmarks is None else {"landmarks": self.landmarks.astype(np.float16)}
         np.savez_compressed(
             buffer,
             allow_pickle=False,
@@ -80,6 +93,7 @@ class PointMap:
             weights=self.weights.astype(np.float32),
             mirror=self.mirror.astype(np.int32),
             ibug=self.ibug.astype(np.int32),
+            **known,
         )
         write_atomically(path, buffer.getvalue())
 
@@ -92,11 +106,22 @@ class PointMap:
         """
         arrays = read_npz(path, "a map of surface points", LARGEST)
         try:
-            return cls(*(arrays[field.name] for field in fields(cls)))
+            return cls(
+                *(arrays[name] for name in ("vertices", "weights", "mirror", "ibug")),
+                _normalised(arrays.get("landmarks")),
+            )
         except KeyError as error:
             raise FileError(path, f"expected a map of surface points, but {error.args[0]} is missing") from error
         except ValueError as error:
             raise FileError(path, f"expected a map of surface points: {error}") from error
+
+
+def _normalised(landmarks: np.ndarray | None) -> np.ndarray | None:
+    """Rows that sum to 1 exactly again, which half floats do not."""
+    if landmarks is None or landmarks.ndim != 2:
+        return landmarks
+    weights = landmarks.astype(np.float64)
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 @lru_cache(maxsize=1)

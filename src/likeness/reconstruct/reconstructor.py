@@ -158,6 +158,8 @@ class Reconstructor:
             points = self.model.landmark_points(answer["identity"], answer["expression"])
             placed = points @ answer["rotation"].T + answer["translation"]
             landmarks = self.model.landmark_map.project(camera, placed, answer["rotation"])
+            if self.points is not None:  # placed freely they lie better than what a code can reach
+                landmarks = answer["points"][self.points.ibug]
             faces.append(_Face(answer, crop, crop.to_photo(landmarks), points, float(answer["score"])))
         return faces
 

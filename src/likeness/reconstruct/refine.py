@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.fit import FaceFit, IdentityPrior, Observations, Start, Stopping, SurfacePoints, fit_face
-from likeness.geometry.camera import Camera, project
+from likeness.geometry.camera import Camera
 from likeness.geometry.rotation import FRONTAL, euler_from_rotation
 from likeness.model.face_model import FaceModel
 from likeness.model.surface_points import PointMap
@@ -48,7 +48,7 @@ class Refined:
         identity: (K,) code, inside the sphere of sphere codes.
         expression: (E,) weights.
         rotation, translation: the pose, as in :class:`likeness.Reconstruction`.
-        landmarks: (68, 2) photo pixels: the model's, where the points put them.
+        landmarks: (68, 2) photo pixels, from the points.
     """
 
     identity: np.ndarray
@@ -68,7 +68,7 @@ class Refiner:
     """
 
     def __init__(self, model: FaceModel, points: PointMap, fusion: Fusion | None) -> None:
-        self.model, self.fusion = model, fusion
+        self.model, self.map, self.fusion = model, points, fusion
         eyes = model.topology.regions.get("eyes", np.zeros(len(model.mean), bool))
         # Where an iris is tells of the gaze, and no shape.
         self.rows = np.flatnonzero(~eyes[points.vertices].all(axis=1))
@@ -94,26 +94,24 @@ class Refiner:
             start: the pose as the network sees it.
             mean: (K,) the network's part of the code; None: there is none, and no ``fusion``.
         """
+        landmarks = self.map.ibug_landmarks(pixels)
         pixels, deviation = pixels[self.rows].astype(np.float64), deviation[self.rows].astype(np.float64)
         per_mm = camera.focal / float(start.translation[2])
         seen = Observations(pixels, (GAIN * deviation) ** 2 + (FLOOR_MM * per_mm) ** 2, self.points)
         free = fit_face(self.model, seen, camera, identity=self.population, start=start, stopping=CONVERGED)
         if self.fusion is None or mean is None:
-            return self._refined(free, free)
+            return _refined(free, free.identity, landmarks)
         code = mean + self.fusion(free.identity, circumstances(free, np.log(deviation / scale).mean()))
         # The code changes the size too, and with it what pose fits.
         held = IdentityPrior(code, FIXED * np.eye(len(code)))
         at = Start(free.rotation, free.translation, free.expression)
         fitted = fit_face(self.model, seen, camera, identity=held, start=at, stopping=CONVERGED)
-        return self._refined(fitted, free, code)
+        return _refined(fitted, code, landmarks)
 
-    def _refined(self, fitted: FaceFit, free: FaceFit, code: np.ndarray | None = None) -> Refined:
-        candidates = self.model.landmark_points(free.identity, free.expression)
-        seen = project(free.camera, candidates @ free.rotation.T + free.translation)
-        landmarks = self.model.landmark_map.select(seen, free.rotation)
-        identity = fitted.identity if code is None else code
-        parts = (identity, fitted.expression, fitted.rotation, fitted.translation)
-        return Refined(*(np.asarray(part, np.float32) for part in parts), landmarks=landmarks)
+
+def _refined(fit: FaceFit, code: np.ndarray, landmarks: np.ndarray) -> Refined:
+    parts = (code, fit.expression, fit.rotation, fit.translation)
+    return Refined(*(np.asarray(part, np.float32) for part in parts), landmarks=landmarks)
 
 
 def circumstances(fit: FaceFit, log_deviation: float) -> np.ndarray:
