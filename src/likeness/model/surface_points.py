@@ -76,8 +76,8 @@ class PointMap:
         return np.asarray(points[..., self.mirror, :] * turn + offset)
 
     def ibug_landmarks(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., P, 2) of an image -> the 68 iBUG landmarks (..., 68, 2), wherever the face is and however it is
-        turned or stretched."""
+        """Points (..., P, 2) of an image -> the 68 iBUG landmarks (..., 68, 2), however the face is turned or
+        stretched."""
         if self.landmarks is None:
             return np.asarray(points[..., self.ibug, :])
         return np.asarray(self.landmarks @ points)
