@@ -14,7 +14,7 @@ from likeness.lazy import lazy_names
 from likeness.version import __version__  # noqa: F401
 
 if TYPE_CHECKING:
-    from likeness.errors import FileError, LikenessError, MissingExtraError
+    from likeness.errors import FileError, FileWarning, LikenessError, MissingExtraError
     from likeness.geometry.camera import Camera, project
     from likeness.mesh import Mesh
     from likeness.model.face_model import ARKIT_NAMES, Coefficients, FaceModel
@@ -28,6 +28,7 @@ _HOMES = {
     "Coefficients": "model.face_model",
     "FaceModel": "model.face_model",
     "FileError": "errors",
+    "FileWarning": "errors",
     "GaussianSpace": "model.identity",
     "LikenessError": "errors",
     "Mesh": "mesh",
@@ -44,6 +45,7 @@ __all__ = [
     "Coefficients",
     "FaceModel",
     "FileError",
+    "FileWarning",
     "GaussianSpace",
     "LikenessError",
     "Mesh",

@@ -90,6 +90,13 @@ def read_bytes(path: StrPath) -> bytes:
     return data
 
 
+def without_mark(data: bytes) -> bytes:
+    """Text without a byte-order mark; UTF-16, which only its mark tells, as UTF-8 (what is none becomes U+FFFD)."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace").encode()
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
 def read_npz(path: StrPath, what: str, largest: int | None = None) -> dict[str, np.ndarray]:
     """All arrays of an ``.npz``; no pickle in it is ever run.
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +15,7 @@ import tyro
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.fit import Fit
 from likeness.cli.train import Photos, Train, train_on_photos, train_on_scans
-from likeness.errors import LikenessError, MissingExtraError
+from likeness.errors import FileWarning, LikenessError, MissingExtraError
 from likeness.evaluate.settings import Evaluate
 from likeness.geometry.units import Unit
 from likeness.version import __version__
@@ -133,7 +136,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     run = next(run for kind, run in commands.values() if isinstance(command, kind))
     try:
-        code = run(command)
+        with _defects_told():
+            code = run(command)
     except (LikenessError, ValueError) as error:
         print(f"likeness: {error}", file=sys.stderr)
         code = 2
@@ -142,6 +146,23 @@ def main(arguments: list[str] | None = None) -> None:
         code = 130
     if code:
         sys.exit(code)
+
+
+@contextmanager
+def _defects_told() -> Iterator[None]:
+    """A line for each file of which something was left out, in place of Python's two with a line of code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", FileWarning)
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, FileWarning):
+                print(f"likeness: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def reconstruct(settings: Reconstruct) -> int:

@@ -7,7 +7,7 @@ import io
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import read_bytes, write_atomically
+from likeness.files import read_bytes, without_mark, write_atomically
 from likeness.mesh.checks import blaming
 from likeness.mesh.fields import MeshFields
 
@@ -17,6 +17,7 @@ def read_stl(path: StrPath) -> MeshFields:
     import trimesh
 
     data = read_bytes(path)
+    data = without_mark(data) if b"solid" in data[:8] else data
     try:
         soup = trimesh.load_mesh(io.BytesIO(data), file_type="stl", process=False)
         corners = np.asarray(soup.vertices, dtype=np.float64)[np.asarray(soup.faces)].reshape(-1, 3)
