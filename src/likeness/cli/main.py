@@ -83,9 +83,11 @@ class Convert:
     blendshapes: MaybePath = None
     """Expressions in a file of their own: eos's .bin, or Exp_Pca.bin for BFM 2009."""
     landmarks: MaybePath = None
-    """The 68 iBUG points: one of eos's mapping files, or a list of vertices."""
+    """The 68 iBUG points: one of eos's mapping files, a list of vertices, or FLAME's landmark_embedding.npy."""
     contours: MaybePath = None
     """eos's contours (.json), for mappings without the points of the jaw line."""
+    masks: MaybePath = None
+    """FLAME's FLAME_masks.pkl, whose masks become regions; without, that beside the model."""
 
 
 @dataclass
@@ -352,7 +354,11 @@ def models(settings: Models) -> int:
     if action.target.suffix != ".npz":
         raise FileError(action.target, "expected a name that ends in .npz")
     model = load_model(
-        action.source, blendshapes=action.blendshapes, landmarks=action.landmarks, contours=action.contours
+        action.source,
+        blendshapes=action.blendshapes,
+        landmarks=action.landmarks,
+        contours=action.contours,
+        masks=action.masks,
     )
     model.save(action.target)
     _describe(model)

@@ -30,8 +30,8 @@ def read_glb(path: StrPath) -> tuple[MeshFields, dict[str, np.ndarray], np.ndarr
     Kept: triangles, strips and fans, in the scene's coordinates (skins at rest); uv, through KHR_texture_transform;
     COLOR_0, white where only some parts have it; a base-colour image that all parts share, WebP too; position morph
     targets, those of the same name in several meshes as one. Quantised, sparse and, with the ``meshes`` extra,
-    Draco's and meshopt's packed geometry is understood. Copies of vertices that `likeness.mesh.glb_writer.write_glb` made at
-    uv seams are joined again. Materials beyond that, animations and cameras are ignored.
+    Draco's and meshopt's packed geometry is understood. Copies of vertices that `likeness.mesh.glb_writer.write_glb`
+    made at uv seams are joined again. Materials beyond that, animations and cameras are ignored.
 
     Left out with a :class:`likeness.FileWarning`: textures that cannot be read, or of which there are several; uv
     that only some parts have; colours that make no sense; vertices that are no numbers and that no face has.

@@ -149,11 +149,21 @@ class ShapeEncoder:
         """
         arrays = read_npz(path, "an encoder")
         try:
-            return cls(arrays["center"], arrays["matrix"], arrays["offset"])
+            center, matrix, offset = (arrays[name] for name in ("center", "matrix", "offset"))
         except KeyError as error:
             raise FileError(
                 path, f"expected an encoder with center, matrix and offset, {error} is missing"
             ) from error
+        fitting = center.ndim == 2 and center.shape[1] == 3 and offset.ndim == 1
+        if not fitting or matrix.shape != (*offset.shape, *center.shape):
+            raise FileError(
+                path,
+                f"expected center (V, 3), matrix (K, V, 3) and offset (K,), got {center.shape}, {matrix.shape} and "
+                f"{offset.shape}",
+            )
+        if not all(values.dtype.kind == "f" and np.isfinite(values).all() for values in (center, matrix, offset)):
+            raise FileError(path, "expected an encoder of finite numbers")
+        return cls(center, matrix, offset)
 
 
 def importance(vertices: np.ndarray, triangles: np.ndarray, regions: dict[str, np.ndarray]) -> np.ndarray:
