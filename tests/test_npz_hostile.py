@@ -122,7 +122,8 @@ def test_no_size_is_believed(content: bytes, message: str, tmp_path: Path) -> No
 def test_every_kind_of_array_comes_back(tmp_path: Path) -> None:
     arrays = {
         "empty": np.zeros((0, 3)), "text": np.array("x"), "texts": np.array(["a", "bcd"]), "none": np.zeros(0, "U3"),
-        "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "bool": np.array([True]), "big": np.arange(3, dtype=">i4"),
+        "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "bool": np.array([True]),
+        "big": np.arange(3, dtype=">i4"),
     }  # fmt: skip
     np.savez(tmp_path / "a.npz", **arrays)
     for name, value in read_npz(tmp_path / "a.npz", "arrays").items():

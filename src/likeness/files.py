@@ -143,7 +143,7 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
         size = math.prod(shape) * kind.itemsize
         if kind.hasobject or size > entry.file_size:
             raise ValueError(f"{entry.filename[:80]!r} claims {str(kind)[:40]} {str(shape)[:40]}")
-        data = bytearray(size)
-        if stream.readinto(data) != size or stream.read(1):
+        data = bytearray(stream.read(size))
+        if len(data) != size or stream.read(1):
             raise ValueError(f"{entry.filename[:80]!r} is not of {size} bytes")
     return np.ndarray(shape, kind, data, order="F" if fortran else "C")

@@ -9,8 +9,8 @@ written by Deep3DFaceReconstruction and Deep3DFaceRecon): ``meanshape`` (1, 3V),
 a pickled dict of ``u`` (3V, 1), ``w_shp`` (3V, K), ``w_exp`` (3V, E) and ``keypoints`` (204): the places in ``u`` of
 x, y and z of the 68 iBUG points. Micrometres. Shape = u + w_shp · α + w_exp · β. Its triangles come in a file of
 their own, ``tri.pkl`` (3, F), the standard deviations of α and β in ``param_mean_std_62d_120x120.pkl`` (12 numbers of
-the pose come first): both are looked for beside it and, as in the release, in ``../configs``. With them codes and weights
-are about N(0, 1), without they are α and β.
+the pose come first): both are looked for beside it and, as in the release, in ``../configs``. With them codes and
+weights are about N(0, 1), without they are α and β.
 
 Axes are ours in both.
 """
