@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from os import fspath
 
 import numpy as np
 
@@ -34,8 +35,7 @@ class Defects:
 
     def without(self, what: str, error: FileError) -> None:
         """Note that ``what`` is left out because of an error."""
-        reason = str(error).removeprefix(f"{error.path}: ") if error.path == str(self.path) else str(error)
-        self.add(f"no {what} ({reason})")
+        self.add(f"no {what} ({error.reason if error.path == fspath(self.path) else error})")
 
 
 @contextmanager
