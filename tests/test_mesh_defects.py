@@ -198,3 +198,18 @@ def test_a_warning_can_be_made_an_error(tmp_path: Path) -> None:
         with pytest.raises(FileWarning) as told:
             Mesh.load(path)
     assert told.value.path == str(path)
+
+
+def test_the_command_line_says_it_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from likeness import cli
+
+    (tmp_path / "scan.obj").write_text(LINES + FACES.replace("f 1 ", "f 1/1 ") + "f 1 2\n")
+    (tmp_path / "points.txt").write_text("no numbers")  # the scan itself has been read when this is found
+    scan, points = str(tmp_path / "scan.obj"), str(tmp_path / "points.txt")
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["register", scan, "--landmarks", points, "-o", str(tmp_path / "out"), "--formats", "json"])
+    assert stop.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    told = f"likeness: {tmp_path / 'scan.obj'}: without 1 faces of fewer than 3 corners; no uv (faces name uv 1 of 0)"
+    assert lines.count(told) == 1
+    assert len(lines) == 2

@@ -24,6 +24,7 @@ from likeness.cli.generate import (
     render_synthetic,
     train_detector,
 )
+from likeness.cli.models import Models, models
 from likeness.cli.train import Photos, Scans, Train, describe_recipe, train_on_photos, train_on_scans
 from likeness.errors import FileWarning, LikenessError, MissingExtraError, as_file_error, printable
 from likeness.evaluate.settings import Evaluate
@@ -32,7 +33,7 @@ from likeness.result_folder import ResultFolder, ResultNames, Source
 from likeness.version import __version__
 
 if TYPE_CHECKING:
-    from likeness.model.face_model import FaceModel
+    pass
 
 Format = Literal["glb", "obj", "json", "png"]
 ScanFormat = Literal["obj", "ply", "json", "png"]
@@ -85,42 +86,6 @@ class Register:
     """Another regressor (.onnx), for the landmarks, than the embedded one."""
     overwrite: bool = False
     """Replace files in the folder that are no earlier results of the same scan, too."""
-
-
-@dataclass
-class Convert:
-    """Any face model (BFM, FLAME, ICT, eos, FaceVerse, FaceScape) to likeness's own .npz."""
-
-    source: Annotated[Path, tyro.conf.Positional]
-    """The model's file, or the folder of the ICT release."""
-    target: Annotated[Path, tyro.conf.Positional]
-    """The .npz to write."""
-    blendshapes: MaybePath = None
-    """Expressions in a file of their own: eos's .bin, or Exp_Pca.bin for BFM 2009."""
-    landmarks: MaybePath = None
-    """The 68 iBUG points: one of eos's mapping files, a list of vertices, or FLAME's landmark_embedding.npy."""
-    contours: MaybePath = None
-    """eos's contours (.json), for mappings without the points of the jaw line."""
-    masks: MaybePath = None
-    """FLAME's FLAME_masks.pkl, whose masks become regions; without, that beside the model."""
-    overwrite: bool = False
-    """Replace the target even if it was not written by this command from the same source."""
-
-
-@dataclass
-class Info:
-    """What a face model of any format holds."""
-
-    file: Annotated[Path, tyro.conf.Positional]
-
-
-@dataclass
-class Models:
-    """Face models: convert other people's, look into a file."""
-
-    action: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[Convert, tyro.conf.subcommand("convert")] | Annotated[Info, tyro.conf.subcommand("info")]
-    ]
 
 
 @dataclass
@@ -371,57 +336,6 @@ def evaluate(settings: Evaluate) -> int:
     for line in closing_lines(evaluation):
         print(line)
     return 0
-
-
-def models(settings: Models) -> int:
-    """Run ``likeness models convert`` or ``likeness models info``."""
-    from likeness.errors import FileError
-    from likeness.model.formats import load_model
-
-    action = settings.action
-    if isinstance(action, Info):
-        _describe(load_model(action.file))
-        return 0
-    if action.target.suffix != ".npz":
-        raise FileError(action.target, "expected a name that ends in .npz")
-    _converted(action).check(action.target.name, [action.target.name], Source.of(action.source))
-    model = load_model(
-        action.source,
-        blendshapes=action.blendshapes,
-        landmarks=action.landmarks,
-        contours=action.contours,
-        masks=action.masks,
-    )
-    _write_model(action, model)
-    _describe(model)
-    print(f"{'written to':11} {printable(action.target)}")
-    return 0
-
-
-def _converted(action: Convert) -> ResultFolder:
-    return ResultFolder(action.target.parent, "models convert", overwrite=action.overwrite)
-
-
-def _write_model(action: Convert, model: FaceModel) -> None:
-    name = action.target.name
-    _converted(action).save(name, Source.of(action.source), lambda stage: model.save(stage / name))
-
-
-def _describe(model: FaceModel) -> None:
-    topology = model.topology
-    names = ", ".join(model.expression_names[:6]) + (", ..." if len(model.expression_names) > 6 else "")
-    rows = {
-        "name": model.name,
-        "identity": f"{len(model.identity_basis)} modes, {model.space.name} space",
-        "expression": f"{len(model.expression_basis)} blendshapes" + f" ({names})" * bool(names),
-        "albedo": f"{len(model.albedo_basis)} maps",
-        "vertices": str(len(model.mean)),
-        "triangles": f"{len(topology.triangles)} ({len(topology.quads)} quadrilaterals)",
-        "landmarks": "none" if topology.landmarks is None else "68 iBUG points",
-        "regions": ", ".join(f"{name} {int(mask.sum())}" for name, mask in topology.regions.items()) or "none",
-    }
-    for key, value in rows.items():
-        print(f"{key:11} {value}")
 
 
 if __name__ == "__main__":
