@@ -10,7 +10,8 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import FileError, StrPath
-from likeness.geometry.camera import Camera, Crop
+from likeness.geometry.camera import Camera
+from likeness.geometry.crop import Crop
 from likeness.images.photo import photo_from_array
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.networks.regressor import Network
