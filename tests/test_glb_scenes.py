@@ -127,12 +127,25 @@ def test_quantised_and_sparse_vertices(tmp_path: Path) -> None:
     np.testing.assert_allclose(mesh.vertices, np.tile(1000 * SQUARE, (2, 1)), atol=1e-4)
 
 
-def test_vertices_that_nodes_share_by_the_million_are_refused(tmp_path: Path) -> None:
+def test_meshes_that_nodes_share_by_the_million_are_refused(tmp_path: Path) -> None:
+    for vertices, corners in ((30_000, 30), (3, 90_000)):
+        scene = Scene()
+        indices = scene.accessor(np.arange(corners) % vertices, "uint16")
+        scene.mesh({"attributes": {"POSITION": scene.accessor(np.zeros((vertices, 3)))}, "indices": indices})
+        for _ in range(200):
+            scene.put("nodes", mesh=0)
+        with pytest.raises(FileError, match="nodes share meshes so often"):
+            Mesh.load(scene.write(tmp_path / "a.glb"))
+
+
+def test_lines_and_points_beside_a_surface_are_nothing_to_it(tmp_path: Path) -> None:
     scene = Scene()
-    scene.mesh({"attributes": {"POSITION": scene.accessor(np.zeros((30_000, 3)))}})
-    for _ in range(200):
-        scene.put("nodes", mesh=0)
-    with pytest.raises(FileError, match="nodes share vertices"):
+    line = {"attributes": {"POSITION": scene.accessor(SQUARE)}, "mode": 1, "targets": [{}]}
+    scene.put("nodes", mesh=scene.mesh(line, weights=[0.5]))
+    scene.put("nodes", mesh=scene.mesh(square(scene), line))
+    assert len(Mesh.load(scene.write(tmp_path / "a.glb")).vertices) == 4
+    scene.json["nodes"].pop()
+    with pytest.raises(FileError, match="with triangles, found none"):
         Mesh.load(scene.write(tmp_path / "a.glb"))
 
 

@@ -74,11 +74,13 @@ def _read(document: Document, defects: Defects) -> tuple[MeshFields, dict[str, n
     materials: list[dict[str, Any]] = []
     cache: dict[str, Primitive] = {}
     names = _Names()
-    offset = 0
+    offset = face_count = 0
     for place in placed:
         spec = document.item("meshes", place.mesh)
         surfaces = [item for item in spec["primitives"] if is_surface(item)]
-        labels = names.of(place, spec, len(surfaces[0].get("targets", [])) if surfaces else 0)
+        if not surfaces:
+            continue
+        labels = names.of(place, spec, len(surfaces[0].get("targets", [])))
         here: dict[str, _Part] = {}
         for item in surfaces:
             key = Primitive.key(document, item)
@@ -87,9 +89,12 @@ def _read(document: Document, defects: Defects) -> tuple[MeshFields, dict[str, n
                     cache[key] = Primitive(document, item, len(labels))
                 here[key] = _placed(cache[key], place, labels, offset)
                 offset += len(here[key].vertices)
-                if offset > document.most:
-                    raise ValueError(f"nodes share vertices so often that there are more than {document.most}")
             triangles.append(_turned(here[key].primitive.triangles(document, item), place) + here[key].offset)
+            face_count += len(triangles[-1])
+            if max(offset, face_count) > document.most:
+                raise ValueError(
+                    f"nodes share meshes so often that there are more than {document.most} vertices or faces"
+                )
             materials.append(document.item("materials", item["material"]) if "material" in item else {})
         parts += here.values()
     if not triangles:
