@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,6 +24,7 @@ from likeness.cli.generate import (
     render_synthetic,
     train_detector,
 )
+from likeness.cli.models import Models, models
 from likeness.cli.train import (
     LabelPoints,
     Photos,
@@ -31,14 +35,14 @@ from likeness.cli.train import (
     train_on_photos,
     train_on_scans,
 )
-from likeness.errors import LikenessError, MissingExtraError, as_file_error, printable
+from likeness.errors import FileWarning, LikenessError, MissingExtraError, as_file_error, printable
 from likeness.evaluate.settings import Evaluate
 from likeness.geometry.units import Unit
 from likeness.result_folder import ResultFolder, ResultNames, Source
 from likeness.version import __version__
 
 if TYPE_CHECKING:
-    from likeness.model.face_model import FaceModel
+    pass
 
 Format = Literal["glb", "obj", "json", "png"]
 ScanFormat = Literal["obj", "ply", "json", "png"]
@@ -94,40 +98,6 @@ class Register:
 
 
 @dataclass
-class Convert:
-    """Any face model (BFM, FLAME, ICT, eos, FaceVerse, FaceScape) to likeness's own .npz."""
-
-    source: Annotated[Path, tyro.conf.Positional]
-    """The model's file, or the folder of the ICT release."""
-    target: Annotated[Path, tyro.conf.Positional]
-    """The .npz to write."""
-    blendshapes: MaybePath = None
-    """Expressions in a file of their own: eos's .bin, or Exp_Pca.bin for BFM 2009."""
-    landmarks: MaybePath = None
-    """The 68 iBUG points: one of eos's mapping files, or a list of vertices."""
-    contours: MaybePath = None
-    """eos's contours (.json), for mappings without the points of the jaw line."""
-    overwrite: bool = False
-    """Replace the target even if it was not written by this command from the same source."""
-
-
-@dataclass
-class Info:
-    """What a face model of any format holds."""
-
-    file: Annotated[Path, tyro.conf.Positional]
-
-
-@dataclass
-class Models:
-    """Face models: convert other people's, look into a file."""
-
-    action: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[Convert, tyro.conf.subcommand("convert")] | Annotated[Info, tyro.conf.subcommand("info")]
-    ]
-
-
-@dataclass
 class Summary:
     """What happened to a run's photos."""
 
@@ -161,7 +131,8 @@ def main(arguments: list[str] | None = None) -> None:
     run = next(run for kind, run in commands.values() if isinstance(command, kind))
     _print_anything()
     try:
-        code = run(command)
+        with _defects_told():
+            code = run(command)
     except (LikenessError, ValueError) as error:
         print(f"likeness: {printable(str(error))}", file=sys.stderr)
         code = 2
@@ -170,6 +141,23 @@ def main(arguments: list[str] | None = None) -> None:
         code = 130
     if code:
         sys.exit(code)
+
+
+@contextmanager
+def _defects_told() -> Iterator[None]:
+    """A line for each file of which something was left out, in place of Python's two with a line of code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", FileWarning)
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, FileWarning):
+                print(f"likeness: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def _print_anything() -> None:
@@ -359,53 +347,6 @@ def evaluate(settings: Evaluate) -> int:
     for line in closing_lines(evaluation):
         print(line)
     return 0
-
-
-def models(settings: Models) -> int:
-    """Run ``likeness models convert`` or ``likeness models info``."""
-    from likeness.errors import FileError
-    from likeness.model.formats import load_model
-
-    action = settings.action
-    if isinstance(action, Info):
-        _describe(load_model(action.file))
-        return 0
-    if action.target.suffix != ".npz":
-        raise FileError(action.target, "expected a name that ends in .npz")
-    _converted(action).check(action.target.name, [action.target.name], Source.of(action.source))
-    model = load_model(
-        action.source, blendshapes=action.blendshapes, landmarks=action.landmarks, contours=action.contours
-    )
-    _write_model(action, model)
-    _describe(model)
-    print(f"{'written to':11} {printable(action.target)}")
-    return 0
-
-
-def _converted(action: Convert) -> ResultFolder:
-    return ResultFolder(action.target.parent, "models convert", overwrite=action.overwrite)
-
-
-def _write_model(action: Convert, model: FaceModel) -> None:
-    name = action.target.name
-    _converted(action).save(name, Source.of(action.source), lambda stage: model.save(stage / name))
-
-
-def _describe(model: FaceModel) -> None:
-    topology = model.topology
-    names = ", ".join(model.expression_names[:6]) + (", ..." if len(model.expression_names) > 6 else "")
-    rows = {
-        "name": model.name,
-        "identity": f"{len(model.identity_basis)} modes, {model.space.name} space",
-        "expression": f"{len(model.expression_basis)} blendshapes" + f" ({names})" * bool(names),
-        "albedo": f"{len(model.albedo_basis)} maps",
-        "vertices": str(len(model.mean)),
-        "triangles": f"{len(topology.triangles)} ({len(topology.quads)} quadrilaterals)",
-        "landmarks": "none" if topology.landmarks is None else "68 iBUG points",
-        "regions": ", ".join(f"{name} {int(mask.sum())}" for name, mask in topology.regions.items()) or "none",
-    }
-    for key, value in rows.items():
-        print(f"{key:11} {value}")
 
 
 if __name__ == "__main__":

@@ -145,4 +145,6 @@ def _finite(arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
 
 def _dequantize(arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
     quantized, scale = arrays[f"{key}_q"], _finite(arrays, f"{key}_scale")
+    if quantized.dtype.kind not in "iu" or scale.ndim != 1:
+        raise ValueError(f"{key} must be integers with a scale each, got {quantized.dtype} and {scale.shape}")
     return quantized.astype(np.float32) * scale[:, None, None]

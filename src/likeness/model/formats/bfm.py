@@ -32,20 +32,21 @@ from likeness.model.formats.arrays import Cursor, check_growth
 from likeness.model.formats.assembly import Parts, modes, numbered, points
 from likeness.model.formats.mat import read_mat
 
-_KEYS_2009 = ("shapeMU", "shapePC", "shapeEV", "texMU", "texPC", "texEV", "tl")
+KEYS_2009 = ("shapeMU", "shapePC", "shapeEV", "texMU", "texPC", "texEV", "tl")
 _EYE_CORNERS = tuple(f"{side}.eye.corner_{corner}" for side in ("right", "left") for corner in ("outer", "inner"))
 
 
-def read_bfm_2009(path: StrPath, blendshapes: StrPath | None = None) -> Parts:
-    """BFM 2009, with Guo et al.'s expressions from ``blendshapes`` or ``Exp_Pca.bin`` in the same folder, if any.
+def read_bfm_2009(path: StrPath, arrays: dict[str, np.ndarray], blendshapes: StrPath | None = None) -> Parts:
+    """BFM 2009 of its file's variables.
+
+    Guo et al.'s expressions come from ``blendshapes`` or ``Exp_Pca.bin`` in the same folder, if any.
 
     With expressions the model is reduced to the vertices that have them, in the order of ``trimIndex``.
 
     Raises:
         FileError: truncated, not such a file, or the files that belong to the expressions are missing.
     """
-    arrays = read_mat(path, _KEYS_2009)
-    missing = [key for key in _KEYS_2009 if key not in arrays]
+    missing = [key for key in KEYS_2009 if key not in arrays]
     if missing:
         raise FileError(path, f"expected the Basel Face Model 2009, but {', '.join(missing)} are missing")
     mean = points("shapeMU", arrays["shapeMU"].astype(np.float32))

@@ -37,6 +37,22 @@ class Contours:
     left: tuple[int, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """The 68 iBUG points of a face from the front, on the surface.
+
+    Args:
+        vertices, weights: (68, 3) corners of triangles and their weights.
+    """
+
+    vertices: np.ndarray
+    weights: np.ndarray
+
+    def points(self, vertices: np.ndarray) -> np.ndarray:
+        """(68, 3) where they are on a head (V, 3)."""
+        return np.asarray((vertices[self.vertices] * self.weights[..., None]).sum(axis=1))
+
+
 def read_landmarks(path: StrPath) -> dict[int, int]:
     """iBUG point (0 to 67) -> vertex, from a file.
 
@@ -120,7 +136,25 @@ def landmark_map(
         jaw = _spread(landmarks, vertices, contours)
     else:
         jaw = vertices[[landmarks[i] for i in range(JAW_COUNT)]]
-    lines = [_line(i, jaw[i], vertices[landmarks[NOSE_BOTTOM]], vertices, triangles) for i in range(JAW_COUNT)]
+    return _with_lines(inner, weights, jaw, vertices[landmarks[NOSE_BOTTOM]], vertices, triangles)
+
+
+def embedded_map(embedding: Embedding, vertices: np.ndarray, triangles: np.ndarray) -> LandmarkMap:
+    """As :func:`landmark_map`, of points anywhere on the surface."""
+    at = embedding.points(vertices)
+    inner, weights = embedding.vertices[JAW_COUNT:], embedding.weights[JAW_COUNT:]
+    return _with_lines(inner.astype(np.int32), weights, at[:JAW_COUNT], at[NOSE_BOTTOM], vertices, triangles)
+
+
+def _with_lines(
+    inner: np.ndarray,
+    weights: np.ndarray,
+    jaw: np.ndarray,
+    nose: np.ndarray,
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+) -> LandmarkMap:
+    lines = [_line(i, jaw[i], nose, vertices, triangles) for i in range(JAW_COUNT)]
     return LandmarkMap(
         inner,
         weights.astype(np.float32),

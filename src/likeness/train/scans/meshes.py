@@ -35,6 +35,9 @@ class RegisteredMeshes:
         identity: (N,) int64 person.
         weights: (N, 52) ARKit weights; 0 at rest; a row of NaN where the expression's weights are not known.
         held_out: (N,) bool: never trained on. A person is held out as a whole.
+
+    Raises:
+        ValueError: arrays of other kinds or shapes, vertices that are not finite, or a person in both parts.
     """
 
     vertices: np.ndarray
@@ -43,10 +46,18 @@ class RegisteredMeshes:
     held_out: np.ndarray
 
     def __post_init__(self) -> None:
-        count = len(self.vertices)
-        for name in ("identity", "weights", "held_out"):
-            if len(getattr(self, name)) != count:
-                raise ValueError(f"expected {name} for {count} meshes, got {len(getattr(self, name))}")
+        count = len(self.vertices) if self.vertices.ndim == 3 else 0
+        for name, kinds, tail in (
+            ("vertices", "f", self.vertices.shape[1:]),
+            ("identity", "iu", ()),
+            ("weights", "f", self.weights.shape[1:2]),
+            ("held_out", "b", ()),
+        ):
+            array = getattr(self, name)
+            if array.dtype.kind not in kinds or array.shape != (count, *tail):
+                raise ValueError(f"expected {name} of {count} meshes, got {array.dtype} {array.shape}")
+        if not np.isfinite(self.vertices).all():
+            raise ValueError("expected finite vertices")
         if set(self.identity[self.held_out]) & set(self.identity[~self.held_out]):
             raise ValueError("expected people that are held out as a whole, some are in both parts")
 
@@ -89,6 +100,10 @@ def read_meshes(
     shape = arrays["vertices"].shape
     if shape[1:] != template.mean.shape:
         raise FileError(path, f"expected vertices (N, {len(template.mean)}, 3) of the template, got {shape}")
+    if arrays["weights"].shape[1:] != (len(template.expression_names),):
+        raise FileError(
+            path, f"expected weights (N, {len(template.expression_names)}), got {arrays['weights'].shape}"
+        )
     try:
         return RegisteredMeshes(**arrays)
     except ValueError as error:
