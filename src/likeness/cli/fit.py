@@ -14,6 +14,7 @@ import tyro
 from likeness.arguments import MaybePath
 from likeness.errors import FileError, LikenessError
 from likeness.geometry.camera import Camera, image_center
+from likeness.readers import NpzArrays, read_json, read_npy
 
 if TYPE_CHECKING:
     from likeness.fit import FaceFit, FocalPrior, Observations, PersonFit
@@ -244,21 +245,26 @@ def _read_points(path: Path) -> tuple[np.ndarray, tuple[int, int] | None]:
     size, data = None, read_bytes(path)
     try:
         if path.suffix == ".json":
-            content = json.loads(data)
+            content = read_json(path, "points x y in pixels", data)
             values = content["landmarks"]
             size = tuple(int(side) for side in content["photo_size"]) if "photo_size" in content else None
         elif path.suffix in (".npy", ".npz"):
-            loaded = np.load(path, allow_pickle=False)
-            names = () if isinstance(loaded, np.ndarray) else ("landmarks", "points")
-            values = next((loaded[name] for name in names if name in loaded), loaded)
+            values = _points_in_arrays(path)
         else:
             raise FileError(path, "expected points in a .pts, .json, .npy or .npz file")
         pixels = np.array(values, np.float64)
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileError(path, f"expected points x y in pixels ({type(error).__name__}: {error})") from error
     if pixels.ndim != 2 or pixels.shape[1] != 2 or (size is not None and (len(size) != 2 or min(size) < 1)):
         raise FileError(path, f"expected points (P, 2) and a photo_size [width, height], got {pixels.shape}, {size}")
     return pixels, size
+
+
+def _points_in_arrays(path: Path) -> np.ndarray:
+    if path.suffix == ".npy":
+        return read_npy(path, "points (P, 2)")
+    arrays = NpzArrays(path, "points (P, 2)")
+    return arrays["landmarks" if "landmarks" in arrays else "points"]
 
 
 def _surface(path: Path) -> Points:
@@ -269,11 +275,11 @@ def _surface(path: Path) -> Points:
     """
     from likeness.fit import SurfacePoints
 
+    arrays = NpzArrays(path, "surface points with vertices and weights (P, 3)")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            offsets = arrays.get("offsets")
-            return SurfacePoints(arrays["vertices"], arrays["weights"], offsets)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        parts = {name: arrays[name] for name in ("vertices", "weights", "offsets") if name in arrays}
+        return SurfacePoints(**parts)
+    except (ValueError, TypeError) as error:
         raise FileError(path, f"expected an .npz with vertices and weights (P, 3) ({error})") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,8 +15,12 @@ from likeness.datasets.identities import people_of
 from likeness.errors import Excluded, FileError, StrPath
 from likeness.images.photo import load_photo, photo_from_bytes
 from likeness.metrics.records import Pairs
+from likeness.readers import read_json
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+MAX_NOTE_BYTES = 1 << 20
+"""The largest .json or .cls beside a photo that is read."""
+
 MAX_MEMBER_BYTES = 1 << 28
 """The largest file of an archive that is read."""
 
@@ -168,13 +171,13 @@ def _listed(
 def _annotation(data: bytes, name: str) -> dict[str, Any]:
     """``identity`` and ``clip`` where given, and ``points``: (68, 2) or None, of a photo's .json."""
     try:
-        note = json.loads(data)
+        note = read_json(name, "an annotation", data, MAX_NOTE_BYTES)
         found: dict[str, Any] = {
             key: str(note[key]) for key in ("identity", "clip") if isinstance(note.get(key), str | int)
         }
         points = note.get("landmarks")
         found["points"] = None if points is None else np.array(points, np.float64)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise FileError(name, f"its .json cannot be read ({error})") from error
     points = found["points"]
     if points is not None and (points.shape != (68, 2) or not np.isfinite(points).all()):

@@ -13,6 +13,7 @@ from likeness.files import read_bytes
 from likeness.images.color import srgb_from_linear
 from likeness.images.texture import decode_texture
 from likeness.mesh.fields import MeshFields
+from likeness.readers import read_json
 
 _COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
@@ -60,7 +61,7 @@ class _Document:
             raise FileError(path, f"expected glTF version 2, got {version}")
         if total > len(data) or 20 + length > total or data[16:20] != b"JSON":
             raise FileError(path, f"cut short or damaged: expected {total} bytes, got {len(data)}")
-        self.json = json.loads(data[20 : 20 + length])
+        self.json = read_json(path, "a GLB file's description", data[20 : 20 + length])
         self.binary = b""
         at = 20 + length
         if at + 8 <= total and data[at + 4 : at + 8] == b"BIN\0":

@@ -16,10 +16,10 @@ import numpy as np
 from likeness.datasets import Frames, ImageStore, Photos, read_frames, read_photos
 from likeness.datasets import SyntheticFaces as SyntheticFolder
 from likeness.errors import FileError, StrPath
-from likeness.files import read_npz
 from likeness.geometry.camera import FRONTAL, Camera, image_center
 from likeness.geometry.rotation import rotation_from_euler
 from likeness.model.face_model import FaceModel
+from likeness.readers import read_npz
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
 from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.train.generate import rendered as synthetic
