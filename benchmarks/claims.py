@@ -37,7 +37,6 @@ from likeness.metrics.shape_space import clustering
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import GaussianSpace
 from likeness.train.checkpoint import CHECKPOINT, load_regressor
-from likeness.train.losses.objective import ObjectiveSettings
 from likeness.train.losses.reconstruction import LandmarkHead
 from likeness.train.photos.labels import PseudoLabels, Sources
 from likeness.train.photos.network import Regressor
@@ -45,7 +44,10 @@ from likeness.train.photos.samples import SampleMaker
 from likeness.train.photos.teacher_embeddings import NOTES
 from likeness.train.photos.trainer import Trainer
 from likeness.train.photos.validation import codes_at, label_photos, validate
-from likeness.train.settings import PhotoSettings, Progress, Schedule, recipe
+from likeness.train.recipe_settings import ObjectiveSettings
+from likeness.train.recipes import recipe
+from likeness.train.schedule import Schedule
+from likeness.train.settings import PhotoSettings, Progress
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Variant:
     Args:
         name: of the row.
         space: ``pca`` or ``sphere``.
-        recipe: of :func:`likeness.train.settings.recipe`.
+        recipe: of :data:`likeness.train.recipes.RECIPES`.
         taught: with the teacher.
         shown: with the terms of the geometry domain.
     """
@@ -69,7 +71,7 @@ class Variant:
     @property
     def objective(self) -> ObjectiveSettings:
         """What is asked of the network."""
-        settings = recipe(self.recipe, self.taught)
+        settings = recipe(self.recipe).objective(self.taught)
         if settings.sir is None:
             return replace(settings, photometric=0.0)
         sir = settings.sir

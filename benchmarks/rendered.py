@@ -2,7 +2,7 @@
 
     python benchmarks/rendered.py SYNTHETIC [--model FILE --network FILE] [--json FILE]
 
-SYNTHETIC is the folder of ``python -m likeness.train.synthetic``, made with the same identity basis; its last 400
+SYNTHETIC is the folder of ``likeness train synthetic``, made with the same identity basis; its last 400
 faces, which ``likeness train photos`` leaves out of the training, are looked at once each, in their own crops. Errors
 are RMS over the face in mm, size included; the mean face's is that of the truth's own mean. Correlations are along
 the directions in which these faces differ most, strongest first.
@@ -20,10 +20,10 @@ from likeness import FaceModel
 from likeness.assets import asset
 from likeness.datasets import SyntheticFaces
 from likeness.networks.regressor import Network
-from likeness.train.photos.augment import AugmentSettings
 from likeness.train.photos.labels import Sources
 from likeness.train.photos.samples import SampleMaker
 from likeness.train.photos.trainer import RENDERED_HELD_OUT
+from likeness.train.settings import AugmentSettings
 
 STRONGEST = 6
 PLAIN = AugmentSettings(shift=0.0, log_scale=0.0, angle=0.0, turned=0.0, photometric=0.0, occlusion=0.0)

@@ -25,7 +25,7 @@ mkdir -p "$work"
 "$python" runs/build_people.py "$work/template.npz" "$work/face_model.npz" "$work/carried.npz" "$work/people.npz"
 "$python" -m likeness train scans "$work/people.npz" -o "$work/sphere.npz" --template "$work/face_model.npz" \
   --size 128 --run "$work/sphere" --resume
-"$python" -m likeness.train.synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "${SYNTHETIC:-30000}" \
+"$python" -m likeness train synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "${SYNTHETIC:-30000}" \
   --processes "${PROCESSES:-2}"
 photos=("--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--threads" "${THREADS:-2}"
   "--workers" "${WORKERS:-1}" "--resume")
@@ -33,7 +33,7 @@ grep -qs bf16 /proc/cpuinfo && photos+=("--precision" bf16-mixed)
 # A first network, of landmarks and rendered faces alone, finds the faces of photographs that have no landmarks.
 "$python" -m likeness train photos -o "$work/scout" --data "$data/photos/video-train.tar" --recipe tikhonov \
   --budget "${SCOUT:-250000}" "${photos[@]}"
-"$python" -m likeness.train.morphs --data "$data"/photos/{video,photo}-train.tar --run "$work/scout" --model "$work/sphere.npz" \
+"$python" -m likeness train morphs --data "$data"/photos/{video,photo}-train.tar --run "$work/scout" --model "$work/sphere.npz" \
   --teacher "$data/teacher-mobilefacenet.onnx" --out "$work/morphs" --count "${MORPHS:-64000}" \
   --processes "${PROCESSES:-2}"
 more=("--data" "$data/photos/video-train.tar" "$data/photos/photo-train.tar"
@@ -49,7 +49,7 @@ more=("--data" "$data/photos/video-train.tar" "$data/photos/photo-train.tar"
   --recipe heads --budget "${HEADS:-240000}" "${photos[@]}"
 finder=("--data" "$data" "--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--network" "$work/default/regressor.onnx"
   "--threads" "${THREADS:-2}" "--workers" "${WORKERS:-1}" "--resume")
-"$python" -m likeness.train.finder --out "$work/finder_first" --budget "${SCENES:-400000}" "${finder[@]}"
-"$python" -m likeness.train.finder --out "$work/finder" --start "$work/finder_first" --learning-rate 1.5e-3 \
+"$python" -m likeness train detector --out "$work/finder_first" --budget "${SCENES:-400000}" "${finder[@]}"
+"$python" -m likeness train detector --out "$work/finder" --start "$work/finder_first" --learning-rate 1.5e-3 \
   --budget "$((${SCENES:-400000} * 3 / 4))" "${finder[@]}"
 "$python" runs/ship.py "$work" "$data" "$assets"

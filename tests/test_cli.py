@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,12 @@ def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def visible(folder: Path) -> set[str]:
+    """The files below a folder, without the records of who wrote them."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {path.as_posix() for path in found if not path.parts[0].startswith(".")}
+
+
 def run(*arguments: object) -> int:
     try:
         cli.main([str(argument) for argument in arguments])
@@ -30,9 +38,7 @@ def run(*arguments: object) -> int:
 
 def test_one_photo(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("reconstruct", portrait, "-o", tmp_path / "out") == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        f"portrait.{format}" for format in ("glb", "obj", "json", "png")
-    }
+    assert visible(tmp_path / "out") == {f"portrait.{format}" for format in ("glb", "obj", "json", "png")}
     assert "1 face in 1 photo" in capsys.readouterr().out
 
 
@@ -67,7 +73,7 @@ def test_bad_photos_are_named_one_line_each_and_the_good_one_is_done(
     photos = bad_photos(tmp_path, portrait)
     code = run("reconstruct", *photos.values(), portrait, "-o", tmp_path / "out", "--formats", "json")
     assert code == 2
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["portrait.json"]
+    assert visible(tmp_path / "out") == {"portrait.json"}
     captured = capfd.readouterr()
     for path in photos.values():
         assert sum(path.name in line for line in captured.err.splitlines()) == 1, path.name
@@ -80,7 +86,7 @@ def test_photos_of_one_name_do_not_overwrite_each_other(portrait: Path, tmp_path
     other = tmp_path / "portrait.jpg"
     other.write_bytes(portrait.read_bytes())
     assert run("reconstruct", portrait, other, "-o", tmp_path / "out", "--formats", "json") == 0
-    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert visible(tmp_path / "out") == {f"{path.parent.name}/portrait.json" for path in (portrait, other)}
 
 
 def test_an_output_folder_that_is_a_file(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,7 +166,7 @@ def test_register_names_bad_scans_and_does_the_good_one(
     scans = [cloud, text, flat, tmp_path / "none.ply", good, good]
     out, model = ["-o", tmp_path / "out"], ["--model", tmp_path / "model.npz"]
     assert run("register", *scans, *out, *model, "--landmarks", *[points] * 5, few) == 2
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"good.{f}" for f in ("obj", "json", "png")}
+    assert visible(tmp_path / "out") == {f"good.{f}" for f in ("obj", "json", "png")}
     captured = capsys.readouterr()
     lines = captured.err.splitlines()
     assert len(lines) == 5
@@ -205,7 +211,7 @@ def test_train_scans_writes_model_encoder_and_figures(
     arguments = ("train", "scans", template, "-o", out, "--template", template, "--size", 8, "--budget", 4000)
     assert run(*arguments, "--run", tmp_path / "run", "--resume") in (0, 1)
     assert FaceModel.load(out).identity_space == "sphere"
-    assert {path.name for path in out.parent.iterdir()} == {"sphere.npz", "sphere.encoder.npz", "sphere.json"}
+    assert visible(out.parent) == {"sphere.npz", "sphere.encoder.npz", "sphere.json"}
     assert "sphere_mm" in capsys.readouterr().out
     assert run("train", "scans", tmp_path / "nothing", "-o", out, "--template", template) == 2
     assert "nothing" in capsys.readouterr().err
@@ -250,3 +256,61 @@ def test_help_names_what_is_expected_and_not_what_is_left_out(
     listed = capsys.readouterr().out
     assert "PATH" in listed
     assert "{None" not in listed
+
+
+def test_the_help_of_train_photos_shows_what_the_chosen_recipe_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    from likeness.train.recipes import RECIPES
+
+    for name, shown in (("heads", "landmark 2.8"), ("places", "frames 44"), ("tikhonov", "identity_prior 0.05")):
+        with pytest.raises(SystemExit):
+            cli.main(["train", "photos", "--recipe", name, "--help"])
+        listed = capsys.readouterr().out
+        assert f"Recipe {name} sets" in listed
+        assert shown in listed
+        assert all(f"{one}: {preset.about}" in listed for one, preset in RECIPES.items())
+
+
+def test_recipes_are_those_that_the_command_takes_and_cannot_be_changed() -> None:
+    from dataclasses import FrozenInstanceError
+    from typing import get_args
+
+    from likeness.train.recipes import RECIPES, RecipeName
+
+    assert set(RECIPES) == set(get_args(RecipeName))
+    with pytest.raises(FrozenInstanceError):
+        RECIPES["sir"].remain = 0.5  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        RECIPES["sir"].taught["told"] = 1.0  # type: ignore[index]
+
+
+def test_settings_and_recipes_need_no_torch() -> None:
+    code = "import sys, likeness.cli.main, likeness.train.recipes; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False"]
+
+
+@pytest.mark.parametrize("spelling", [["likeness", "train", "synthetic"], ["likeness.train.synthetic"]])
+def test_rendered_faces_come_by_both_spellings(spelling: list[str], small_model: FaceModel, tmp_path: Path) -> None:
+    small_model.save(tmp_path / "small.npz")
+    command = [sys.executable, "-m", *spelling, "--model", tmp_path / "small.npz", "--out", tmp_path / "set"]
+    made = subprocess.run([*map(str, command), "--count", "3"], capture_output=True, text=True, check=True)
+    assert made.stdout == f"3 faces -> {tmp_path / 'set'}\n"
+    assert np.load(tmp_path / "set" / "rgba.npy").shape[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "named"),
+    [
+        ("synthetic", ["--model", "none.npz"], "none.npz"),
+        ("morphs", ["--data", "nowhere", "--teacher", "t.onnx"], "nowhere"),
+        ("detector", ["--data", "nowhere", "--model", "none.npz", "--synthetic", "set"], "none.npz"),
+        ("export", ["--run", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_the_other_trainings_cannot_use_is_named(
+    command: str, arguments: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("lightning")
+    assert run("train", command, "-o", tmp_path / "out", *arguments) == 2
+    assert named in capsys.readouterr().err

@@ -92,7 +92,7 @@ def check_files(out: Path) -> dict[str, Any]:
     assert page.tables == [[table["columns"], *table["rows"]] for table in results["tables"]]
     for one in results["excluded"][:200]:
         assert one["item"] in unescape(text)
-    assert sorted(path.name for path in out.iterdir() if path.name not in ("cache", "panel.png")) == [
+    assert sorted(path.name for path in out.glob("[!.]*") if path.name not in ("cache", "panel.png")) == [
         "report.html",
         "results.json",
     ]

@@ -122,3 +122,23 @@ def test_files_that_cannot_be_used_are_named(
     assert (tmp_path / "out" / "good.json").is_file()
     assert run("fit", good, *out) == 2
     assert "--size" in capsys.readouterr().err
+
+
+def test_nothing_of_others_is_overwritten(
+    truth: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / person / "face.npy" for person in ("anna", "berta")]
+    for number, file in enumerate(files):
+        file.parent.mkdir()
+        np.save(file, truth + number)
+    out = tmp_path / "out"
+    known = ("-o", out, "--size", 640, 480, "--focal", CAMERA.focal, "--formats", "json")
+    assert run("fit", *files, *known) == 0
+    results = [out / person / "face.json" for person in ("anna", "berta")]
+    assert [path.is_file() for path in results] == [True, True]
+    results[0].write_text("mine")
+    assert run("fit", *files, *known) == 2
+    assert "anna/face.json" in capsys.readouterr().err
+    assert results[0].read_text() == "mine"
+    assert run("fit", *files, *known, "--overwrite") == 0
+    assert json.loads(results[0].read_text())["photo"] == "anna/face"

@@ -219,7 +219,7 @@ def test_the_command_line_exits_with_2_and_one_line(
         error = capsys.readouterr().err
         assert error.startswith(f"likeness: {path}: expected")
         assert error.count("\n") == 1
-    assert {file.name for file in tmp_path.iterdir()} == {path.name}
+    assert {file.name for file in tmp_path.glob("[!.]*")} == {path.name}
 
 
 def patched(path: Path, position: int, kind: str, value: int) -> None:

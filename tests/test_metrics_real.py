@@ -24,9 +24,9 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def teacher() -> Samples:
     """Embeddings (282, 128) of frames of 30 people, by clip."""
-    import onnxruntime
+    from likeness.networks.session import open_session
 
-    session = onnxruntime.InferenceSession(str(TEACHER))
+    session = open_session(TEACHER, "a teacher")
     frames: dict[str, dict[str, bytes]] = {}
     with tarfile.open(FRAMES) as archive:
         for member in archive:

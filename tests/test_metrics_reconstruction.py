@@ -19,7 +19,7 @@ from likeness.errors import MissingExtraError
 from likeness.geometry.rotation import rotation_from_euler
 from likeness.mesh import Mesh
 from likeness.mesh.closest import Surface
-from likeness.metrics.scan_alignment import icp, refine, similarity_from_landmarks
+from likeness.metrics.scan_alignment import icp, refine, refine_from_several, similarity_from_landmarks
 from likeness.metrics.scan_error import PROTOCOLS, error_curve, reconstruction_error, symmetric_distance
 from likeness.metrics.scan_landmarks import FaceLandmarks
 from likeness.register import Similarity, closest_points, similarity_from_points
@@ -123,6 +123,20 @@ def test_the_metrical_variant_sees_size_and_the_other_does_not() -> None:
     larger, larger_marks = moved(mesh, marks(), Similarity(1.05, np.eye(3), np.zeros(3)))
     assert reconstruction_error(mesh, marks(), larger, larger_marks, "now").mean < 1e-3
     assert reconstruction_error(mesh, marks(), larger, larger_marks, "now-metrical").mean > 0.3
+
+
+def test_several_starts_find_what_one_bad_start_misses() -> None:
+    """A head that is turned twice as far as the starts around the first one reach lands where a good start leads."""
+    mesh, other = face_mesh(16), face_mesh(14, 1.5)
+    surface = Surface(other.vertices, other.triangles)
+    good = refine(mesh.vertices, surface, Similarity.identity(), True).history[-1]
+    ends = []
+    for angles in ((0.3, 0.0, 0.0), (-0.2, -0.2, 0.2)):
+        start = Similarity(0.95, rotation_from_euler(*angles), np.array([3.0, -2.0, 4.0]))
+        one, several = (align(mesh.vertices, surface, start, True) for align in (refine, refine_from_several))
+        assert several.history[-1] <= one.history[-1] + 1e-6
+        ends.append(several.history[-1])
+    assert ends == pytest.approx([good] * 2, abs=0.01)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

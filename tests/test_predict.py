@@ -188,7 +188,7 @@ def test_saved_files_hold_the_face(face: Reconstruction, tmp_path: Path) -> None
     import cv2
 
     paths = face.save(tmp_path / "new" / "folder", name="head")
-    assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == {
+    assert {path.name for path in (tmp_path / "new" / "folder").glob("[!.]*")} == {
         f"head.{format}" for format in ("glb", "obj", "json", "png")
     }
     record = json.loads(paths["json"].read_text())

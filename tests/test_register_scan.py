@@ -201,7 +201,7 @@ def test_landmark_files(tmp_path: Path) -> None:
 
 def test_files_of_a_result(registered: Registration, tmp_path: Path) -> None:
     paths = registered.save(tmp_path / "out", ("obj", "ply", "json", "png"), name="head")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == [
         f"head.{f}" for f in ("json", "obj", "ply", "png")
     ]
     np.testing.assert_allclose(Mesh.load(paths["obj"]).vertices, registered.mesh.vertices, atol=1e-3)
@@ -325,7 +325,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
     command = [sys.executable, str(example), str(scan), str(tmp_path / "out"), str(tmp_path / "points.txt")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("in m; 0.")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+    assert {path.name for path in (tmp_path / "out").glob("[!.]*")} == {
         *(f"someone.{format}" for format in ("obj", "json", "png")),
         "someone-in-scan.ply",
     }

@@ -26,7 +26,6 @@ from likeness.model.face_model import FaceModel  # noqa: E402
 from likeness.reconstruct.proposals import crop_from_landmarks  # noqa: E402
 from likeness.render.lighting import sh_basis  # noqa: E402
 from likeness.train.photos.augment import (  # noqa: E402
-    AugmentSettings,
     augment,
     cut,
     flip_landmarks,
@@ -35,10 +34,12 @@ from likeness.train.photos.augment import (  # noqa: E402
     photometric,
     procedural_background,
 )
-from likeness.train.photos.batches import Mix, TrainBatches  # noqa: E402
+from likeness.train.photos.batches import TrainBatches  # noqa: E402
 from likeness.train.photos.labels import PseudoLabels, Sources  # noqa: E402
 from likeness.train.photos.network import CROP_SIZE  # noqa: E402
 from likeness.train.photos.samples import SampleMaker, crop_pose, turned_light  # noqa: E402
+from likeness.train.recipe_settings import Mix  # noqa: E402
+from likeness.train.settings import AugmentSettings  # noqa: E402
 
 PLAIN = AugmentSettings(photometric=0.0, occlusion=0.0)
 NOTHING = Mix(frames=0, people=0, each=0, synthetic=0, photos=0, morphs=0, negatives=0)

@@ -12,8 +12,9 @@ torch = pytest.importorskip("torch")
 from likeness.geometry.camera import Camera, project  # noqa: E402
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler  # noqa: E402
 from likeness.model.face_model import FaceModel  # noqa: E402
-from likeness.train.losses.reconstruction import LossWeights, RegressorLoss, Targets, gated_mean, smooth_norm  # noqa: E402
+from likeness.train.losses.reconstruction import RegressorLoss, Targets, gated_mean, smooth_norm  # noqa: E402
 from likeness.train.photos.network import CROP_SIZE, Prediction  # noqa: E402
+from likeness.train.recipe_settings import LossWeights  # noqa: E402
 
 N = 4
 

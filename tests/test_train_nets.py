@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from likeness.model.face_model import FaceModel  # noqa: E402
+from likeness.networks.session import import_onnxruntime  # noqa: E402
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX  # noqa: E402
 from likeness.train.losses.reconstruction import LandmarkHead  # noqa: E402
 from likeness.train.photos.export import onnx_bytes  # noqa: E402
@@ -81,7 +82,7 @@ def test_answers_do_not_depend_on_the_rest_of_the_batch(small_model: FaceModel) 
 @pytest.mark.parametrize("half", [False, True])
 def test_onnx_says_what_torch_says(small_model: FaceModel, half: bool) -> None:
     pytest.importorskip("onnx")
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
 
     net = network(small_model)
     session = onnxruntime.InferenceSession(onnx_bytes(net, "test", "small", half))

@@ -30,10 +30,10 @@ from likeness.train.losses.photometric import (  # noqa: E402
     sample,
     spread_vertices,
 )
-from likeness.train.photos.augment import AugmentSettings  # noqa: E402
 from likeness.train.photos.labels import Sources  # noqa: E402
 from likeness.train.photos.network import CROP_SIZE, Prediction  # noqa: E402
 from likeness.train.photos.samples import SampleMaker  # noqa: E402
+from likeness.train.settings import AugmentSettings  # noqa: E402
 
 FACES = 12
 SHAPE = ("identity", "expression", "rotation", "translation")

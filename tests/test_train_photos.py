@@ -30,18 +30,17 @@ from likeness.errors import FileError  # noqa: E402
 from likeness.model.face_model import FaceModel  # noqa: E402
 from likeness.reconstruct.reconstructor import Reconstructor  # noqa: E402
 from likeness.train.checkpoint import CHECKPOINT, read_checkpoint  # noqa: E402
-from likeness.train.losses.basis import BasisSettings  # noqa: E402
-from likeness.train.losses.objective import ObjectiveSettings  # noqa: E402
-from likeness.train.losses.sir import SirWeights  # noqa: E402
-from likeness.train.photos.augment import AugmentSettings  # noqa: E402
-from likeness.train.photos.batches import Mix, TrainBatches  # noqa: E402
+from likeness.train.photos.batches import TrainBatches  # noqa: E402
 from likeness.train.photos.export import export_regressor  # noqa: E402
 from likeness.train.photos.fidelity_curves import HeldOutPortraits, rendered_figures  # noqa: E402
 from likeness.train.photos.labels import PseudoLabels, Sources  # noqa: E402
 from likeness.train.photos.samples import SampleMaker  # noqa: E402
 from likeness.train.photos.trainer import FACE_MODEL, Trainer, TrainingError, train_photos  # noqa: E402
 from likeness.train.photos.validation import HeldOut  # noqa: E402
-from likeness.train.settings import RECIPES, PhotoSettings, Schedule, recipe  # noqa: E402
+from likeness.train.recipe_settings import BasisSettings, Mix, ObjectiveSettings, SirWeights  # noqa: E402
+from likeness.train.recipes import RECIPES, recipe  # noqa: E402
+from likeness.train.schedule import Schedule  # noqa: E402
+from likeness.train.settings import AugmentSettings, PhotoSettings  # noqa: E402
 
 MIX = Mix(frames=2, people=2, each=2, synthetic=2, morphs=2, negatives=1)
 STEPS = 6
@@ -111,7 +110,7 @@ def test_killed_and_resumed_equals_uninterrupted(
 
 
 def test_a_run_goes_on_with_the_same_settings_and_pictures_only(sources: Sources, tmp_path: Path) -> None:
-    run = settings(tmp_path / "run", objective=recipe("tikhonov"))
+    run = settings(tmp_path / "run", objective=recipe("tikhonov").objective())
     train_photos(run, sources)
     with pytest.raises(FileError, match="another seed"):
         train_photos(replace(run, resume=True, seed=1), sources)
@@ -136,7 +135,7 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(
     taken: list[torch.Tensor] = []
 
     def gradients(accumulate: int, numbers: list[int]) -> torch.Tensor:
-        run = settings(tmp_path / "run", objective=recipe("tikhonov"), accumulate=accumulate)
+        run = settings(tmp_path / "run", objective=recipe("tikhonov").objective(), accumulate=accumulate)
         trainer = Trainer(run, sources)
         data = TrainBatches(trainer.maker, MIX, 0)
         weight = trainer.student.bare.heads["rotation"].weight
@@ -154,7 +153,7 @@ def test_accumulated_gradients_are_the_mean_of_the_batches(
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = settings(tmp_path / "run", objective=recipe("tikhonov"), save_seconds=0.0)
+    run = settings(tmp_path / "run", objective=recipe("tikhonov").objective(), save_seconds=0.0)
     make = TrainBatches.__getitem__
 
     def poisoned(self: TrainBatches, number: int) -> Any:
@@ -233,7 +232,7 @@ def test_rendered_shapes_among_the_curves(sources: Sources) -> None:
 def test_every_recipe_trains_and_its_network_opens(sources: Sources, tmp_path: Path, name: str) -> None:
     out = tmp_path / name
     held_out = HeldOut(sources.frames, sources.photos)
-    figures = train_photos(settings(out, objective=recipe(name)), sources, held_out)
+    figures = train_photos(settings(out, objective=recipe(name).objective()), sources, held_out)
     assert {"nme_true", "auc_code_video", "auc_mm_video"} <= set(figures)
     export_regressor(out / CHECKPOINT, out / "net.onnx")
     model = FaceModel.load(out / FACE_MODEL) if name == "sfm" else sources.model
@@ -242,7 +241,7 @@ def test_every_recipe_trains_and_its_network_opens(sources: Sources, tmp_path: P
 
 
 def test_features_of_a_trunk_stay_as_they_are(sources: Sources, tmp_path: Path) -> None:
-    plain = settings(tmp_path / "first", objective=recipe("tikhonov"))
+    plain = settings(tmp_path / "first", objective=recipe("tikhonov").objective())
     train_photos(plain, sources)
     trunk = tmp_path / "first" / CHECKPOINT
     train_photos(replace(plain, out=tmp_path / "second", trunk=trunk, seed=5), sources)
@@ -270,9 +269,9 @@ def test_a_start_is_where_an_earlier_training_ended(sources: Sources, tmp_path: 
 
 
 def test_a_share_of_the_start_remains_once(sources: Sources, tmp_path: Path) -> None:
-    train_photos(settings(tmp_path / "first", objective=recipe("sir")), sources)
+    train_photos(settings(tmp_path / "first", objective=recipe("sir").objective()), sources)
     start = tmp_path / "first" / CHECKPOINT
-    plain = settings(tmp_path / "plain", objective=recipe("sir"), start=start)
+    plain = settings(tmp_path / "plain", objective=recipe("sir").objective(), start=start)
     mixed = replace(plain, out=tmp_path / "mixed", remain=0.25)
     for run in (plain, mixed, replace(mixed, resume=True)):
         train_photos(run, sources)
@@ -289,7 +288,7 @@ def test_a_share_of_the_start_remains_once(sources: Sources, tmp_path: Path) -> 
 
 
 def test_a_margin_softmax_alone_knows_no_geometry() -> None:
-    sir = recipe("margin", taught=True).sir
+    sir = recipe("margin").objective(taught=True).sir
     assert sir is not None
     asked = {
         name
@@ -300,7 +299,7 @@ def test_a_margin_softmax_alone_knows_no_geometry() -> None:
 
 
 def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected a recipe of tikhonov"):
+    with pytest.raises(ValueError, match="expected a recipe of sir"):
         recipe("magic")
 
 

@@ -18,13 +18,13 @@ from train_sources import write_frames, write_photos  # noqa: E402
 from likeness.datasets import read_frames, read_photos  # noqa: E402
 from likeness.model.face_model import FaceModel  # noqa: E402
 from likeness.train.checkpoint import CHECKPOINT, read_checkpoint  # noqa: E402
-from likeness.train.photos.augment import AugmentSettings  # noqa: E402
 from likeness.train.photos.labels import PseudoLabels, Sources  # noqa: E402
 from likeness.train.photos.network import NetSettings, Regressor  # noqa: E402
 from likeness.train.photos.posterior_codes import codes_of_people, reliable, rely, spread_of  # noqa: E402
 from likeness.train.photos.samples import SampleMaker  # noqa: E402
 from likeness.train.photos.trainer import train_photos  # noqa: E402
-from likeness.train.settings import recipe  # noqa: E402
+from likeness.train.recipes import recipe  # noqa: E402
+from likeness.train.settings import AugmentSettings  # noqa: E402
 
 SIZE, PEOPLE, PICTURES = 6, 3000, 4
 
@@ -132,7 +132,7 @@ def flipped(upright: Callable[[bool, int], np.ndarray]) -> Callable[[bool, int],
 
 
 def test_at_the_end_of_a_training_once(sources: Sources, tmp_path: Path) -> None:
-    plain = settings(tmp_path / "plain", objective=recipe("sir"))
+    plain = settings(tmp_path / "plain", objective=recipe("sir").objective())
     run = replace(plain, out=tmp_path / "run", reliability=1.0)
     notes: list[str] = []
     train_photos(plain, sources)
@@ -153,7 +153,7 @@ def test_people_with_one_picture_leave_codes_as_they_are(sources: Sources, tmp_p
     assert frames is not None
     alone = replace(sources, frames=replace(frames, person=np.arange(8)), photos=None)
     notes: list[str] = []
-    plain = settings(tmp_path / "plain", objective=recipe("tikhonov"))
+    plain = settings(tmp_path / "plain", objective=recipe("tikhonov").objective())
     train_photos(plain, alone)
     run = replace(plain, out=tmp_path / "run", reliability=1.0)
     train_photos(run, alone, report=lambda progress: notes.append(progress.note))

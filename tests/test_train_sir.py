@@ -8,14 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from likeness import FaceModel  # noqa: E402
-from likeness.train.losses.sir import (  # noqa: E402
-    SirLoss,
-    SirWeights,
-    between_scatter,
-    gaussian_kl,
-    relation_distance,
-    within_scatter,
-)
+from likeness.train.losses.sir import SirLoss, between_scatter, gaussian_kl, relation_distance, within_scatter  # noqa: E402
+from likeness.train.recipe_settings import SirWeights  # noqa: E402
 
 PEOPLE, PHOTOS = 6, 4
 

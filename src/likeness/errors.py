@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike, fsdecode, fspath
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,28 @@ import numpy as np
 StrPath = str | PathLike[str]
 
 
+def printable(text: StrPath) -> str:
+    r"""A name, or a message with names in it, as any terminal and any file takes it.
+
+    What cannot be printed is escaped: bytes of a name that are not UTF-8 (``\udcff``, as Python keeps the byte 255),
+    line breaks (``\n``), escapes of terminals (``\x1b``). Everything else stays as it is.
+    """
+    shown = fsdecode(text)
+    if shown.isprintable():
+        return shown
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)
+
+
 class LikenessError(Exception):
-    """Base of the errors that are the input's fault, not the caller's; the command line exits with 2."""
+    """Base of the errors that are the input's fault, not the caller's; the command line exits with 2.
+
+    Attributes:
+        reason: what is wrong and what was expected, one line as it can be printed, without the file's name.
+    """
+
+    def __init__(self, message: str) -> None:
+        self.reason = printable(message)
+        super().__init__(self.reason)
 
 
 class FileError(LikenessError):
@@ -22,11 +43,39 @@ class FileError(LikenessError):
     Args:
         path: the file as the user gave it.
         message: what is wrong and what was expected, one line without the path.
+
+    Attributes:
+        path: the file.
+        reason: the message, as it can be printed.
     """
 
     def __init__(self, path: StrPath, message: str) -> None:
+        super().__init__(f"{printable(path)}: {printable(message)}")
         self.path = fspath(path)
-        super().__init__(f"{self.path}: {message}")
+        self.reason = printable(message)
+
+
+_NO_MEMORY = re.compile(r"alloc|out of memory|insufficient memory", re.IGNORECASE)
+"""What OpenCV and ONNX Runtime say, whose errors are of no type of their own, where memory ends."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error, of whatever library, says that memory has ended."""
+    return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None
+
+
+def as_file_error(path: StrPath, error: Exception) -> LikenessError:
+    """Whatever went wrong with one file of many, so that the others can go on.
+
+    A :class:`LikenessError` is given back as it is; of others the message is the first line, with the type.
+    """
+    if isinstance(error, LikenessError):
+        return error
+    if is_out_of_memory(error):
+        return FileError(path, "needs more memory than there is")
+    lines = str(error).strip().splitlines()
+    told = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    return FileError(path, f"cannot be used ({told})")
 
 
 PIP_FIRST = {"train": "torch==2.13.0 "}

@@ -20,7 +20,8 @@ def write_atomically(path: StrPath, data: bytes) -> None:
     target = Path(path)
     temporary: str | None = None
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent or ".")
+        # A name of its own: with the target's in it, it would be too long where the target's just fits.
+        descriptor, temporary = tempfile.mkstemp(prefix=".likeness-", dir=target.parent or ".")
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
         os.chmod(temporary, 0o666 & ~_umask())
@@ -34,7 +35,7 @@ def write_atomically(path: StrPath, data: bytes) -> None:
 
 
 def output_paths(folder: StrPath, name: str, formats: Iterable[str], known: tuple[str, ...]) -> dict[str, Path]:
-    """Where results go: format -> ``FOLDER/NAME.FORMAT``; the folder is made if missing.
+    """Where results go: format -> ``FOLDER/NAME.FORMAT``; folders, of the name too, are made if missing.
 
     Raises:
         ValueError: a format that is not among ``known``.
@@ -46,7 +47,7 @@ def output_paths(folder: StrPath, name: str, formats: Iterable[str], known: tupl
         raise ValueError(f"expected formats of {known}, got {sorted(unknown)}")
     out = Path(folder)
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(out, f"cannot be made ({error.strerror}); expected a writable folder") from error
     return {format: out / f"{name}.{format}" for format in formats}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,9 +13,10 @@ import numpy as np
 import tyro
 
 from likeness.arguments import MaybePath
-from likeness.errors import FileError, LikenessError
+from likeness.errors import FileError, as_file_error, printable
 from likeness.geometry.camera import Camera, image_center
 from likeness.readers import NpzArrays, read_json, read_npy
+from likeness.result_folder import ResultFolder, ResultNames, Source
 
 if TYPE_CHECKING:
     from likeness.fit import FaceFit, FocalPrior, Observations, PersonFit
@@ -61,6 +63,8 @@ class Fit:
     offsets (P, 3) in mm."""
     model: MaybePath = None
     """Another face model (.npz) than the embedded one."""
+    overwrite: bool = False
+    """Also replace files that were not written by this command of the same points, or have been changed since."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,20 +100,27 @@ def fit(settings: Fit, tell: Callable[[str], None], complain: Callable[[str], No
     for path in settings.points:
         try:
             tasks.append(_task(path, model, points, settings))
-        except LikenessError as error:
+        except Exception as error:  # whatever a file holds, the others are done
+            failed += 1
+            complain(str(as_file_error(path, error)))
+    faces = _together(model, tasks).faces if settings.together and tasks else [_alone(model, task) for task in tasks]
+    folder = ResultFolder(settings.out, "fit", overwrite=settings.overwrite)
+    names = ResultNames(folder, settings.points)
+    for task, face in zip(tasks, faces, strict=True):
+        source = Source.of(task.path)
+        name = names.of(source)
+        try:
+            folder.save(name, source, partial(save_fit, face, formats=settings.formats, name=name))
+        except FileError as error:
             failed += 1
             complain(str(error))
-    faces = _together(model, tasks).faces if settings.together and tasks else [_alone(model, task) for task in tasks]
-    names: set[str] = set()
-    for task, face in zip(tasks, faces, strict=True):
-        name = _new_name(task.path.stem, names)
-        save_fit(face, settings.out, settings.formats, name)
+            continue
         rms = float(np.sqrt((face.residuals[0][task.observations.root[:, 0, 0] > 0] ** 2).mean()))
-        tell(f"{name}: points within {rms:.2f} px (RMS), face known to {_uncertainty(face):.2f} mm (RMS)")
+        tell(f"{printable(name)}: points within {rms:.2f} px (RMS), face known to {_uncertainty(face):.2f} mm (RMS)")
     return 2 if failed else 0
 
 
-def save_fit(face: FaceFit, folder: Path, formats: tuple[str, ...], name: str) -> dict[str, Path]:
+def save_fit(face: FaceFit, folder: Path, *, formats: tuple[str, ...], name: str) -> dict[str, Path]:
     """Write ``NAME.glb`` (head at rest, blendshapes and this photo's weights), ``NAME.obj`` (with expression) and
     ``NAME.json``.
 
@@ -133,14 +144,16 @@ def save_fit(face: FaceFit, folder: Path, formats: tuple[str, ...], name: str) -
         else:
             shapes = dict(zip(model.expression_names, model.expression_basis, strict=True))
             extras = {"model": model.name, "identity": _rounded(face.identity, 5)}
-            write_glb(path, face.mesh(neutral=True), shapes, face.expression.astype(np.float32), name, extras)
+            write_glb(
+                path, face.mesh(neutral=True), shapes, face.expression.astype(np.float32), printable(name), extras
+            )
     return paths
 
 
 def _fields(face: FaceFit, name: str) -> dict[str, Any]:
     """What ``NAME.json`` holds, named as in the files of ``likeness reconstruct``."""
     model = face.model
-    fields: dict[str, Any] = {"photo": name, "photo_size": list(face.camera.size), "model": model.name}
+    fields: dict[str, Any] = {"photo": printable(name), "photo_size": list(face.camera.size), "model": model.name}
     if model.topology.landmarks is not None:
         placed = model.landmark_points(face.identity, face.expression) @ face.rotation.T + face.translation
         fields["landmarks"] = _rounded(model.landmark_map.project(face.camera, placed, face.rotation), 2)
@@ -281,16 +294,6 @@ def _surface(path: Path) -> Points:
         return SurfacePoints(**parts)
     except (ValueError, TypeError) as error:
         raise FileError(path, f"expected an .npz with vertices and weights (P, 3) ({error})") from error
-
-
-def _new_name(stem: str, taken: set[str]) -> str:
-    """A result's name: the file's, with a number if an earlier file had it."""
-    name, number = stem, 1
-    while name in taken:
-        number += 1
-        name = f"{stem}_{number}"
-    taken.add(name)
-    return name
 
 
 def _rounded(values: np.ndarray, digits: int) -> list[Any]:

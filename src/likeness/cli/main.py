@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,20 @@ import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.fit import Fit
-from likeness.cli.train import Photos, Train, train_on_photos, train_on_scans
-from likeness.errors import LikenessError, MissingExtraError
+from likeness.cli.generate import (
+    Detector,
+    Export,
+    Synthetic,
+    export,
+    mix_morphs,
+    render_synthetic,
+    train_detector,
+)
+from likeness.cli.train import Photos, Scans, Train, describe_recipe, train_on_photos, train_on_scans
+from likeness.errors import LikenessError, MissingExtraError, as_file_error, printable
 from likeness.evaluate.settings import Evaluate
 from likeness.geometry.units import Unit
+from likeness.result_folder import ResultFolder, ResultNames, Source
 from likeness.version import __version__
 
 if TYPE_CHECKING:
@@ -46,6 +57,8 @@ class Reconstruct:
     """The file of OpenCV's YuNet face detector, used instead of the embedded face finder."""
     threads: MaybeInt = None
     """CPU threads of the network."""
+    overwrite: bool = False
+    """Replace files in the folder that are no earlier results of the same photo, too."""
 
 
 @dataclass
@@ -67,6 +80,8 @@ class Register:
     """Another face model (.npz) than the embedded one."""
     network: MaybePath = None
     """Another regressor (.onnx), for the landmarks, than the embedded one."""
+    overwrite: bool = False
+    """Replace files in the folder that are no earlier results of the same scan, too."""
 
 
 @dataclass
@@ -83,6 +98,8 @@ class Convert:
     """The 68 iBUG points: one of eos's mapping files, or a list of vertices."""
     contours: MaybePath = None
     """eos's contours (.json), for mappings without the points of the jaw line."""
+    overwrite: bool = False
+    """Replace the target even if it was not written by this command from the same source."""
 
 
 @dataclass
@@ -124,6 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
         "evaluate": (Evaluate, evaluate),
         "models": (Models, models),
     }
+    describe_recipe(given)
     command: Any = tyro.extras.subcommand_cli_from_dict(
         {name: kind for name, (kind, _) in commands.items()},
         prog="likeness",
@@ -132,16 +150,24 @@ def main(arguments: list[str] | None = None) -> None:
         config=(tyro.conf.OmitArgPrefixes,),
     )
     run = next(run for kind, run in commands.values() if isinstance(command, kind))
+    _print_anything()
     try:
         code = run(command)
     except (LikenessError, ValueError) as error:
-        print(f"likeness: {error}", file=sys.stderr)
+        print(f"likeness: {printable(str(error))}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("likeness: stopped; what was written stays", file=sys.stderr)
         code = 130
     if code:
         sys.exit(code)
+
+
+def _print_anything() -> None:
+    """A terminal or pipe that cannot show a character gets its number: no message may end what it tells of."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def reconstruct(settings: Reconstruct) -> int:
@@ -159,26 +185,31 @@ def reconstruct(settings: Reconstruct) -> int:
         threads=settings.threads,
     )
     summary = Summary()
-    names = _Names()
+    names = ResultNames(ResultFolder(settings.out, "reconstruct"), settings.photos)
     for photo in _progress(settings.photos):
         try:
             faces = reconstructor(photo, max_faces=settings.max_faces)
             if not faces:
                 summary.without.append(str(photo))
-                print(f"likeness: {photo}: no face found", file=sys.stderr)
+                print(f"likeness: {printable(photo)}: no face found", file=sys.stderr)
             for number, face in enumerate(faces):
-                face.save(settings.out, settings.formats, names.of(photo, number))
+                name = names.of(face.source, number)
+                face.save(settings.out, settings.formats, name, overwrite=settings.overwrite)
+            names.remove_from(Source.of(photo), len(faces))
             summary.faces += len(faces)
-        except LikenessError as error:
+        except MissingExtraError:
+            raise
+        except Exception as error:  # whatever a photo does, the others are done
             summary.failed.append(str(photo))
-            print(f"likeness: {error}", file=sys.stderr)
+            print(f"likeness: {as_file_error(photo, error)}", file=sys.stderr)
     return _report(summary, settings)
 
 
 def _report(summary: Summary, settings: Reconstruct) -> int:
     photos = len(settings.photos)
     parts = [
-        f"{summary.faces} face{'s' * (summary.faces != 1)} in {photos} photo{'s' * (photos != 1)} -> {settings.out}"
+        f"{summary.faces} face{'s' * (summary.faces != 1)} in {photos} photo{'s' * (photos != 1)} -> "
+        f"{printable(settings.out)}"
     ]
     if summary.without:
         parts.append(f"{len(summary.without)} without a face")
@@ -213,45 +244,29 @@ def register(settings: Register) -> int:
     # A network belongs to a face model; the embedded one finds landmarks for any.
     own = None if settings.network is None else settings.model
     reconstructor = None if landmarks else Reconstructor(own, settings.network)
-    names, failed = _Names(), 0
+    names, failed = ResultNames(ResultFolder(settings.out, "register"), scans), 0
     for scan, points in zip(_progress(scans, "scans"), landmarks or (None,) * len(scans), strict=True):
         try:
             result = register_scan(scan, model, landmarks=points, units=settings.units, reconstructor=reconstructor)
-            name = names.of(scan, 0)
-            result.save(settings.out, settings.formats, name)
+            name = names.of(result.source)
+            result.save(settings.out, settings.formats, name, overwrite=settings.overwrite)
         except MissingExtraError:
             raise
-        except LikenessError as error:
+        except Exception as error:  # whatever a scan does, the others are done
             failed += 1
-            print(f"likeness: {error}", file=sys.stderr)
+            print(f"likeness: {as_file_error(scan, error)}", file=sys.stderr)
             continue
         quality = result.quality
         print(
-            f"{name}: scan in {result.units}, face within {quality.scan_to_mesh_median:.2f} mm (median) and "
-            f"{quality.scan_to_mesh_p95:.2f} mm (95 %), {quality.seconds:.1f} s"
+            f"{printable(name)}: scan in {result.units}, face within {quality.scan_to_mesh_median:.2f} mm (median) "
+            f"and {quality.scan_to_mesh_p95:.2f} mm (95 %), {quality.seconds:.1f} s"
         )
-    print(f"{_counted(len(scans) - failed, 'head')} of {_counted(len(scans), 'scan')} -> {settings.out}")
+    print(f"{_counted(len(scans) - failed, 'head')} of {_counted(len(scans), 'scan')} -> {printable(settings.out)}")
     return 2 if failed else 0
 
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
-
-
-class _Names:
-    """Names of result files: the photo's, with a number where a photo has more faces or two photos share a name."""
-
-    def __init__(self) -> None:
-        self._taken: dict[str, Path] = {}
-
-    def of(self, photo: Path, number: int) -> str:
-        base = photo.stem if number == 0 else f"{photo.stem}-{number + 1}"
-        name, tries = base, 1
-        while self._taken.get(name, photo) != photo:
-            tries += 1
-            name = f"{base}_{tries}"
-        self._taken[name] = photo
-        return name
 
 
 def _progress(photos: tuple[Path, ...], what: str = "photos") -> Any:
@@ -283,18 +298,34 @@ def _check_writable(folder: Path) -> None:
 
 
 def train(settings: Train) -> int:
-    """Run ``likeness train scans`` or ``likeness train photos``."""
+    """Run one of the commands of ``likeness train``."""
+    from rich.console import Console
+
+    from likeness.cli.terminal import progress_steps
 
     def tell(line: str) -> None:
         print(line, flush=True)
 
     action = settings.action
+    if not isinstance(action, Synthetic):
+        from likeness.train import needs_torch  # noqa: F401
+    is_folder = not isinstance(action, Scans | Export)
+    _check_writable(action.out if is_folder else action.out.parent)
+    problem = ""
     if isinstance(action, Photos):
-        _check_writable(action.out)
         train_on_photos(action, tell)
-        return 0
-    _check_writable(action.out.parent)
-    problem = train_on_scans(action, tell)
+    elif isinstance(action, Scans):
+        problem = train_on_scans(action, tell)
+    elif isinstance(action, Detector):
+        train_detector(action, tell)
+    elif isinstance(action, Export):
+        export(action, tell)
+    else:
+        with progress_steps(Console(stderr=True)) as step:
+            if isinstance(action, Synthetic):
+                render_synthetic(action, step, tell)
+            else:
+                mix_morphs(action, step, tell)
     if problem:
         print(f"likeness: {problem}", file=sys.stderr)
     return 1 if problem else 0
@@ -330,13 +361,23 @@ def models(settings: Models) -> int:
         return 0
     if action.target.suffix != ".npz":
         raise FileError(action.target, "expected a name that ends in .npz")
+    _converted(action).check(action.target.name, [action.target.name], Source.of(action.source))
     model = load_model(
         action.source, blendshapes=action.blendshapes, landmarks=action.landmarks, contours=action.contours
     )
-    model.save(action.target)
+    _write_model(action, model)
     _describe(model)
-    print(f"{'written to':11} {action.target}")
+    print(f"{'written to':11} {printable(action.target)}")
     return 0
+
+
+def _converted(action: Convert) -> ResultFolder:
+    return ResultFolder(action.target.parent, "models convert", overwrite=action.overwrite)
+
+
+def _write_model(action: Convert, model: FaceModel) -> None:
+    name = action.target.name
+    _converted(action).save(name, Source.of(action.source), lambda stage: model.save(stage / name))
 
 
 def _describe(model: FaceModel) -> None:

@@ -9,13 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from likeness.arguments import MaybePath
+from likeness.cli.generate import Detector, Export, Morphs, Synthetic
 from likeness.errors import FileError
+from likeness.result_folder import ResultFolder, Source
+from likeness.train.recipes import RECIPES, RecipeName, recipe
+from likeness.train.schedule import Schedule
+from likeness.train.settings import PhotoSettings, Progress, ScanSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from likeness.train.photos.validation import HeldOut
-    from likeness.train.settings import PhotoSettings, Progress
+
+_ABOUT = (
+    "Learn the network that reconstructs faces, from photographs: shapes that fit them and are recognisable (SIR); "
+    "the model's identity basis too (recipe sfm)."
+)
+
+
+REGRESSOR = "regressor.onnx"
+"""What `likeness train photos` exports to."""
 
 
 @dataclass
@@ -29,9 +42,9 @@ class Scans:
     """The model (.npz) to write; NAME.encoder.npz and NAME.json (figures) go beside it."""
     template: MaybePath = None
     """The face model (.npz) that gives topology, expressions and albedo; default: the embedded one."""
-    size: int = 128
+    size: int = ScanSettings.size
     """K, numbers per identity code."""
-    budget: int = 1_500_000
+    budget: int = ScanSettings.budget
     """Meshes to see."""
     start: Literal["pca", "lift"] = "pca"
     """Where the basis starts."""
@@ -41,12 +54,13 @@ class Scans:
     """Folder for the checkpoint and the TensorBoard curves."""
     resume: bool = False
     """Go on from the checkpoint in --run."""
+    overwrite: bool = False
+    """Replace files that were not written by this command from the same data, too."""
 
 
 @dataclass
 class Photos:
-    """Learn the network that reconstructs faces, from photographs: shapes that fit them and are recognisable (SIR);
-    the model's identity basis too (recipe sfm)."""
+    """See :data:`_ABOUT`."""
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder for regressor.onnx, face_model.npz (if learned), the checkpoint and the TensorBoard curves."""
@@ -57,9 +71,9 @@ class Photos:
     """Photos of other people, for the curves; in the same layouts, or a folder of portraits with hand-placed points
     (NAME.tem beside NAME.jpg)."""
     synthetic: MaybePath = None
-    """Folder of rendered faces (python -m likeness.train.synthetic)."""
+    """Folder of rendered faces (`likeness train synthetic`)."""
     morphs: MaybePath = None
-    """Folder of new people, mixed from those of the photos (python -m likeness.train.morphs)."""
+    """Folder of new people, mixed from those of the photos (`likeness train morphs`)."""
     teacher: MaybePath = None
     """A face-recognition network (.onnx, aligned RGB faces of 112 x 96 or 112 x 112) whose opinion of who resembles
     whom is distilled."""
@@ -72,13 +86,11 @@ class Photos:
     """Folder of an earlier training to go on from with another recipe or rate; everything is learned."""
     model: MaybePath = None
     """Another face model (.npz) than the embedded one."""
-    recipe: Literal["sir", "sfm", "features", "places", "heads", "margin", "tikhonov"] = "sir"
-    """sir: recognisable shapes, basis fixed; sfm: basis learned along; features: for a --trunk, the teacher weighs
-    most; places: the same, landmarks weigh much more, to go on with from there (--start); heads: sir with a --trunk,
-    landmarks weigh more; margin: recognisable codes only; tikhonov: reconstruction only."""
-    budget: int = 1_500_000
+    recipe: RecipeName = "sir"
+    """What is asked for; `--recipe NAME --help` shows all that it sets."""
+    budget: int = Schedule.budget
     """Samples to see, over all devices."""
-    learning_rate: float = 2e-3
+    learning_rate: float = Schedule.learning_rate
     """The highest; it rises, then falls along a cosine."""
     batch: float = 1.0
     """Samples per device and step, relative to the recipe's 112."""
@@ -100,6 +112,8 @@ class Photos:
     """Of everything random."""
     resume: bool = False
     """Go on from the checkpoint in --out."""
+    overwrite: bool = False
+    """Replace a training in --out that is not of the same data, too."""
 
 
 @dataclass
@@ -107,8 +121,26 @@ class Train:
     """Learn a model (needs the extra: train)."""
 
     action: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[Scans, tyro.conf.subcommand("scans")] | Annotated[Photos, tyro.conf.subcommand("photos")]
+        Annotated[Photos, tyro.conf.subcommand("photos")]
+        | Annotated[Scans, tyro.conf.subcommand("scans")]
+        | Annotated[Detector, tyro.conf.subcommand("detector")]
+        | Annotated[Synthetic, tyro.conf.subcommand("synthetic")]
+        | Annotated[Morphs, tyro.conf.subcommand("morphs")]
+        | Annotated[Export, tyro.conf.subcommand("export")]
     ]
+
+
+def describe_recipe(arguments: list[str]) -> None:
+    """Add what the chosen recipe sets to the help of ``likeness train photos``."""
+    chosen = "sir"
+    for number, word in enumerate(arguments):
+        name, _, value = word.partition("=")
+        if name == "--recipe":
+            chosen = value or next(iter(arguments[number + 1 :]), "")
+    lines = [f"  {name}: {one.about}" for name, one in RECIPES.items()]
+    if chosen in RECIPES:
+        lines += ["", f"Recipe {chosen} sets", *(f"  {line}" for line in recipe(chosen).described())]
+    Photos.__doc__ = "\n".join([_ABOUT, "", "Recipes:", *lines])
 
 
 def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
@@ -120,12 +152,20 @@ def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
     from likeness.assets import asset
     from likeness.model.face_model import FaceModel
     from likeness.train.scans.meshes import read_meshes
+    from likeness.train.scans.trainer import CHECKPOINT as SCANS_CHECKPOINT
     from likeness.train.scans.trainer import train_scans
-    from likeness.train.settings import ScanSettings
 
     if settings.resume and settings.run is None:
         raise ValueError("expected --run, the folder of the checkpoint to go on from, with --resume")
     template = FaceModel.load(asset("face_model.npz") if settings.template is None else settings.template)
+    name, source = settings.out.name, Source.of(settings.data)
+    folder = ResultFolder(settings.out.parent, "train scans", overwrite=settings.overwrite)
+    files = (name, *(settings.out.with_suffix(suffix).name for suffix in (".encoder.npz", ".json")))
+    if settings.data.exists():
+        folder.check(name, files, source)
+    if settings.run is not None:
+        kept = ResultFolder(settings.run, "train scans", overwrite=settings.overwrite or settings.resume)
+        kept.keep("run", [SCANS_CHECKPOINT], source)
     meshes = read_meshes(settings.data, template, seed=settings.seed)
     scan_settings = ScanSettings(
         size=settings.size,
@@ -138,7 +178,7 @@ def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
     made = train_scans(
         scan_settings, meshes, template, lambda step, steps, values: tell(f"{step}/{steps} {_line(values)}")
     )
-    made.save(settings.out)
+    folder.save(name, source, lambda stage: made.save(stage / name, source))
     if made.kept:
         return ""
     sphere, pca = made.figures["sphere_mm"], made.figures["pca_less_one_mm"]
@@ -159,11 +199,14 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
     from likeness.train.checkpoint import CHECKPOINT
     from likeness.train.photos.export import export_regressor
     from likeness.train.photos.labels import Sources
-    from likeness.train.photos.trainer import train_photos
+    from likeness.train.photos.trainer import FACE_MODEL, train_photos
 
     if not settings.data and settings.synthetic is None:
         raise FileError(settings.out, "nothing to learn from: expected --data or --synthetic")
     model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
+    source = Source.of(*settings.data, *(() if settings.synthetic is None else (settings.synthetic,)))
+    folder = ResultFolder(settings.out, "train photos", overwrite=settings.overwrite or settings.resume)
+    folder.check("run", (CHECKPOINT, REGRESSOR, FACE_MODEL), source)
     opened = open_sources(settings.data)
     for line in opened.describe():
         tell(line)
@@ -175,9 +218,10 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
         opened.photos,
         None if settings.morphs is None else Morphs(settings.morphs),
     )
+    folder.keep("run", (CHECKPOINT, REGRESSOR, FACE_MODEL), source)
     figures = train_photos(photo_settings(settings), sources, held_out, lambda p: tell(_progress(p)))
-    export_regressor(settings.out / CHECKPOINT, settings.out / "regressor.onnx")
-    tell(f"{settings.out / 'regressor.onnx'}: {_line(figures)}")
+    export_regressor(settings.out / CHECKPOINT, settings.out / REGRESSOR)
+    tell(f"{settings.out / REGRESSOR}: {_line(figures)}")
 
 
 def _held_out(paths: Sequence[Path], tell: Callable[[str], None]) -> HeldOut:
@@ -201,19 +245,19 @@ def _held_out(paths: Sequence[Path], tell: Callable[[str], None]) -> HeldOut:
 def photo_settings(settings: Photos) -> PhotoSettings:
     """The command's settings as the training wants them."""
     from likeness.train.checkpoint import CHECKPOINT
-    from likeness.train.settings import PhotoSettings, Schedule, mix_of, recipe, reliability_of, remain_of
 
+    preset = recipe(settings.recipe)
     return PhotoSettings(
         out=settings.out,
         schedule=Schedule(budget=settings.budget, learning_rate=settings.learning_rate),
-        mix=mix_of(settings.recipe).scaled(settings.batch),
-        objective=recipe(settings.recipe, settings.teacher is not None),
+        mix=preset.mix.scaled(settings.batch),
+        objective=preset.objective(settings.teacher is not None),
         teacher=settings.teacher,
         labeller=None if settings.labeller is None else settings.labeller / CHECKPOINT,
         trunk=None if settings.trunk is None else settings.trunk / CHECKPOINT,
         start=None if settings.start is None else settings.start / CHECKPOINT,
-        remain=remain_of(settings.recipe, settings.start),
-        reliability=reliability_of(settings.recipe),
+        remain=0.0 if settings.start is None else preset.remain,
+        reliability=preset.reliability,
         seed=settings.seed,
         resume=settings.resume,
         accelerator=settings.accelerator,

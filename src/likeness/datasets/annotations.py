@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from likeness.errors import Excluded, FileError, StrPath
+from likeness.errors import Excluded, FileError, StrPath, as_file_error, printable
 from likeness.files import read_bytes
 from likeness.geometry.landmarks import CHIN, NOSE_BRIDGE, eye_centers
 from likeness.model.formats.mat import MATLAB_ORIGIN, read_mat
@@ -172,8 +172,8 @@ def read_aflw2000(folder: StrPath) -> Aflw2000:
             if not photo.is_file():
                 raise FileError(file, "has no .jpg beside it")
             points, yaw = read_aflw2000_mat(file)
-        except FileError as error:
-            excluded.append(Excluded(file.name, str(error).removeprefix(f"{error.path}: ")))
+        except Exception as error:  # whatever a file holds, the others are measured
+            excluded.append(Excluded(printable(file.name), as_file_error(file, error).reason))
             continue
         photos.append(photo)
         landmarks.append(points)

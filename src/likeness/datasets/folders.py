@@ -149,14 +149,19 @@ def _list_pictures(root: Path, names: list[str], notes: set[str]) -> Listing:
     people, clips = people_of(names)
     identity: list[str | None] = []
     marked: dict[int, Marked] = {}
+    problems: dict[int, str] = {}
     for number, name in enumerate(names):
         key = str(PurePosixPath(name).with_suffix(""))
-        note = _note(root, f"{key}.json") if f"{key}.json" in notes else Note(None, None, None)
+        note = Note(None, None, None)
+        try:
+            note = _note(root, f"{key}.json") if f"{key}.json" in notes else note
+        except FileError as error:
+            problems[number] = error.reason
         identity.append(note.identity or people[number])
         if note.landmarks is not None:
             marked[number] = Marked(note.landmarks, note.clip or clips[number] or key)
     kind = "folder of IDENTITY/NAME" if any(people) else "folder of pictures"
-    return Listing(str(root), kind, Places.of_files(root, names), tuple(identity), marked)
+    return Listing(str(root), kind, Places.of_files(root, names), tuple(identity), marked, problems=problems)
 
 
 def _note(root: Path, name: str) -> Note:

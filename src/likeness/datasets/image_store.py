@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from likeness.datasets.test_sets import MAX_MEMBER_BYTES
-from likeness.errors import FileError
+from likeness.errors import FileError, as_file_error, printable
 from likeness.images.header import read_header
 from likeness.images.photo import photo_from_bytes
 
@@ -75,7 +76,7 @@ class Places:
 
     def label(self, number: int) -> str:
         """What to call a picture in a message: the archive or folder, and the name in it."""
-        return f"{self.roots[int(self.root[number])]}: {shown(self.names[number])}"
+        return f"{self.roots[int(self.root[number])]}: {printable(self.names[number])}"
 
     def read(self, number: int) -> bytes:
         """The encoded picture.
@@ -126,11 +127,6 @@ class Places:
                 archive.close()
 
 
-def shown(name: str) -> str:
-    """A name that any terminal takes: what cannot be printed, or is no Unicode, escaped."""
-    return name if name.isprintable() else ascii(name)[1:-1]
-
-
 def _exactly(stream: Any, size: int) -> bytes:
     """Up to ``size`` bytes; an unbuffered read may give fewer than there are."""
     pieces = []
@@ -170,6 +166,10 @@ def problem_of(head: bytes, tail: bytes, size: int) -> str:
     if head[:2] == b"BM" or head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return ""
     return "is no JPEG, PNG, WebP, TIFF or BMP"
+
+
+MOST_IN_A_ROW = 100
+"""Pictures that cannot be read, one after the other, after which a training ends: the source itself is gone."""
 
 
 class ImageStore(Sequence[np.ndarray]):
@@ -214,7 +214,7 @@ class ImageStore(Sequence[np.ndarray]):
                 held.append(self._decode(number))
                 bytes_held += held[-1].nbytes
             except FileError as error:
-                damaged[number] = str(error).removeprefix(f"{self.places.label(number)}: ")
+                damaged[number] = error.reason
             if bytes_held >= limit:
                 return self.without(damaged), damaged
         whole = self.without(damaged)
@@ -231,7 +231,7 @@ class ImageStore(Sequence[np.ndarray]):
         for number in np.unique(np.linspace(0, len(self) - 1, SIZED).astype(int)).tolist():
             try:
                 width, height = read_header(self.places.read(number)).size
-            except (FileError, ValueError):  # a damaged picture: it takes no memory
+            except (FileError, ValueError, OverflowError):  # a damaged picture: it takes no memory
                 continue
             sizes.append(3.0 * width * height)
         return len(self) * float(np.mean(sizes)) if sizes else 0.0
@@ -243,3 +243,37 @@ class ImageStore(Sequence[np.ndarray]):
             return photo_from_bytes(self.places.read(number), smallest=1).image
         except ValueError as error:
             raise FileError(self.places.label(number), str(error)) from error
+        except (MemoryError, OverflowError) as error:
+            raise as_file_error(self.places.label(number), error) from error
+
+
+def readable(images: Sequence[np.ndarray], numbers: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """The pictures of these numbers, each with its number, but those that cannot be read.
+
+    Of a source that is too large to be decoded beforehand damage shows only here. A warning names each such picture.
+    """
+    for number in numbers:
+        try:
+            image = images[number]
+        except FileError as error:
+            warnings.warn(f"{error}; left out", RuntimeWarning, stacklevel=2)
+            continue
+        yield number, image
+
+
+def next_readable(
+    images: Sequence[np.ndarray], number: int, index: np.ndarray | None = None
+) -> tuple[int, np.ndarray]:
+    """The ``number``-th picture (of those that ``index`` lists), or the next one that can be read, and its number.
+
+    Raises:
+        FileError: none of :data:`MOST_IN_A_ROW` can be read.
+    """
+    count = len(images) if index is None else len(index)
+    tries = min(count, MOST_IN_A_ROW)
+    for step in range(tries):
+        at = (number + step) % count
+        for _, image in readable(images, [at if index is None else int(index[at])]):
+            return at, image
+    place = images.places.label(number) if isinstance(images, ImageStore) else "pictures"
+    raise FileError(place, f"expected a picture that can be read, got {tries} in a row that cannot")

@@ -82,18 +82,22 @@ def list_300w_lp(folder: Path, sets: Sequence[tuple[Path, Sequence[str]]]) -> Li
         folder: for messages.
         sets: folders of the sets with the names of their pictures.
 
-    Raises:
-        FileError: damaged landmarks.
     """
     parts = []
     for place, names in sets:
         marked: dict[int, Marked] = {}
+        problems: dict[int, str] = {}
         for number, name in enumerate(names):
             stem = PurePosixPath(name).stem
-            points = read_300w_lp_points(place, stem)
+            try:
+                points = read_300w_lp_points(place, stem)
+            except FileError as error:
+                problems[number] = f"{PurePosixPath(error.path).name}: {error.reason}"
+                continue
             if points is not None:
                 marked[number] = Marked(points, stem.rpartition("_")[0] or stem)
-        parts.append(Listing(str(place), "300W-LP", Places.of_files(place, names), (None,) * len(names), marked))
+        places, people = Places.of_files(place, names), (None,) * len(names)
+        parts.append(Listing(str(place), "300W-LP", places, people, marked, problems=problems))
     found = joined(parts, str(folder), "300W-LP")
     bare = len(found) - len(found.marked)
     note = f"{bare:,} pictures have no landmarks of their own (landmarks/SET/NAME_pts.mat)"
@@ -108,22 +112,25 @@ def list_annotated(folder: Path, names: Sequence[str], beside: Collection[str]) 
         names: the pictures.
         beside: names of the other files.
 
-    Raises:
-        FileError: damaged annotations, or not 68 points.
     """
     marked: dict[int, Marked] = {}
+    problems: dict[int, str] = {}
     kinds = set()
     for number, name in enumerate(names):
         stem = PurePosixPath(name).stem
-        if f"{stem}.pts" in beside:
-            kinds.add("pictures with .pts")
-            marked[number] = Marked(read_pts(folder / f"{stem}.pts"), stem)
-        elif f"{stem}.mat" in beside:
-            kinds.add("AFLW2000-3D")
-            marked[number] = Marked(read_aflw2000_points(folder / f"{stem}.mat"), stem)
+        try:
+            if f"{stem}.pts" in beside:
+                kinds.add("pictures with .pts")
+                marked[number] = Marked(read_pts(folder / f"{stem}.pts"), stem)
+            elif f"{stem}.mat" in beside:
+                kinds.add("AFLW2000-3D")
+                marked[number] = Marked(read_aflw2000_points(folder / f"{stem}.mat"), stem)
+        except FileError as error:
+            problems[number] = f"{PurePosixPath(error.path).name}: {error.reason}"
     kind = " and ".join(sorted(kinds)) or "pictures"
     notes = ("the jaw's points lie behind the outline of turned heads",) if "AFLW2000-3D" in kinds else ()
-    return Listing(str(folder), kind, Places.of_files(folder, names), (None,) * len(names), marked, notes=notes)
+    places, people = Places.of_files(folder, names), (None,) * len(names)
+    return Listing(str(folder), kind, places, people, marked, notes=notes, problems=problems)
 
 
 def _numbers_by_stem(path: Path) -> dict[str, str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from likeness.datasets.image_store import Places, problem_of, shown
-from likeness.errors import Excluded, FileError
+from likeness.datasets.image_store import Places, problem_of
+from likeness.errors import Excluded, FileError, printable
 
 MAX_DAMAGED = 0.01
 """The share of a source's pictures that may be damaged."""
@@ -41,6 +41,7 @@ class Listing:
         marked: what is known of the pictures that have landmarks, by number.
         damaged: pictures that were left out, and why.
         notes: what else the user should know.
+        problems: what is wrong with what lies beside a picture, by number: :meth:`checked` leaves these pictures out.
     """
 
     path: str
@@ -50,6 +51,7 @@ class Listing:
     marked: Mapping[int, Marked]
     damaged: tuple[Excluded, ...] = ()
     notes: tuple[str, ...] = ()
+    problems: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -64,7 +66,8 @@ class Listing:
         kept = numbers.tolist()
         marked = {new: self.marked[old] for new, old in enumerate(kept) if old in self.marked}
         identity = tuple(self.identity[old] for old in kept)
-        return replace(self, places=self.places.select(numbers), identity=identity, marked=marked)
+        problems = {new: self.problems[old] for new, old in enumerate(kept) if old in self.problems}
+        return replace(self, places=self.places.select(numbers), identity=identity, marked=marked, problems=problems)
 
     def without(self, problems: Mapping[int, str]) -> Listing:
         """Without damaged pictures.
@@ -79,7 +82,7 @@ class Listing:
             raise FileError(self.path, f"expected pictures ({self.kind}), found none")
         if not problems:
             return self
-        found = tuple(Excluded(shown(self.places.names[number]), problems[number]) for number in sorted(problems))
+        found = tuple(Excluded(printable(self.places.names[number]), problems[number]) for number in sorted(problems))
         damaged, count = (*self.damaged, *found), len(self) + len(self.damaged)
         if len(damaged) > MAX_DAMAGED * count:
             first = f"{damaged[0].item} {damaged[0].reason}"
@@ -91,7 +94,8 @@ class Listing:
         return replace(kept, damaged=damaged)
 
     def checked(self) -> Listing:
-        """Without the pictures that are none, or cut short, as far as both ends of each file tell.
+        """Without the pictures that are none, or cut short, as far as both ends of each file tell, and those beside
+        which something lies that cannot be used.
 
         Raises:
             FileError: more than 1 % of all are, or there are none.
@@ -99,7 +103,8 @@ class Listing:
         starts = range(0, len(self), _CHUNK)
         with ThreadPoolExecutor(_THREADS) as pool:  # what is slow is a disk or a network that answers late
             chunks = pool.map(self._problems, starts)
-            return self.without({number: problem for chunk in chunks for number, problem in chunk.items()})
+            found = {number: problem for chunk in chunks for number, problem in chunk.items()}
+        return self.without({**found, **self.problems})
 
     def _problems(self, start: int) -> dict[int, str]:
         numbers = range(start, min(start + _CHUNK, len(self)))
@@ -117,4 +122,7 @@ def joined(parts: Sequence[Listing], path: str, kind: str) -> Listing:
         tuple(name for part in parts for name in part.identity),
         {start + n: mark for part, start in zip(parts, starts, strict=False) for n, mark in part.marked.items()},
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        problems={
+            start + n: why for part, start in zip(parts, starts, strict=False) for n, why in part.problems.items()
+        },
     )

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 
 from likeness.datasets.annotations import Note, read_note
 from likeness.datasets.identities import common_depth, people_of
-from likeness.datasets.image_store import Places, shown
+from likeness.datasets.image_store import Places
 from likeness.datasets.listing import HELD_OUT, TRAIN, Listing, Marked, joined
 from likeness.datasets.test_sets import PHOTO_SUFFIXES
-from likeness.errors import FileError
+from likeness.errors import FileError, printable
 
 MAX_NOTE_BYTES = 1 << 20
 """The largest .json or .cls that is read."""
@@ -46,7 +46,7 @@ def list_tar(path: Path) -> Listing:
     pictures, held_out = _for_training([member for member in members if _is_picture(member[0])])
     keys = [str(PurePosixPath(name).with_suffix("")) for name, _, _ in pictures]
     _no_files_of_others(path, members, set(keys))
-    notes, classes = _sidecars(path, members, set(keys))
+    notes, classes, damaged = _sidecars(path, members, set(keys))
     people, clips = people_of([name for name, _, _ in pictures])
     identity: list[str | None] = []
     marked: dict[int, Marked] = {}
@@ -60,7 +60,9 @@ def list_tar(path: Path) -> Listing:
     told = [f"{links} links or special files in it left out"] if links else []
     if held_out:
         told.append(f"left out, not for training: {held_out:,} pictures in folders beside train")
-    return Listing(str(path), kind, Places.of_members(path, pictures), tuple(identity), marked, notes=tuple(told))
+    problems = {number: damaged[key] for number, key in enumerate(keys) if key in damaged}
+    places = Places.of_members(path, pictures)
+    return Listing(str(path), kind, places, tuple(identity), marked, notes=tuple(told), problems=problems)
 
 
 def list_shards(paths: Sequence[Path], name: str) -> Listing:
@@ -182,7 +184,7 @@ def _plain_name(path: Path, name: str) -> str:
     parts = PurePosixPath(name).parts
     if name.startswith(("/", "\\")) or ".." in parts or "\0" in name:
         raise FileError(path, f"expected names of files within the archive, got {name!r}")
-    return shown("/".join(parts))
+    return printable("/".join(parts))
 
 
 def _for_training(pictures: list[Member]) -> tuple[list[Member], int]:
@@ -204,32 +206,37 @@ def _no_files_of_others(path: Path, members: Sequence[Member], keys: set[str]) -
             raise FileError(path, f"has {name} beside a picture, which is read in folders only; unpack it")
 
 
-def _sidecars(path: Path, members: Sequence[Member], keys: set[str]) -> tuple[dict[str, Note], dict[str, str]]:
-    """Notes and classes of the pictures that have them, by key."""
+def _sidecars(
+    path: Path, members: Sequence[Member], keys: set[str]
+) -> tuple[dict[str, Note], dict[str, str], dict[str, str]]:
+    """Notes and classes of the pictures that have them, and what is wrong with those that cannot be used, by key."""
     notes: dict[str, Note] = {}
     classes: dict[str, str] = {}
+    damaged: dict[str, str] = {}
     for key, name, data in _small(path, members, keys):
-        if name.endswith(".json"):
-            notes[key] = read_note(path, name, data)
-            continue
-        text = data.decode("latin1").strip()
-        if not re.fullmatch(r"\d{1,18}", text):
-            raise FileError(path, f"expected a class number in {name}, got {text[:20]!r}")
-        classes[key] = text
-    return notes, classes
+        if len(data) > MAX_NOTE_BYTES:
+            damaged[key] = f"expected at most {MAX_NOTE_BYTES >> 10} KiB in {name}"
+        elif name.endswith(".json"):
+            try:
+                notes[key] = read_note(path, name, data)
+            except FileError as error:
+                damaged[key] = error.reason
+        elif re.fullmatch(rb"\s*\d{1,18}\s*", data):
+            classes[key] = data.decode("ascii").strip()
+        else:
+            damaged[key] = f"expected a class number in {name}, got {data[:20]!r}"
+    return notes, classes, damaged
 
 
 def _small(path: Path, members: Sequence[Member], keys: set[str]) -> Iterator[tuple[str, str, bytes]]:
-    """Key, name and content of the .json and .cls members of pictures."""
+    """Key, name and content of the .json and .cls members of pictures; of large ones a byte more than is read."""
     try:
         with open(path, "rb") as stream:
             for name, offset, size in members:
                 key, _, suffix = name.rpartition(".")
                 if suffix not in ("json", "cls") or key not in keys:
                     continue
-                if size > MAX_NOTE_BYTES:
-                    raise FileError(path, f"expected at most {MAX_NOTE_BYTES >> 10} KiB in {name}, got {size} bytes")
                 stream.seek(offset)
-                yield key, name, stream.read(size)
+                yield key, name, stream.read(min(size, MAX_NOTE_BYTES + 1))
     except OSError as error:
         raise FileError(path, f"cannot be read ({error.strerror or error})") from error

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from likeness.datasets.identities import people_of
-from likeness.errors import Excluded, FileError, StrPath
+from likeness.errors import Excluded, FileError, StrPath, as_file_error, printable
 from likeness.images.photo import load_photo, photo_from_bytes
 from likeness.metrics.records import Pairs
 from likeness.readers import read_json
@@ -97,6 +97,8 @@ def decoded(data: bytes, name: str) -> np.ndarray:
         return photo_from_bytes(data).image
     except ValueError as error:
         raise FileError(name, str(error)) from error
+    except MemoryError as error:
+        raise as_file_error(name, error) from error
 
 
 def unique_names(names: Iterable[str]) -> tuple[str, ...]:
@@ -148,20 +150,26 @@ def _tar(source: Path) -> PhotoSet:
 def _listed(
     readers: Mapping[str, Callable[[], bytes]], notes: Mapping[str, Callable[[], bytes]], paths: Mapping[str, Path]
 ) -> PhotoSet:
-    """Items of files by name; those whose person is not known, or whose annotation is damaged, are left out."""
+    """Items of files by name; those whose person is not known, or whose annotation is damaged, are left out.
+
+    From here on names are printable ones: they go into arrays, pictures and reports, not back to the file system.
+    """
     items, excluded = [], []
-    people, clips = people_of([*readers], lone_folder=True)
-    for full, name, person, clip in zip(readers, unique_names(readers), people, clips, strict=True):
+    people, clips = people_of([*map(printable, readers)], lone_folder=True)
+    for full, name, person, clip in zip(readers, map(printable, unique_names(readers)), people, clips, strict=True):
         identity, group, landmarks = person or "", clip, None
         if full in notes:
             try:
                 note = _annotation(notes[full](), name)
-            except FileError as error:
-                excluded.append(Excluded(full, str(error).removeprefix(f"{error.path}: ")))
+            except Exception as error:  # whatever a note holds, the other photos are measured
+                excluded.append(Excluded(printable(full), as_file_error(full, error).reason))
                 continue
-            identity, group, landmarks = str(note.get("identity", identity)), note.get("clip", group), note["points"]
+            told = {key: printable(note[key]) for key in ("identity", "clip") if key in note}
+            identity, group, landmarks = told.get("identity", identity), told.get("clip", group), note["points"]
         if not identity:
-            excluded.append(Excluded(full, "no identity: expected a folder per person, or identity in its .json"))
+            excluded.append(
+                Excluded(printable(full), "no identity: expected a folder per person, or identity in its .json")
+            )
             continue
         called = name if "/" in name else f"{identity}/{name}"
         items.append(PhotoItem(called, identity, group, readers[full], paths.get(full), landmarks))
@@ -201,7 +209,9 @@ def _aflw2000(source: Path) -> PhotoSet:
 
     found = read_aflw2000(source)
     items = (
-        PhotoItem(photo.stem, photo.stem, None, partial(_read_file, photo), photo, points[:, :2])
+        PhotoItem(
+            printable(photo.stem), printable(photo.stem), None, partial(_read_file, photo), photo, points[:, :2]
+        )
         for photo, points in zip(found.photos, found.landmarks, strict=True)
     )
     return PhotoSet(tuple(items), found.excluded)

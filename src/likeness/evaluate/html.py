@@ -58,7 +58,7 @@ def report(title: str, settings: Mapping[str, Any], outcome: Outcome) -> bytes:
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
-    ).encode()
+    ).encode(errors="backslashreplace")
 
 
 def _table(table: Table) -> str:

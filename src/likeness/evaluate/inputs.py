@@ -9,7 +9,7 @@ import numpy as np
 
 from likeness.datasets.identities import people_of
 from likeness.datasets.test_sets import PHOTO_SUFFIXES, unique_names
-from likeness.errors import Excluded, FileError, LikenessError, StrPath, listed
+from likeness.errors import Excluded, FileError, StrPath, as_file_error, listed, printable
 from likeness.evaluate.collection import Collection, grouped
 from likeness.evaluate.predictions import Steps
 from likeness.evaluate.saved_results import is_result
@@ -19,6 +19,7 @@ from likeness.metrics.procrustes import align
 from likeness.metrics.records import Samples
 from likeness.model.face_model import FaceModel
 from likeness.readers import read_npz
+from likeness.result_folder import RECORDS
 
 KINDS = ("photos", "results", "codes", "meshes")
 MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb")
@@ -45,7 +46,7 @@ def kind_of(path: StrPath) -> str:
         raise FileError(path, f"expected a folder, or a file .npz, {', '.join(PHOTO_FILES)}; got {suffix or 'none'}")
     if not source.is_dir():
         raise FileError(path, "no such file or folder; expected photos, results, codes or meshes")
-    files = [file for file in source.rglob("*") if file.is_file()]
+    files = [file for file in source.rglob("*") if file.is_file() and RECORDS not in file.parts]
     notes = [file for file in files if file.suffix == ".json"]
     if any(is_result(file) for file in notes[:LOOKED_AT]):
         return "results"
@@ -121,7 +122,7 @@ def read_meshes(
     """
     source = Path(path)
     files = {
-        file.relative_to(source).as_posix(): file
+        printable(file.relative_to(source).as_posix()): file
         for file in sorted(source.rglob("*"))
         if file.suffix.lower() in MESH_SUFFIXES and file.is_file()
     }
@@ -177,8 +178,8 @@ def _loaded(files: dict[str, Path], steps: Steps | None) -> tuple[dict[str, Mesh
             steps("meshes", number + 1, len(files))
         try:
             meshes[name] = Mesh.load(file)
-        except LikenessError as error:
-            excluded.append(Excluded(name, str(error).removeprefix(f"{file}: ")))
+        except Exception as error:  # whatever a file holds, the others are measured
+            excluded.append(Excluded(name, as_file_error(file, error).reason))
     return meshes, excluded
 
 

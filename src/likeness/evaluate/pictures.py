@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from likeness.errors import LikenessError
+from likeness.errors import LikenessError, printable
 from likeness.evaluate.collection import Collection
 from likeness.geometry.camera import Crop
 from likeness.images.encode import jpeg_bytes
@@ -69,7 +69,7 @@ def photo_of(collection: Collection, number: int, side: int = SIDE) -> np.ndarra
         return None
     try:
         image = collection.items[number].image()
-    except LikenessError:  # deleted since it was measured; the report goes without it
+    except (LikenessError, MemoryError, OSError):  # gone since it was measured; the report goes without it
         return None
     return around(image, collection.faces[number].landmarks, side)
 
@@ -109,10 +109,10 @@ def labelled(picture: np.ndarray, text: str, size: float = 0.4) -> np.ndarray:
     """The picture with a line of text on its upper left corner, readable on light and dark."""
     import cv2
 
-    out = np.ascontiguousarray(picture)
+    out, shown = np.ascontiguousarray(picture), printable(text)  # OpenCV crashes where text is no Unicode
     for thickness, ink in ((3, (255, 255, 255)), (1, _INK)):
         place = (3, round(30 * size) + 1)
-        cv2.putText(out, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, ink, thickness, cv2.LINE_AA)
+        cv2.putText(out, shown, place, cv2.FONT_HERSHEY_SIMPLEX, size, ink, thickness, cv2.LINE_AA)
     return out
 
 

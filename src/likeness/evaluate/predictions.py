@@ -10,7 +10,7 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.datasets.test_sets import PhotoItem
-from likeness.errors import LikenessError, StrPath
+from likeness.errors import MissingExtraError, StrPath, as_file_error
 from likeness.evaluate.cache import Cache, key_of
 from likeness.files import digest, file_digest
 from likeness.model.face_model import FaceModel
@@ -132,16 +132,18 @@ def predict(
 def _predicted(item: PhotoItem, predictor: Predictor, cache: Cache | None) -> Prediction:
     try:
         data = item.read()
-    except LikenessError as error:
-        return Prediction(item, None, str(error))
+    except Exception as error:  # whatever a photo does, the others are measured
+        return Prediction(item, None, str(as_file_error(item.name, error)))
     points = None if item.landmarks is None else item.landmarks.tolist()
     key = key_of("face", digest(data), predictor.signature, predictor.annotated_crops, points)
     known = None if cache is None else _restored(cache.load(key), predictor.model)
     if known is None:
         try:
             known = _found(item, predictor)
-        except LikenessError as error:
-            return Prediction(item, None, str(error))
+        except MissingExtraError:
+            raise
+        except Exception as error:  # the same
+            return Prediction(item, None, str(as_file_error(item.name, error)))
         if cache is not None:
             cache.store(key, _arrays(known))
     if isinstance(known, str):

@@ -14,7 +14,7 @@ import numpy as np
 from likeness.assets import asset
 from likeness.datasets.pairs import read_lfw_pairs, read_names, read_pair_csv
 from likeness.datasets.test_sets import open_photos
-from likeness.errors import FileError, MissingExtraError
+from likeness.errors import FileError, MissingExtraError, printable
 from likeness.evaluate.cache import Cache
 from likeness.evaluate.collection import Collection, from_predictions, without
 from likeness.evaluate.fidelity.scans import scan_sources
@@ -50,6 +50,7 @@ from likeness.files import write_atomically
 from likeness.images.encode import png_bytes
 from likeness.metrics.records import Pairs
 from likeness.model.face_model import FaceModel
+from likeness.result_folder import ResultFolder, Source
 from likeness.version import __version__
 
 RESULTS, REPORT, PANEL, CACHE = "results.json", "report.html", "panel.png", "cache"
@@ -89,10 +90,12 @@ def evaluate(command: Command, *, predictor: Predictor | None = None, steps: Ste
         MissingExtraError: an optional dependency of this evaluation is not installed.
     """
     _check_extras(command)
+    source = Source.of(command.input) if command.input.exists() else Source()
+    _folder(command).check(command.name, (RESULTS, REPORT, PANEL), source)
     cache = Cache(command.out / CACHE)
     run = _Run(command, cache, predictor, steps)
     outcome = run.outcome()
-    return _written(command, run, outcome)
+    return _written(command, run, outcome, source)
 
 
 class _Run:
@@ -263,25 +266,35 @@ def _check_extras(command: Command) -> None:
         raise MissingExtraError(what, "scans")
 
 
-def _written(command: Command, run: _Run, outcome: Outcome) -> Evaluation:
+def _folder(command: Command) -> ResultFolder:
+    return ResultFolder(command.out, f"evaluate {command.name}", overwrite=command.overwrite)
+
+
+def _written(command: Command, run: _Run, outcome: Outcome, source: Source) -> Evaluation:
     settings = _settings(command)
     results = {
         "likeness": __version__,
         "evaluation": command.name,
         "settings": settings,
-        "input": run.summary,
+        "input": {**run.summary, **source.to_dict()},
         **outcome.results,
         "tables": [table.to_dict() for table in outcome.tables],
         "excluded": [one.to_dict() for one in outcome.excluded],
     }
-    files = [command.out / RESULTS, command.out / REPORT]
-    write_atomically(files[0], (json.dumps(_plain(results), indent=1, allow_nan=False) + "\n").encode())
     shown = {**settings, **{key: value for key, value in run.summary.items() if value is not None}}
-    write_atomically(files[1], report(f"likeness evaluate {command.name}", shown, outcome))
-    if outcome.panel is not None:
-        files.append(command.out / PANEL)
-        write_atomically(files[2], png_bytes(outcome.panel))
-    return Evaluation(outcome, results, tuple(files), run.cache.damaged, run.cache.hits)
+    contents = {
+        RESULTS: (json.dumps(_plain(results), indent=1, allow_nan=False) + "\n").encode(),
+        REPORT: report(f"likeness evaluate {command.name}", shown, outcome),
+        **({} if outcome.panel is None else {PANEL: png_bytes(outcome.panel)}),
+    }
+
+    def write(stage: Path) -> None:
+        for name, content in contents.items():
+            write_atomically(stage / name, content)
+
+    _folder(command).save(command.name, source, write)
+    files = tuple(command.out / name for name in contents)
+    return Evaluation(outcome, results, files, run.cache.damaged, run.cache.hits)
 
 
 def _settings(command: Command) -> dict[str, Any]:
@@ -290,7 +303,7 @@ def _settings(command: Command) -> dict[str, Any]:
     for key, value in vars(command).items():
         if key == "out" or value is None or value is False:
             continue
-        found[key] = value.name if isinstance(value, Path) else value
+        found[key] = printable(value.name) if isinstance(value, Path) else value
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from likeness.datasets.identities import people_of
 from likeness.datasets.test_sets import PhotoItem
-from likeness.errors import Excluded, FileError, StrPath
+from likeness.errors import Excluded, FileError, StrPath, as_file_error, printable
 from likeness.evaluate.predictions import FoundFace, Prediction, Steps
 from likeness.model.face_model import FaceModel
 from likeness.readers import read_json
@@ -46,10 +47,14 @@ def read_results(
         FileError: no result at all, or results of another face model.
     """
     source = Path(folder)
-    files = sorted(path for path in source.rglob("*.json") if path.is_file())
+    files = sorted(
+        path
+        for path in source.rglob("*.json")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(source).parts)
+    )
     predictions: list[Prediction] = []
     excluded: list[Excluded] = []
-    names = [path.relative_to(source).as_posix() for path in files]
+    names = [printable(path.relative_to(source).as_posix()) for path in files]
     people = zip(*people_of(names, lone_folder=True), strict=True)
     for number, (path, name, (identity, group)) in enumerate(zip(files, names, people, strict=True)):
         if steps is not None:
@@ -60,13 +65,13 @@ def read_results(
                 raise _OtherModelError(path, f"was made with face model {content['model']!r}, got {model.name!r}")
             if not identity:
                 raise FileError(path, "no identity: expected a folder per person")
-            if path.stem != content["photo"] and (path.parent / f"{content['photo']}.json").is_file():
+            if _is_further(path, content):
                 raise FileError(path, f"is not the first face of photo {content['photo']!r}: who it is is not known")
             face = _face(path, content, model)
         except _OtherModelError:
             raise
-        except FileError as error:
-            excluded.append(Excluded(name, str(error).removeprefix(f"{error.path}: ")))
+        except Exception as error:  # whatever a file holds, the others are measured
+            excluded.append(Excluded(name, as_file_error(path, error).reason))
             continue
         item = PhotoItem(name.removesuffix(".json"), identity, group, partial(_no_photo, name))
         predictions.append(Prediction(item, face))
@@ -74,6 +79,13 @@ def read_results(
         first = f"; the first: {excluded[0].item}: {excluded[0].reason}" if excluded else ""
         raise FileError(folder, f"expected results as IDENTITY/NAME.json, found none that can be used{first}")
     return predictions, excluded
+
+
+def _is_further(path: Path, content: dict[str, Any]) -> bool:
+    """Whether a result is of another face than the photo's first."""
+    if "face" in content:
+        return content["face"] != 1
+    return printable(path.stem) != content["photo"] and os.path.isfile(path.parent / f"{content['photo']}.json")
 
 
 class _OtherModelError(FileError):

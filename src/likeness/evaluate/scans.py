@@ -12,7 +12,7 @@ import numpy as np
 from likeness.datasets.identities import people_of
 from likeness.datasets.scan_landmark_files import read_landmarks
 from likeness.datasets.test_sets import unique_names
-from likeness.errors import Excluded, FileError, LikenessError, StrPath
+from likeness.errors import Excluded, FileError, LikenessError, StrPath, printable
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.inputs import MESH_SUFFIXES, read_vertex_numbers
 from likeness.files import digest, file_digest
@@ -66,9 +66,9 @@ def find_scans(folder: StrPath) -> tuple[dict[str, Scan], list[Excluded]]:
     scans: dict[str, Scan] = {}
     excluded = []
     files = [p for p in sorted(source.rglob("*")) if p.suffix.lower() in MESH_SUFFIXES and p.is_file()]
-    names = [path.relative_to(source).as_posix() for path in files]
+    names = [printable(path.relative_to(source).as_posix()) for path in files]
     for path, name, person in zip(files, names, people_of(names, lone_folder=True)[0], strict=True):
-        identity = person or path.stem
+        identity = person or printable(path.stem)
         points = landmark_file(path)
         if points is None:
             excluded.append(Excluded(name, f"no landmarks beside it ({', '.join(LANDMARK_SUFFIXES)})"))
@@ -98,7 +98,7 @@ def shapes_of_meshes(folder: StrPath, numbers: StrPath | None = None) -> tuple[l
         raise FileError(folder, "no such folder; expected meshes (IDENTITY/NAME.obj or .ply)")
     vertices = None if numbers is None else read_vertex_numbers(numbers)
     files = [p for p in sorted(source.rglob("*")) if p.suffix.lower() in MESH_SUFFIXES and p.is_file()]
-    full = [path.relative_to(source).as_posix() for path in files]
+    full = [printable(path.relative_to(source).as_posix()) for path in files]
     shapes, excluded = [], []
     people = people_of(full, lone_folder=True)[0]
     for path, long, name, identity in zip(files, full, unique_names(full), people, strict=True):
@@ -111,7 +111,7 @@ def shapes_of_meshes(folder: StrPath, numbers: StrPath | None = None) -> tuple[l
             beside = str(vertices.tolist()) if vertices is not None else file_digest(points or path)
             signature = f"{file_digest(path)} {beside}"
         except FileError as error:
-            excluded.append(Excluded(long, str(error).removeprefix(f"{error.path}: ")))
+            excluded.append(Excluded(long, error.reason))
             continue
         shapes.append(Shape(name, identity, partial(_load_mesh, path, points, vertices), signature))
     if not shapes:

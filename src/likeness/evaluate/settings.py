@@ -46,6 +46,8 @@ class Settings:
     """Text file of people or photos to leave out, one a line."""
     seed: int = 0
     """Of everything random."""
+    overwrite: bool = False
+    """Replace results in the folder that are not of the same evaluation of the same input, too."""
 
 
 @dataclass(kw_only=True)

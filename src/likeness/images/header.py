@@ -25,10 +25,11 @@ FOCAL_LENGTH, FOCAL_LENGTH_35MM = 0x920A, 0xA405
 PLANE_X_RESOLUTION, PLANE_RESOLUTION_UNIT = 0xA20E, 0xA210
 PIXEL_WIDTH, PIXEL_HEIGHT = 0xA002, 0xA003
 
+_PIECES = frozenset(tag for pair in TIFF_PIECES for tag in pair)
 WANTED = frozenset(
     {TIFF_WIDTH, TIFF_HEIGHT, ORIENTATION, EXIF_FOLDER, FOCAL_LENGTH, FOCAL_LENGTH_35MM}
     | {PLANE_X_RESOLUTION, PLANE_RESOLUTION_UNIT, PIXEL_WIDTH, PIXEL_HEIGHT}
-    | {tag for pair in TIFF_PIECES for tag in pair}
+    | _PIECES
 )
 TIFF_TYPES = {1: "B", 3: "H", 4: "I", 5: "II", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d", 13: "I", 16: "Q", 18: "Q"}
 
@@ -97,7 +98,7 @@ def read_header(data: bytes) -> ImageHeader:
         if recognise(data):
             try:
                 return read(data)
-            except (struct.error, IndexError, KeyError) as error:
+            except (struct.error, IndexError, KeyError, OverflowError) as error:
                 raise ValueError("damaged or cut short: its header cannot be read") from error
     if not data:
         raise ValueError(f"is empty; expected an image ({FORMATS})")
@@ -242,7 +243,7 @@ def _exif_tags(data: bytes) -> dict[int, tuple[float, ...]]:
     try:
         tiff = _Tiff(data)
         tags = tiff.folder(tiff.first)
-    except (struct.error, ValueError):
+    except (struct.error, ValueError, OverflowError):
         return {}
     return {**tags, **_exif_folder(tiff, tags)}
 
@@ -252,7 +253,7 @@ def _exif_folder(tiff: _Tiff, tags: dict[int, tuple[float, ...]]) -> dict[int, t
         return {}
     try:
         return tiff.folder(int(tags[EXIF_FOLDER][0]))
-    except (struct.error, ValueError):
+    except (struct.error, ValueError, OverflowError):
         return {}
 
 
@@ -278,6 +279,8 @@ class _Tiff:
         self.positions: dict[int, int] = {}
 
     def _at(self, layout: str, offset: int) -> tuple[Any, ...]:
+        if offset > len(self.data):  # struct's own error for it depends on how far
+            raise struct.error(f"expected an offset within {len(self.data)} bytes, got {offset}")
         return struct.unpack_from(self.order + layout, self.data, offset)
 
     def folder(self, offset: int) -> dict[int, tuple[float, ...]]:
@@ -289,8 +292,9 @@ class _Tiff:
         tags: dict[int, tuple[float, ...]] = {}
         for entry in range(start, min(start + count * size, len(self.data) - size + 1), size):
             tag, kind, number = self._at(entry_layout, entry)
-            if tag not in WANTED or kind not in TIFF_TYPES or not 1 <= number <= len(self.data):
+            if tag not in WANTED or tag in tags or kind not in TIFF_TYPES or not 1 <= number <= len(self.data):
                 continue
+            number = number if tag in _PIECES else 1  # of a tag that has one value a file may say it has thousands
             layout, position = TIFF_TYPES[kind], entry + size - inline
             if struct.calcsize("=" + layout) * number > inline:
                 position = self._at("Q" if self.big else "I", position)[0]
@@ -298,9 +302,10 @@ class _Tiff:
                 self.positions[tag] = position
             try:
                 values = self._at(f"{number * len(layout)}{layout[0]}", position)
-            except struct.error:
+            except (struct.error, IndexError, OverflowError):  # beyond the end, however far
                 continue
             if len(layout) == 2:  # a rational: numerator, denominator
                 values = tuple(a / b if b else 0.0 for a, b in zip(values[::2], values[1::2], strict=True))
-            tags[tag] = values
+            if all(map(math.isfinite, values)):
+                tags[tag] = values
         return tags

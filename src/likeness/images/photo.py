@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from likeness.errors import FileError, StrPath
+from likeness.errors import FileError, StrPath, as_file_error, is_out_of_memory
+from likeness.files import digest
 from likeness.geometry.camera import OUTSIDE_GREY
 from likeness.images.header import FORMATS, ImageHeader, read_header
 
@@ -31,11 +32,13 @@ class Photo:
         image: (H, W, 3) uint8, RGB, upright.
         focal: focal length in pixels of ``image`` from EXIF, or None when unknown.
         path: the file, or None for an array.
+        sha256: of the file's content, hexadecimal; empty for an array.
     """
 
     image: np.ndarray
     focal: float | None = None
     path: str | None = None
+    sha256: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -67,9 +70,11 @@ def load_photo(path: StrPath) -> Photo:
     """
     data = _read(path)
     try:
-        return replace(photo_from_bytes(data), path=os.fspath(path))
+        return replace(photo_from_bytes(data), path=os.fspath(path), sha256=digest(data))
     except ValueError as error:
         raise FileError(path, str(error)) from error
+    except MemoryError as error:
+        raise as_file_error(path, error) from error
 
 
 def photo_from_bytes(data: bytes, smallest: int = MIN_SIDE) -> Photo:
@@ -84,6 +89,7 @@ def photo_from_bytes(data: bytes, smallest: int = MIN_SIDE) -> Photo:
 
     Raises:
         ValueError: no image, damaged, cut short, too small or too large; the message is one line for the user.
+        MemoryError: there is not enough for the pixels.
     """
     header = read_header(data)
     problem = _size_problem(header.size, smallest)
@@ -95,7 +101,8 @@ def photo_from_bytes(data: bytes, smallest: int = MIN_SIDE) -> Photo:
         opacity = pixels[..., 3:].astype(np.uint16)
         if opacity.min() < 255:
             image = ((image * opacity + OUTSIDE_GREY * (255 - opacity) + 127) // 255).astype(np.uint8)
-    return Photo(np.ascontiguousarray(_turned_upright(image, header.orientation)), header.focal)
+    with _naming_memory():
+        return Photo(np.ascontiguousarray(_turned_upright(image, header.orientation)), header.focal)
 
 
 def stored_pixels(header: ImageHeader) -> np.ndarray:
@@ -103,25 +110,24 @@ def stored_pixels(header: ImageHeader) -> np.ndarray:
 
     Raises:
         ValueError: damaged, or neither 8 nor 16 bits per channel.
+        MemoryError: there is not enough for the pixels.
     """
     import cv2
 
-    with quiet_opencv():
-        try:
-            pixels = cv2.imdecode(np.frombuffer(header.decodable, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            pixels = None
+    with quiet_opencv(), _naming_memory():
+        pixels = cv2.imdecode(np.frombuffer(header.decodable, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError(f"is damaged: expected a {header.format} image that decodes")
     if pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"has {pixels.dtype} pixels; expected 8 or 16 bits per channel")
-    if pixels.dtype == np.uint16:
-        pixels = cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0)
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     kinds = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
     if channels not in kinds:
         raise ValueError(f"has {channels} channels; expected 1, 3 or 4")
-    return np.asarray(cv2.cvtColor(pixels, kinds[channels]))
+    with _naming_memory():
+        if pixels.dtype == np.uint16:
+            pixels = cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0)
+        return np.asarray(cv2.cvtColor(pixels, kinds[channels]))
 
 
 def _read(path: StrPath) -> bytes:
@@ -130,14 +136,18 @@ def _read(path: StrPath) -> bytes:
         raise FileError(path, f"is a folder; expected an image ({FORMATS})")
     try:
         with open(path, "rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            pieces, size = [], 0
+            # Not at once: a read of up to a gibibyte sets so much aside, however small the file.
+            while size <= MAX_BYTES and (piece := stream.read(1 << 22)):
+                pieces.append(piece)
+                size += len(piece)
     except FileNotFoundError as error:
         raise FileError(path, f"does not exist; expected an image ({FORMATS})") from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise FileError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    if len(data) > MAX_BYTES:
+    if size > MAX_BYTES:
         raise FileError(path, f"is over {MAX_BYTES >> 20} MiB; expected an image ({FORMATS})")
-    return data
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _size_problem(size: tuple[int, int], smallest: int = MIN_SIDE) -> str | None:
@@ -149,6 +159,21 @@ def _size_problem(size: tuple[int, int], smallest: int = MIN_SIDE) -> str | None
     if min(size) < smallest:
         return f"is {width} x {height} pixels; expected at least {smallest} on the shorter side"
     return None
+
+
+@contextmanager
+def _naming_memory() -> Iterator[None]:
+    """OpenCV's one type of error as what it means here: MemoryError where memory has ended, else ValueError."""
+    import cv2
+
+    try:
+        yield
+    except cv2.error as error:
+        if is_out_of_memory(error):
+            raise MemoryError(str(error)) from error
+        raise ValueError(
+            f"is damaged: expected an image that decodes ({' '.join(str(error).split())[:160]})"
+        ) from error
 
 
 @contextmanager

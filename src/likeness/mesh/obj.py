@@ -308,7 +308,7 @@ def write_obj(path: StrPath, mesh: MeshFields) -> None:
         material = "_".join(target.stem.split())
         write_atomically(target.with_suffix(".png"), png_bytes(mesh.texture))
         properties = f"newmtl {material}\nKd 1 1 1\nKs 0 0 0\nmap_Kd {target.stem}.png\n"
-        write_atomically(target.with_suffix(".mtl"), properties.encode())
+        write_atomically(target.with_suffix(".mtl"), properties.encode(errors="surrogateescape"))
         text.append(f"mtllib {target.stem}.mtl\nusemtl {material}\n")
     numbers = "%.9g %.9g %.9g"
     if mesh.colors is None:
@@ -319,7 +319,7 @@ def write_obj(path: StrPath, mesh: MeshFields) -> None:
         text.append(_rows("vt %.9g %.9g\n", mesh.uv))
     text.append(_rows("vn %.4f %.4f %.4f\n", vertex_normals(mesh.vertices, mesh.triangles)))
     text.append(_face_lines(mesh))
-    write_atomically(target, "".join(text).encode())
+    write_atomically(target, "".join(text).encode(errors="surrogateescape"))
 
 
 def _rows(line: str, table: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""The one place where ONNX Runtime is opened: quietly, on a known device, with a message that names the file."""
+"""The one place where ONNX Runtime is opened: quietly, without its telemetry, on a known device."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ from typing import Any
 from likeness.errors import FileError, StrPath
 
 GPU, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
+"""The variable that newer versions of ONNX Runtime read when they are loaded. Without it they write a device id and a
+store of events into the user's cache folder."""
+
+
+def import_onnxruntime() -> Any:
+    """The module ``onnxruntime``, without telemetry unless the user's environment says otherwise."""
+    os.environ.setdefault(TELEMETRY_OFF, "1")
+    import onnxruntime
+
+    return onnxruntime
 
 
 def open_session(path: StrPath, what: str, *, threads: int | None = None, gpu: bool = False) -> Any:
@@ -23,11 +35,9 @@ def open_session(path: StrPath, what: str, *, threads: int | None = None, gpu: b
     Raises:
         FileError: missing or damaged.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded: nothing leaves the machine
-    import onnxruntime
-
     if not Path(path).is_file():
         raise FileError(path, f"no such file; expected {what} (.onnx)")
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if threads is not None:

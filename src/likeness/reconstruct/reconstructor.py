@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from likeness.reconstruct.proposals import (
 )
 from likeness.reconstruct.result import Reconstruction
 from likeness.reconstruct.test_time import SCALES, averaged, looks_at, mirrored_answer, nearer_answer
+from likeness.result_folder import Source
 
 MIN_SCORE = 0.5
 SAME_FACE = 0.5  # of the smaller landmark box that the larger one shares: two proposals that end on one face
@@ -99,7 +101,11 @@ class Reconstructor:
         else:
             found = self._find(loaded.image)
         found.sort(key=lambda face: (-round(face.score, 1), -_side(face.landmarks)))
-        return [self._carry_back(face, loaded.image, focal, name) for face in found[:max_faces]]
+        source = Source() if loaded.path is None else Source(os.path.abspath(loaded.path), loaded.sha256)
+        return [
+            replace(self._carry_back(face, loaded.image, focal, name), source=source, number=number)
+            for number, face in enumerate(found[:max_faces], start=1)
+        ]
 
     def _find(self, image: np.ndarray) -> list[_Face]:
         """Faces of an image: every proposal is run twice, the second time on the crop that the first one found.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from likeness.errors import StrPath
+from likeness.errors import StrPath, printable
 from likeness.files import output_paths, write_atomically
 from likeness.geometry.camera import Camera
 from likeness.images.encode import png_bytes
@@ -18,6 +18,7 @@ from likeness.mesh import Mesh
 from likeness.mesh.glb_writer import write_glb
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.reconstruct.overview import PANEL, overview
+from likeness.result_folder import ResultFolder, Source, fitted
 
 FORMATS = ("glb", "obj", "json", "png")
 
@@ -38,6 +39,8 @@ class Reconstruction:
         photo: (H, W, 3) uint8 RGB, the upright photo.
         name: of the photo, without folder and suffix.
         network: what the network's file calls itself.
+        source: the photo's file.
+        number: of this face among the photo's, best first, from 1.
     """
 
     model: FaceModel
@@ -51,6 +54,8 @@ class Reconstruction:
     photo: np.ndarray
     name: str = "face"
     network: str = ""
+    source: Source = field(default_factory=Source)
+    number: int = 1
 
     def vertices(self, neutral: bool = False) -> np.ndarray:
         """Vertices (V, 3) mm in model axes, with this photo's expression or at rest."""
@@ -80,7 +85,9 @@ class Reconstruction:
         weights = (round(float(weight), 5) for weight in self.coefficients.expression)
         albedo = (round(float(weight), 5) for weight in self.coefficients.albedo)
         return {
-            "photo": self.name,
+            "photo": printable(self.name),
+            "source": self.source.to_dict(),
+            "face": self.number,
             "photo_size": list(self.camera.size),
             "model": self.model.name,
             "network": self.network,
@@ -96,32 +103,50 @@ class Reconstruction:
             "light": _rounded(self.coefficients.light, 5),
         }
 
-    def save(self, folder: StrPath, formats: Iterable[str] = FORMATS, name: str | None = None) -> dict[str, Path]:
+    def save(
+        self,
+        folder: StrPath,
+        formats: Iterable[str] = FORMATS,
+        name: str | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> dict[str, Path]:
         """Write ``NAME.glb`` (neutral head, the 52 blendshapes and this photo's weights as default), ``NAME.obj``
         (with expression), ``NAME.json`` (:meth:`to_dict`) and ``NAME.png`` (photo, overlay, two neutral views).
 
         Args:
             folder: is made if missing.
             formats: any of :data:`FORMATS`.
-            name: file name without suffix; default: the photo's.
+            name: file name without suffix, with folders if you like; default: the photo's.
+            overwrite: also replace files that are no earlier results of this photo (or, of an array, of an array), or
+                were changed since. What :mod:`likeness.result_folder` has on record is replaced in any case.
 
         Returns:
             format -> path of what was written.
 
         Raises:
             ValueError: an unknown format.
-            FileError: the folder cannot be made or written to.
+            FileError: the folder cannot be made or written to, or a file there belongs to somebody else; nothing is
+                written then.
         """
-        paths = output_paths(folder, name or self.name, formats, FORMATS)
-        for format, path in paths.items():
-            getattr(self, f"_save_{format}")(path)
-        return paths
+        name, formats = name or fitted(self.name), tuple(formats)
+
+        def write(stage: Path) -> None:
+            for format, path in output_paths(stage, name, formats, FORMATS).items():
+                getattr(self, f"_save_{format}")(path)
+
+        ResultFolder(folder, "reconstruct", overwrite=overwrite).save(name, self.source, write)
+        return {format: Path(folder) / f"{name}.{format}" for format in formats}
 
     def _save_glb(self, path: Path) -> None:
         names = self.model.expression_names
         shapes = dict(zip(names, self.model.expression_basis, strict=True))
-        extras = {"model": self.model.name, "identity": _rounded(self.coefficients.identity, 5)}
-        write_glb(path, self.mesh(neutral=True), shapes, self.coefficients.expression, self.name, extras)
+        extras = {
+            "model": self.model.name,
+            "source": self.source.to_dict(),
+            "identity": _rounded(self.coefficients.identity, 5),
+        }
+        write_glb(path, self.mesh(neutral=True), shapes, self.coefficients.expression, printable(self.name), extras)
 
     def _save_obj(self, path: Path) -> None:
         self.mesh().save(path)

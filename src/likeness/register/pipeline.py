@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from likeness.register.nonrigid_scan import DrapeSettings, drape
 from likeness.register.nonrigid_surface import folded_triangles
 from likeness.register.result import Quality, Registration
 from likeness.register.scan import checked_scan, cropped, read_scan, simplified
+from likeness.result_folder import Source
 
 Array = np.ndarray
 
@@ -86,7 +88,8 @@ def register_scan(
     """
     import_extra("igl"), import_extra("scipy.sparse")
     with one_blas_thread():
-        return _register(scan, model, landmarks, units, reconstructor, fit, drape_settings)
+        found = _register(scan, model, landmarks, units, reconstructor, fit, drape_settings)
+    return found if isinstance(scan, Mesh) else replace(found, source=Source.of(scan))
 
 
 def _register(

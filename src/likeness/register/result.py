@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from likeness.errors import StrPath
+from likeness.errors import StrPath, printable
 from likeness.files import output_paths, write_atomically
 from likeness.geometry.landmarks import JAW_COUNT
 from likeness.geometry.similarity import Similarity
@@ -18,6 +18,7 @@ from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
 from likeness.model.face_model import FaceModel
 from likeness.register.report import PANEL, registration_picture
+from likeness.result_folder import ResultFolder, Source, fitted
 
 Array = np.ndarray
 
@@ -71,6 +72,7 @@ class Registration:
         quality: see :class:`Quality`.
         scan: the head's part of the scan, simplified if it was large, mm, model axes.
         name: what files are called.
+        source: the scan's file.
     """
 
     model: FaceModel
@@ -86,6 +88,7 @@ class Registration:
     quality: Quality
     scan: Mesh
     name: str = "scan"
+    source: Source = field(default_factory=Source)
 
     def mesh_in_scan(self) -> Mesh:
         """The registered head in the scan's own axes and units, to be laid over it."""
@@ -96,7 +99,8 @@ class Registration:
         rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(self.quality).items()}
         weights = (round(float(weight), 5) for weight in self.expression)
         return {
-            "scan": self.name,
+            "scan": printable(self.name),
+            "source": self.source.to_dict(),
             "model": self.model.name,
             "units": self.units,
             "scan_from_model": self.scan_from_model.to_dict(),
@@ -110,7 +114,12 @@ class Registration:
         }
 
     def save(
-        self, folder: StrPath, formats: Iterable[str] = DEFAULT_FORMATS, name: str | None = None
+        self,
+        folder: StrPath,
+        formats: Iterable[str] = DEFAULT_FORMATS,
+        name: str | None = None,
+        *,
+        overwrite: bool = False,
     ) -> dict[str, Path]:
         """Write ``NAME.obj`` or ``NAME.ply`` (the head, mm, model axes), ``NAME.json`` (:meth:`to_dict`; its
         ``scan_from_model`` leads back to the scan) and ``NAME.png`` (scan | head | error map).
@@ -118,16 +127,25 @@ class Registration:
         Args:
             folder: is made if missing.
             formats: any of :data:`FORMATS`.
-            name: file name without suffix; default: the scan's.
+            name: file name without suffix, with folders if you like; default: the scan's.
+            overwrite: also replace files that are no earlier results of this scan, or were changed since. What
+                :mod:`likeness.result_folder` has on record is replaced in any case.
 
         Returns:
             format -> path of what was written.
 
         Raises:
             ValueError: an unknown format.
-            FileError: the folder cannot be made or written to.
+            FileError: the folder cannot be made or written to, or a file there belongs to somebody else; nothing is
+                written then.
         """
-        paths = output_paths(folder, name or self.name, formats, FORMATS)
+        name, formats = name or fitted(self.name), tuple(formats)
+        ResultFolder(folder, "register", overwrite=overwrite).save(
+            name, self.source, lambda stage: self._write(output_paths(stage, name, formats, FORMATS))
+        )
+        return {format: Path(folder) / f"{name}.{format}" for format in formats}
+
+    def _write(self, paths: dict[str, Path]) -> None:
         for format, path in paths.items():
             if format == "json":
                 write_atomically(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
@@ -135,7 +153,6 @@ class Registration:
                 write_atomically(path, png_bytes(self.picture()))
             else:
                 self.mesh.save(path)
-        return paths
 
     def picture(self, side: int = PANEL) -> Array:
         """What ``NAME.png`` shows: scan, head and error map, front above and turned below, each ``side`` pixels."""

@@ -1,10 +1,4 @@
-"""Training: mixed data, the network, its losses and loop, and the export to ONNX. Only here torch is imported."""
+"""Training: mixed data, the networks, their losses and loops, and the export to ONNX. Only here torch is imported.
 
-from __future__ import annotations
-
-from importlib.util import find_spec
-
-from likeness.errors import MissingExtraError
-
-if any(find_spec(name) is None for name in ("torch", "lightning")):
-    raise MissingExtraError("training", "train")
+Settings, recipes and schedule need no torch: the command line shows them where it is not installed.
+"""

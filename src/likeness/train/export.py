@@ -1,8 +1,10 @@
-"""`python -m likeness.train.export`: the old spelling of :mod:`likeness.train.photos.export`."""
+"""`python -m likeness.train.export`: the old spelling of `likeness train export`."""
 
 from __future__ import annotations
 
-from likeness.train.photos.export import main
+import sys
+
+from likeness.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["train", "export", *sys.argv[1:]])

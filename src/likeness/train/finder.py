@@ -1,8 +1,10 @@
-"""`python -m likeness.train.finder`: the old spelling of :mod:`likeness.train.detector.trainer`."""
+"""`python -m likeness.train.finder`: the old spelling of `likeness train detector`."""
 
 from __future__ import annotations
 
-from likeness.train.detector.trainer import main
+import sys
+
+from likeness.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["train", "detector", *sys.argv[1:]])

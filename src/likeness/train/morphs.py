@@ -1,8 +1,10 @@
-"""`python -m likeness.train.morphs`: the old spelling of :mod:`likeness.train.generate.morphs`."""
+"""`python -m likeness.train.morphs`: the old spelling of `likeness train morphs`."""
 
 from __future__ import annotations
 
-from likeness.train.generate.morphs import main
+import sys
+
+from likeness.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["train", "morphs", *sys.argv[1:]])

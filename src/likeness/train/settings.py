@@ -2,138 +2,39 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from likeness.files import file_digest
-from likeness.train.losses.basis import BasisSettings
-from likeness.train.losses.objective import ObjectiveSettings
-from likeness.train.losses.reconstruction import LossWeights
-from likeness.train.losses.sir import SirWeights
-from likeness.train.photos.augment import AugmentSettings
-from likeness.train.photos.batches import Mix
+from likeness.train.recipe_settings import Mix, ObjectiveSettings
+from likeness.train.recipes import recipe
+from likeness.train.schedule import Schedule
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how fast.
+class AugmentSettings:
+    """How far crops and colours stray. Standard deviations unless a name says otherwise.
 
     Args:
-        budget: samples seen in all, negatives included, over all devices.
-        learning_rate: the highest; after a linear warm-up it falls along a cosine to 1 % at the end of the budget.
-        warmup: share of the budget.
-        weight_decay: AdamW's, on weights of convolutions and linear layers.
-        clip: largest norm of the gradient.
-        ema: decay of the averaged weights per step, reached gradually.
-        pseudo_at: shares of the budget at which the averaged network labels the photos anew.
+        shift: crop centre, share of its side.
+        log_scale: crop side, natural logarithm.
+        wide: share of samples with twice both, as a detector's first guess has.
+        angle: in-plane turn, degrees.
+        turned: share of samples turned uniformly within ``turned_angle`` instead.
+        turned_angle: degrees.
+        photometric: probability that colours and sharpness are changed at all.
+        occlusion: probability of something in front of the face.
     """
 
-    budget: int = 1_500_000
-    learning_rate: float = 2e-3
-    warmup: float = 0.02
-    weight_decay: float = 0.02
-    clip: float = 5.0
-    ema: float = 0.998
-    pseudo_at: tuple[float, ...] = (0.06, 0.2, 0.4, 0.65)
-
-    def rate(self, step: int, steps: int) -> float:
-        """The learning rate of a step."""
-        warm = max(1, round(self.warmup * steps))
-        if step < warm:
-            return self.learning_rate * (step + 1) / warm
-        done = (step - warm) / max(1, steps - warm)
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done))))
-
-
-PHOTOMETRIC = 3.0
-"""Weight of the colours: a quarter of the gradient that the landmarks have on the features, about."""
-
-RECIPES = ("tikhonov", "margin", "sir", "sfm", "features", "places", "heads")
-"""What :func:`recipe` knows."""
-
-
-TAUGHT = {"relation": 6.0, "told": 4.0}
-"""Weights of the terms that a teacher adds to SIR."""
-
-FEATURES = {"code": 0.1, "direction": 0.1}, {"relation": 20.0, "told": 4.0}
-"""Weights where the features are what is wanted: the people of the training count less, and a teacher more."""
-
-HEADS_LANDMARKS, HEADS_RELATION = 4.0, 2.0
-"""Where only what is read from good features is learned: landmarks count so many times as much, and a
-teacher, whom the features follow already, less."""
-
-HEADS_MIX = Mix(frames=36, synthetic=20, morphs=16)
-"""More pictures that people annotated, fewer that a network did."""
-
-
-PLACES_LANDMARKS = 15.0
-"""How many times as much landmarks count where features that know who it is still have to learn where things are."""
-
-PLACES_MIX = Mix(frames=44, synthetic=14, morphs=20)
-"""Still more pictures that people annotated."""
-
-
-def mix_of(name: str) -> Mix:
-    """The mixture of a recipe's batches."""
-    return {"heads": HEADS_MIX, "places": PLACES_MIX}.get(name, Mix())
-
-
-PLACES_REMAIN = 0.3
-"""The share of the features' weights from before that remains where landmarks were learned after: of what was won for
-landmarks a sixth goes, of what was lost for recognition a half comes back (val)."""
-
-
-def remain_of(name: str, start: Path | None) -> float:
-    """``PhotoSettings.remain`` of a recipe."""
-    return PLACES_REMAIN if name == "places" and start is not None else 0.0
-
-
-RELIABILITY = 3.0
-"""How much the scatter of one person's pictures counts where codes are drawn towards what can be relied on: more than
-1, as pictures of people that a network has not seen scatter more (1.29 times the mm², val) than of those whom it has;
-of what was tried on val, 1 to 4, the least that lifts the SIR metric over 1.4."""
-
-
-def reliability_of(name: str) -> float:
-    """``PhotoSettings.reliability`` of a recipe: of those whose codes are to be recognised by."""
-    return RELIABILITY if name in ("sir", "sfm", "heads") else 0.0
-
-
-def recipe(name: str, taught: bool = False) -> ObjectiveSettings:
-    """The settings of one of the methods that the papers compare.
-
-    ``tikhonov``: reconstruction, with codes held near the mean face. ``margin``: margin softmax on codes besides.
-    ``sir``: shape identity-aware regularisation in the place of the Tikhonov prior, the basis fixed. ``sfm``: the
-    same with the basis learned along (Sphere Face Model, stage 2). ``features``: SIR that follows a teacher
-    more than the people it knows, for a trunk whose features others read (``PhotoSettings.trunk``). ``places``: the
-    same with much more weight on landmarks, to go on with from there (``PhotoSettings.start``). ``heads``: SIR for
-    what is read from features, with more weight on landmarks.
-
-    Args:
-        name: one of :data:`RECIPES`.
-        taught: there is a teacher, whose opinion of who resembles whom all but the first two follow too.
-
-    Raises:
-        ValueError: there is no such recipe.
-    """
-    if name not in RECIPES:
-        raise ValueError(f"expected a recipe of {', '.join(RECIPES)}, got {name!r}")
-    if name == "tikhonov":
-        return ObjectiveSettings(photometric=PHOTOMETRIC)
-    if name == "margin":
-        only = SirWeights(direction=0.0, within=0.0, between=0.0, mixed=0.0, prior=0.0, relation=0.0, told=0.0)
-        return ObjectiveSettings(sir=only, photometric=PHOTOMETRIC)
-    free = replace(LossWeights(), identity_prior=0.0)
-    own, teachers = FEATURES if name in ("features", "places") else ({}, TAUGHT)
-    if name == "places":
-        free = replace(free, landmark=PLACES_LANDMARKS * free.landmark)
-    if name == "heads":
-        free = replace(free, landmark=HEADS_LANDMARKS * free.landmark)
-        teachers = {**TAUGHT, "relation": HEADS_RELATION}
-    sir = replace(SirWeights(), **own, **(teachers if taught else {}))
-    return ObjectiveSettings(free, sir, PHOTOMETRIC, BasisSettings() if name == "sfm" else None)
+    shift: float = 0.06
+    log_scale: float = 0.1
+    wide: float = 0.2
+    angle: float = 12.0
+    turned: float = 0.1
+    turned_angle: float = 45.0
+    photometric: float = 0.9
+    occlusion: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -169,7 +70,7 @@ class PhotoSettings:
     schedule: Schedule = field(default_factory=Schedule)
     mix: Mix = field(default_factory=Mix)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
-    objective: ObjectiveSettings = field(default_factory=lambda: recipe("sir"))
+    objective: ObjectiveSettings = field(default_factory=lambda: recipe("sir").objective())
     teacher: Path | None = None
     labeller: Path | None = None
     trunk: Path | None = None
@@ -309,3 +210,39 @@ class ScanSettings:
         """The settings that decide the result: a checkpoint goes on only with the same ones."""
         loose = {"out", "resume", "save_every", "log_every"}
         return {name: value for name, value in asdict(self).items() if name not in loose}
+
+
+@dataclass(frozen=True)
+class FinderSettings:
+    """How the finder is trained.
+
+    Args:
+        budget: scenes in all; each is seen mirrored too.
+        batch: scenes per step.
+        learning_rate: the highest; it rises over the first 3 % and falls along a cosine to 1 %.
+        weight_decay: AdamW's.
+        clip: largest norm of the gradient.
+        ema: decay of the averaged weights per step.
+        precision: Fabric's; on CPUs with bf16 units "bf16-mixed" doubles the speed.
+        seed: of scenes and weights.
+        save_every: steps.
+    """
+
+    budget: int = 120_000
+    batch: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    clip: float = 5.0
+    ema: float = 0.998
+    precision: str = "bf16-mixed"
+    seed: int = 0
+    save_every: int = 250
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return max(1, self.budget // self.batch)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        return Schedule(learning_rate=self.learning_rate, warmup=0.03).rate(step, self.steps)

@@ -1,8 +1,10 @@
-"""`python -m likeness.train.synthetic`: the old spelling of :mod:`likeness.train.generate.rendered`."""
+"""`python -m likeness.train.synthetic`: the old spelling of `likeness train synthetic`."""
 
 from __future__ import annotations
 
-from likeness.train.generate.rendered import main
+import sys
+
+from likeness.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["train", "synthetic", *sys.argv[1:]])

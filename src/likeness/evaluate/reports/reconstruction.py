@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from likeness.errors import Excluded, LikenessError, MissingExtraError
+from likeness.errors import Excluded, LikenessError, MissingExtraError, as_file_error
 from likeness.evaluate.cache import Cache, key_of
 from likeness.evaluate.outcome import Gallery, Outcome, Plot
 from likeness.evaluate.plots import MISSING, available, cumulative_plot
@@ -79,6 +79,8 @@ def measure_scans(
             raise
         except (LikenessError, ValueError) as error:
             excluded.append(Excluded(shape.name, str(error)))
+        except Exception as error:  # whatever a scan or mesh does, the others are measured
+            excluded.append(Excluded(shape.name, str(as_file_error(scan.path, error))))
     idle = sorted(set(scans) - {shape.identity for shape in shapes})
     excluded += [Excluded(person, "a scan, but no shape of this person") for person in idle]
     if not measured:
@@ -182,7 +184,10 @@ def _galleries(ranked: Sequence[Measured], protocol: ScanProtocol) -> tuple[Gall
     for title, shown in (("Best reconstructions", ranked[:EXAMPLES]), ("Worst reconstructions", worst)):
         pictures = []
         for one in shown:
-            truth, marks = one.scan.load()
+            try:
+                truth, marks = one.scan.load()
+            except LikenessError:  # deleted since it was measured; the report goes without it
+                continue
             if not len(truth.triangles):
                 continue
             values = np.full(len(truth.vertices), np.nan)

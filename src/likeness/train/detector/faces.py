@@ -15,6 +15,7 @@ import numpy as np
 
 from likeness.datasets import Frames, ImageStore, Photos, read_frames, read_photos
 from likeness.datasets import SyntheticFaces as SyntheticFolder
+from likeness.datasets.image_store import next_readable
 from likeness.errors import FileError, StrPath
 from likeness.geometry.camera import FRONTAL, Camera, image_center
 from likeness.geometry.rotation import rotation_from_euler
@@ -79,7 +80,8 @@ class FaceBank:
 
     def frame(self, number: int) -> Face:
         """A video frame's face."""
-        return placed(self.frames.images[number], self.frames.landmarks[number], self.frame_yaw[number], "frame")
+        number, image = next_readable(self.frames.images, number)
+        return placed(image, self.frames.landmarks[number], self.frame_yaw[number], "frame")
 
     def draw(self, rng: np.random.Generator, shares: tuple[float, float, float] = (0.5, 0.25, 0.25)) -> Face:
         """Any face: of frames, photos and synthetic heads by these shares, as far as there are any."""
@@ -88,7 +90,7 @@ class FaceBank:
             assert self.photo_landmarks is not None
             assert self.photo_yaw is not None
             number = int(rng.integers(len(self.photo_index)))
-            image = self.photos.images[int(self.photo_index[number])]
+            number, image = next_readable(self.photos.images, number, self.photo_index)
             return placed(image, self.photo_landmarks[number], self.photo_yaw[number], "photo")
         if kind == 2 and self.synthetic is not None:
             assert self.synthetic_landmarks is not None

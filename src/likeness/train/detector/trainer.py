@@ -1,6 +1,6 @@
 """Training of the face finder, and its export.
 
-    python -m likeness.train.finder --data DATA --model FACE_MODEL --synthetic FOLDER --out FOLDER --resume
+    likeness train detector --data DATA --model FACE_MODEL --synthetic FOLDER --out FOLDER --resume
 
 DATA holds photos/video-train.tar and photos/photo-train.tar; the folder of synthetic faces is the one of
 :mod:`likeness.train.generate.rendered`, made with FACE_MODEL. Writes ``checkpoint.pt`` and ``finder.onnx``.
@@ -8,14 +8,10 @@ DATA holds photos/video-train.tar and photos/photo-train.tar; the folder of synt
 
 from __future__ import annotations
 
-import argparse
 import io
-import logging
-import math
-import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,61 +22,18 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from likeness.errors import FileError, MissingExtraError, StrPath
 from likeness.files import file_digest, write_atomically
-from likeness.model.face_model import FaceModel
 from likeness.networks.detector import map_names
 from likeness.train.checkpoint import CHECKPOINT, MovingAverage, read_state, taking_up
-from likeness.train.detector.faces import read_bank
 from likeness.train.detector.network import FinderNet, encode, finder_loss
 from likeness.train.detector.scenes import SceneMaker
 from likeness.train.photos.export import OPSET, _store_half
-
-log = logging.getLogger(__name__)
+from likeness.train.settings import FinderSettings
 
 KIND = "likeness finder"
 WHAT = "a checkpoint of a finder"
 FILE = "finder.onnx"
 SIDE = 192
 """The training scenes' side, pixels."""
-
-
-@dataclass(frozen=True)
-class FinderSettings:
-    """How the finder is trained.
-
-    Args:
-        budget: scenes in all; each is seen mirrored too.
-        batch: scenes per step.
-        learning_rate: the highest; it rises over the first 3 % and falls along a cosine to 1 %.
-        weight_decay: AdamW's.
-        clip: largest norm of the gradient.
-        ema: decay of the averaged weights per step.
-        precision: Fabric's; on CPUs with bf16 units "bf16-mixed" doubles the speed.
-        seed: of scenes and weights.
-        save_every: steps.
-    """
-
-    budget: int = 120_000
-    batch: int = 32
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.02
-    clip: float = 5.0
-    ema: float = 0.998
-    precision: str = "bf16-mixed"
-    seed: int = 0
-    save_every: int = 250
-
-    @property
-    def steps(self) -> int:
-        """Steps in all."""
-        return max(1, self.budget // self.batch)
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        warm = max(1, round(0.03 * self.steps))
-        if step < warm:
-            return self.learning_rate * (step + 1) / warm
-        done = (step - warm) / max(1, self.steps - warm)
-        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * done)))
 
 
 class SceneBatches(Dataset):
@@ -116,6 +69,7 @@ def train_finder(
     start: StrPath | None = None,
     resume: bool = False,
     workers: int = 1,
+    threads: int = 0,
     report: Callable[[int, dict[str, float]], None] | None = None,
 ) -> FinderNet:
     """Train, with checkpoints; the averaged network comes back.
@@ -127,6 +81,7 @@ def train_finder(
         start: the checkpoint of an earlier training whose averaged weights this one begins with; None: random ones.
         resume: go on from the checkpoint if there is one.
         workers: processes that make scenes; 0: none beside this one.
+        threads: of torch; 0: its own choice.
         report: is told step and mean losses now and then.
 
     Raises:
@@ -134,6 +89,8 @@ def train_finder(
     """
     from lightning.fabric import Fabric
 
+    if threads:
+        torch.set_num_threads(threads)
     fabric = Fabric(devices=1, precision=settings.precision)
     fabric.launch()
     torch.manual_seed(settings.seed)
@@ -254,60 +211,3 @@ def export_finder(checkpoint: StrPath, out: StrPath) -> None:
     network = FinderNet()
     _load_average(network, checkpoint)
     write_atomically(out, finder_onnx_bytes(network))
-
-
-def main() -> None:
-    """Command line of this module."""
-    parser = argparse.ArgumentParser(prog="python -m likeness.train.finder", description="Train the face finder.")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", type=Path, required=True, help="the face model of the synthetic faces")
-    parser.add_argument("--synthetic", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument(
-        "--network", type=Path, help="regressor (.onnx) that labels the photos; default: the embedded"
-    )
-    parser.add_argument("--budget", type=int, default=FinderSettings.budget, help="scenes in all")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads, one left to who makes scenes")
-    parser.add_argument("--workers", type=int, default=1, help="processes that make the scenes")
-    parser.add_argument("--precision", default=FinderSettings.precision)
-    parser.add_argument("--learning-rate", type=float, default=FinderSettings.learning_rate, help="the highest")
-    parser.add_argument("--start", type=Path, help="folder of an earlier training to begin with the weights of")
-    parser.add_argument("--resume", action="store_true")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    torch.set_num_threads(max(1, arguments.threads - 1))
-    photos = arguments.data / "photos"
-    bank = read_bank(
-        photos / "video-train.tar",
-        photos / "photo-train.tar",
-        arguments.out,
-        synthetic_folder=arguments.synthetic,
-        model=FaceModel.load(arguments.model),
-        network=arguments.network,
-    )
-    settings = FinderSettings(
-        budget=arguments.budget, learning_rate=arguments.learning_rate, precision=arguments.precision
-    )
-    start, began = time.perf_counter(), [0]
-
-    def report(step: int, terms: dict[str, float]) -> None:
-        began[0] = began[0] or step - 1
-        pace = (step - began[0]) * settings.batch / (time.perf_counter() - start)
-        losses = " ".join(f"{name} {value:.3g}" for name, value in terms.items())
-        log.info("%d/%d %.0f scenes/s | %s", step, settings.steps, pace, losses)
-
-    start_from = None if arguments.start is None else arguments.start / CHECKPOINT
-    train_finder(
-        SceneMaker(bank),
-        arguments.out,
-        settings,
-        start=start_from,
-        resume=arguments.resume,
-        workers=arguments.workers,
-        report=report,
-    )
-    export_finder(arguments.out / CHECKPOINT, arguments.out / FILE)
-
-
-if __name__ == "__main__":
-    main()

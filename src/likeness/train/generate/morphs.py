@@ -1,6 +1,6 @@
 """Morphs: new people between two, and shapes a little beyond, with landmarks and what a teacher sees in them.
 
-    python -m likeness.train.morphs --data photos/ --teacher teacher.onnx --out work/morphs --count 24000
+    likeness train morphs --data photos/ --teacher teacher.onnx --out work/morphs --count 24000
 
 A few hundred people are few points in the space of faces, and a network that is told where each of them lies learns
 those points by heart. A morph is a new point: shape and texture are mixed in shares of their own, the landmarks move
@@ -17,7 +17,6 @@ Writes ``image.npy`` (N, S, S, 3) uint8, ``landmarks.npy`` (N, 68, 2) pixels, ``
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -26,18 +25,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from likeness.assets import asset
-from likeness.datasets import Frames, Photos, open_sources
+from likeness.datasets import Frames, Photos
+from likeness.datasets.image_store import readable
 from likeness.errors import StrPath
 from likeness.geometry.camera import Crop
-from likeness.model.face_model import FaceModel
 from likeness.networks.recogniser import Teacher
 from likeness.reconstruct.proposals import crop_from_landmarks
-from likeness.train.checkpoint import CHECKPOINT, load_regressor
-from likeness.train.generate.processes import rows_done, watch
+from likeness.train.generate.processes import rows_done
 from likeness.train.photos.augment import cut
 from likeness.train.photos.labels import PseudoLabels
-from likeness.train.photos.validation import label_photos
 
 SIZE = 160
 MARGIN = 1.4
@@ -247,37 +243,14 @@ def faces_of(frames: Frames | None, photos: Photos | None, pseudo: PseudoLabels 
     """All faces with landmarks: annotated ones, and photos that a network has labelled."""
     faces = []
     if frames is not None:
-        faces += [Face(*one) for one in zip(frames.images, frames.landmarks, frames.person.tolist(), strict=True)]
+        faces += [
+            Face(image, frames.landmarks[number], int(frames.person[number]))
+            for number, image in readable(frames.images, range(len(frames.images)))
+        ]
     if photos is not None and pseudo is not None:
         first = 0 if frames is None else frames.people
         for index, points in zip(pseudo.index.tolist(), pseudo.landmarks, strict=True):
             person = int(photos.person[index])
-            faces.append(Face(photos.images[index], points, first + person if person >= 0 else -1))
+            for _, image in readable(photos.images, [index]):
+                faces.append(Face(image, points, first + person if person >= 0 else -1))
     return faces
-
-
-def main() -> None:
-    """Command line of this module."""
-    from likeness.train.losses.reconstruction import LandmarkHead
-
-    parser = argparse.ArgumentParser(prog="python -m likeness.train.morphs", description="Faces between people.")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="photos, as of `likeness train photos`")
-    parser.add_argument("--teacher", type=Path, required=True, help="a face-recognition network (.onnx)")
-    parser.add_argument("--run", type=Path, help="a training whose network labels photos; without, they are left out")
-    parser.add_argument("--model", type=Path, default=asset("face_model.npz"), help="of that training")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=24000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=1)
-    arguments = parser.parse_args()
-    opened, pseudo = open_sources(arguments.data), None
-    if arguments.run is not None and opened.photos is not None:
-        network, _ = load_regressor(arguments.run / CHECKPOINT)
-        pseudo = label_photos(network, LandmarkHead(FaceModel.load(arguments.model)), opened.photos)
-    faces = faces_of(opened.frames, opened.photos, pseudo)
-    done = write_morphs(faces, arguments.teacher, arguments.out, arguments.count, arguments.seed, arguments.processes)
-    watch(done, arguments.count, "mixing")
-
-
-if __name__ == "__main__":
-    main()

@@ -29,15 +29,5 @@ def rows_done(work: Work, chunks: list[range], processes: int = 1) -> Iterator[i
             yield chunk.stop
 
 
-def watch(done: Iterator[int], count: int, title: str) -> None:
-    """Do it all (:func:`rows_done`), with a bar that shows how many of ``count`` rows are done."""
-    from rich.progress import Progress
-
-    with Progress() as progress:
-        task = progress.add_task(title, total=count)
-        for rows in done:
-            progress.update(task, completed=rows)
-
-
 def _work_on(chunk: range) -> None:
     _work[-1](chunk)

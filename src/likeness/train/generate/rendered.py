@@ -1,6 +1,6 @@
 """Synthetic faces with exact labels, rendered from the face model.
 
-    python -m likeness.train.synthetic --model work/face_model.npz --out work/synthetic --count 24000 --processes 2
+    likeness train synthetic --model work/face_model.npz --out work/synthetic --count 24000 --processes 2
 
 Writes one ``.npy`` per field, memory-mapped by :mod:`likeness.train.photos.samples`: ``rgba`` (N, S, S, 4) uint8 with
 the head's coverage as alpha (backgrounds are put behind while training), and the labels ``identity``, ``expression``,
@@ -10,7 +10,6 @@ point at the image's centre.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +25,7 @@ from likeness.mesh import vertex_normals
 from likeness.model.face_model import FaceModel
 from likeness.render.lighting import ambient_light, distant_light, shade
 from likeness.render.raster import Rasterizer, interpolate_seen
-from likeness.train.generate.processes import rows_done, watch
+from likeness.train.generate.processes import rows_done
 
 SIZE = 160
 SEEDS = 10_000_019  # faces of one seed have numbers up to here
@@ -224,21 +223,3 @@ def _render_rows(model: FaceModel, out: Path, seed: int, rows: range) -> None:
             arrays[name][row] = value
     for array in arrays.values():
         array.flush()
-
-
-def main() -> None:
-    """Command line of this module."""
-    parser = argparse.ArgumentParser(description="Render synthetic faces with exact labels.")
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=24000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=1)
-    arguments = parser.parse_args()
-    model = FaceModel.load(arguments.model)
-    done = write_set(model, arguments.out, arguments.count, arguments.seed, arguments.processes)
-    watch(done, arguments.count, "rendering")
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,7 @@ of smooth fields, the lowest eigenvectors of the mesh's Laplacian, and penalties
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,26 +17,7 @@ from likeness.mesh import Mesh
 from likeness.model.face_model import FaceModel
 from likeness.register import graph_laplacian
 from likeness.train.losses.reconstruction import Bases
-
-
-@dataclass(frozen=True)
-class BasisSettings:
-    """How freely the basis may change.
-
-    Args:
-        fields: M, smooth fields per coordinate.
-        size: weight of the mean squared displacement of ΔW over that of W₁.
-        smooth: weight of the same with every field counted by its eigenvalue over the mean eigenvalue.
-        mirror: weight of the squared part of ΔW that mirrored faces would not share, over the squared W₁; of no
-            effect where the mesh's mirror map is not known.
-        rate: learning rate relative to the network's.
-    """
-
-    fields: int = 120
-    size: float = 1.0
-    smooth: float = 1.0
-    mirror: float = 1.0
-    rate: float = 0.3
+from likeness.train.recipe_settings import BasisSettings
 
 
 class LearnedBasis(nn.Module):

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor, nn
 
 from likeness.model.face_model import FaceModel
-from likeness.train.losses.basis import BasisSettings, LearnedBasis
+from likeness.train.losses.basis import LearnedBasis
 from likeness.train.losses.photometric import PhotometricLoss
-from likeness.train.losses.reconstruction import LossWeights, RegressorLoss, Targets, gated_mean
-from likeness.train.losses.sir import SirLoss, SirWeights
+from likeness.train.losses.reconstruction import RegressorLoss, Targets, gated_mean
+from likeness.train.losses.sir import SirLoss
 from likeness.train.photos.network import Prediction
-
-
-@dataclass(frozen=True)
-class ObjectiveSettings:
-    """What is asked of the network.
-
-    Args:
-        weights: of landmarks, labels and priors.
-        sir: of the identity terms; None: none, the Tikhonov prior ``weights.identity_prior`` is all there is.
-        photometric: weight of the colours' agreement with the picture, 0 to leave it out.
-        basis: how freely the identity basis may change (the Sphere Face Model of stage 2); None: it is fixed.
-    """
-
-    weights: LossWeights = field(default_factory=LossWeights)
-    sir: SirWeights | None = None
-    photometric: float = 0.0
-    basis: BasisSettings | None = None
+from likeness.train.recipe_settings import ObjectiveSettings
 
 
 class Objective(nn.Module):

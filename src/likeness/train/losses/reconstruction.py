@@ -6,7 +6,6 @@ its weight. Formulas are our own where no source is named.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -18,47 +17,13 @@ from likeness.geometry.camera import Camera
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import SphereSpace
 from likeness.train.photos.network import CROP_SIZE, Prediction
+from likeness.train.recipe_settings import LossWeights
 
 CONTOUR_WEIGHT = 0.7
 """Weight of the jaw line's 17 points in the landmark loss: annotators put them anywhere along the outline."""
 
 ROBUST_PERCENT = 0.4
 """Errors below this (percent of the crop's side, about half a pixel) count quadratically: annotation noise."""
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """What each term counts.
-
-    Args:
-        landmark: mean distance of the 68 projected points, percent of the crop's side.
-        points: mean distance of the landmark candidates in 3D, mm, with and without expression (labelled shapes).
-        geometry: RMS distance over the face region by the geometry metric, mm (labelled shapes).
-        code: mean squared difference of identity codes (labelled shapes).
-        expression: mean squared difference of weights, times 52 (labelled shapes).
-        rotation: squared Frobenius distance, 4 (1 - cos angle) (labelled shapes).
-        distance: absolute difference of log distances (labelled shapes).
-        albedo, light: mean squared differences (labelled shapes).
-        score: binary cross-entropy.
-        identity_prior: where only landmarks are known: mean squared code, the Gaussian prior; for codes on a sphere,
-            whose length says nothing, squared distance to the mean face over its expectation.
-        expression_prior: mean weight, where only landmarks are known: muscles are mostly at rest.
-        albedo_prior: mean squared albedo weight, where only landmarks are known.
-    """
-
-    landmark: float = 0.7
-    points: float = 0.5
-    geometry: float = 0.5
-    code: float = 0.3
-    expression: float = 0.5
-    rotation: float = 4.0
-    distance: float = 2.0
-    albedo: float = 1.0
-    light: float = 1.0
-    score: float = 0.7
-    identity_prior: float = 0.05
-    expression_prior: float = 0.3
-    albedo_prior: float = 0.02
 
 
 class Targets(NamedTuple):

@@ -7,7 +7,6 @@ ours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -17,39 +16,7 @@ from torch.nn import functional
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import SphereSpace
 from likeness.train.losses.margin import margin_softmax, uniformity
-
-
-@dataclass(frozen=True)
-class SirWeights:
-    """What each term counts.
-
-    Args:
-        code: margin softmax of codes, nats.
-        direction: margin softmax of the directions of the geometry embedding, nats.
-        within, between: scatter of the embedding, in units of what two random faces differ by.
-        mixed: ``within`` of new people, mixed from those that are there.
-        prior: of the people's centres.
-        relation: squared difference of pairwise cosines from a teacher's, in both domains.
-        shown: share of ``relation`` that is asked of the geometry embedding, the rest of the codes.
-        told: 1 - cosine of the teacher's embedding and the network's guess of it.
-        scale, margin: of both softmaxes.
-        apart: τ: people's centres are pushed apart up to this share of the prior's expected squared distance.
-        momentum: how much of a running centre a batch replaces.
-    """
-
-    code: float = 0.3
-    direction: float = 0.3
-    within: float = 1.0
-    between: float = 1.0
-    mixed: float = 1.0
-    prior: float = 0.1
-    relation: float = 0.0
-    shown: float = 0.5
-    told: float = 0.0
-    scale: float = 32.0
-    margin: float = 0.2
-    apart: float = 0.5
-    momentum: float = 0.3
+from likeness.train.recipe_settings import SirWeights
 
 
 class _People(NamedTuple):

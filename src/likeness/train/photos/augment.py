@@ -6,7 +6,6 @@ Everything draws from the generator it is given, works on (S, S, 3) uint8 RGB an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -15,33 +14,9 @@ import numpy as np
 from likeness.geometry.camera import OUTSIDE_GREY, Crop
 from likeness.geometry.landmarks import MIRRORED
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX
+from likeness.train.settings import AugmentSettings
 
 cv2.setNumThreads(0)  # the loaders are parallel already
-
-
-@dataclass(frozen=True)
-class AugmentSettings:
-    """How far crops and colours stray. Standard deviations unless a name says otherwise.
-
-    Args:
-        shift: crop centre, share of its side.
-        log_scale: crop side, natural logarithm.
-        wide: share of samples with twice both, as a detector's first guess has.
-        angle: in-plane turn, degrees.
-        turned: share of samples turned uniformly within ``turned_angle`` instead.
-        turned_angle: degrees.
-        photometric: probability that colours and sharpness are changed at all.
-        occlusion: probability of something in front of the face.
-    """
-
-    shift: float = 0.06
-    log_scale: float = 0.1
-    wide: float = 0.2
-    angle: float = 12.0
-    turned: float = 0.1
-    turned_angle: float = 45.0
-    photometric: float = 0.9
-    occlusion: float = 0.3
 
 
 def box_of(landmarks: np.ndarray) -> tuple[np.ndarray, float]:

@@ -7,7 +7,6 @@ whatever the number of loader processes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
@@ -18,69 +17,7 @@ from torch.utils.data import Dataset
 from likeness.model.face_model import FaceModel
 from likeness.train.losses.reconstruction import Targets
 from likeness.train.photos.samples import Sample, SampleMaker
-
-FALLBACKS = ("frames", "synthetic")
-"""What takes over the share of a source that is not there."""
-
-
-@dataclass(frozen=True)
-class Mix:
-    """How many samples of a batch come from where; a source that is not there gives its share to others.
-
-    Args:
-        frames: pictures with landmarks, each once per pass.
-        people: of whom a batch holds several pictures, with landmarks or without.
-        each: pictures of each of them.
-        synthetic, photos, morphs: see :class:`likeness.train.photos.labels.Sources`, each once per pass; morphs of
-            one new person come together.
-        negatives: crops without a face.
-    """
-
-    frames: int = 16
-    people: int = 10
-    each: int = 4
-    synthetic: int = 26
-    photos: int = 0
-    morphs: int = 24
-    negatives: int = 6
-
-    @property
-    def total(self) -> int:
-        """Samples per batch."""
-        return sum(self.counts().values())
-
-    def counts(self) -> dict[str, int]:
-        """Samples per batch by kind."""
-        counts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "each"}
-        counts["people"] *= self.each
-        return counts
-
-    def scaled(self, factor: float) -> Mix:
-        """So many times as many samples of each kind; of people there are more, not more pictures of each."""
-        counts = {f.name: round(factor * getattr(self, f.name)) for f in fields(self)}
-        return Mix(**{**counts, "each": self.each})
-
-    def without(self, missing: set[str]) -> dict[str, int]:
-        """The counts when some kinds are missing: their share goes to frames and synthetic faces in proportion.
-
-        Raises:
-            ValueError: neither of these is there.
-        """
-        counts = self.counts()
-        freed = sum(counts[name] for name in missing)
-        counts.update(dict.fromkeys(missing, 0))
-        takers = [name for name in FALLBACKS if counts[name] > 0]
-        if freed == 0:
-            return counts
-        if not takers:
-            raise ValueError("expected frames with landmarks or synthetic faces to train on, got neither")
-        total = sum(counts[name] for name in takers)
-        for name in takers[1:]:
-            extra = round(freed * counts[name] / total)
-            counts[name] += extra
-            freed -= extra
-        counts[takers[0]] += freed
-        return counts
+from likeness.train.recipe_settings import Mix
 
 
 class People:

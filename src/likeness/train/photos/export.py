@@ -1,6 +1,6 @@
 """A trained regressor -> one ONNX file that runs without torch.
 
-    python -m likeness.train.export --run FOLDER --out regressor.onnx
+    likeness train export --run FOLDER --out regressor.onnx
 
 Batch normalisation is folded into the convolutions and the weights are stored as half floats, each followed by a
 cast: half the size on disk, single precision when it runs.
@@ -8,12 +8,9 @@ cast: half the size on disk, single precision when it runs.
 
 from __future__ import annotations
 
-import argparse
 import io
-import logging
 import warnings
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +20,7 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from likeness.errors import MissingExtraError, StrPath
 from likeness.files import write_atomically
-from likeness.train.checkpoint import CHECKPOINT, load_regressor
+from likeness.train.checkpoint import load_regressor
 from likeness.train.photos.network import CROP_SIZE, Prediction, Regressor
 
 OPSET = 17
@@ -123,18 +120,3 @@ def export_regressor(checkpoint: StrPath, out: StrPath, name: str = "likeness-re
     """
     network, state = load_regressor(checkpoint)
     write_atomically(out, onnx_bytes(network, name, state["face_model"]))
-
-
-def main() -> None:
-    """Command line of this module."""
-    parser = argparse.ArgumentParser(prog="python -m likeness.train.export", description="Checkpoint to ONNX.")
-    parser.add_argument("--run", type=Path, required=True, help="output folder of the training")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--name", default="likeness-regressor")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING)
-    export_regressor(arguments.run / CHECKPOINT, arguments.out, arguments.name)
-
-
-if __name__ == "__main__":
-    main()

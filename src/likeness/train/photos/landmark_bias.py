@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from likeness.datasets import Frames
+from likeness.datasets.image_store import readable
 from likeness.reconstruct.proposals import crop_from_landmarks
 from likeness.train.losses.reconstruction import LandmarkHead
 from likeness.train.photos.augment import box_of
@@ -28,7 +29,10 @@ def sideways(network: Regressor, head: LandmarkHead, frames: Frames, batch: int 
     """
     found = []
     for rows in batches(len(frames.images), batch):
-        images, truth = [frames.images[row] for row in rows], frames.landmarks[rows.start : rows.stop]
+        readable_ones = dict(readable(frames.images, rows))
+        if not readable_ones:
+            continue
+        images, truth = [*readable_ones.values()], frames.landmarks[[*readable_ones]]
         crops = [crop_from_landmarks(points, CROP_SIZE) for points in truth]
         seen = [look(network, head, images, crops, mirrored=mirrored).landmarks for mirrored in (False, True)]
         sizes = np.array([box_of(points)[1] for points in truth])

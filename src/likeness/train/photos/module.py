@@ -16,7 +16,8 @@ from likeness.train.losses.basis import LearnedBasis
 from likeness.train.losses.objective import Objective
 from likeness.train.losses.reconstruction import LandmarkHead
 from likeness.train.photos.network import NetSettings, Prediction, Regressor
-from likeness.train.settings import PhotoSettings, Schedule
+from likeness.train.schedule import Schedule
+from likeness.train.settings import PhotoSettings
 
 
 class Student:

@@ -8,21 +8,15 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from likeness.datasets.image_store import next_readable
 from likeness.geometry.camera import Camera, Crop, image_center, project
 from likeness.geometry.landmarks import INNER_COUNT
 from likeness.geometry.rotation import rotation_onto
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
-from likeness.train.photos.augment import (
-    AugmentSettings,
-    augment,
-    box_of,
-    cut,
-    flip_landmarks,
-    jittered_crop,
-    procedural_background,
-)
+from likeness.train.photos.augment import augment, box_of, cut, flip_landmarks, jittered_crop, procedural_background
 from likeness.train.photos.labels import PseudoLabels, Sources, Told
 from likeness.train.photos.network import CROP_SIZE
+from likeness.train.settings import AugmentSettings
 
 PSEUDO_GATE, MORPH_GATE = 0.3, 0.5
 """Weights of the landmark loss where the network labelled the photo itself, and for morphs, half of which it did."""
@@ -104,7 +98,8 @@ class SampleMaker:
         """A video frame with landmarks, mirrored half of the time."""
         frames = self.sources.frames
         assert frames is not None
-        sample = self._landmarked(frames.images[number], frames.landmarks[number], rng)
+        number, image = next_readable(frames.images, number)
+        sample = self._landmarked(image, frames.landmarks[number], rng)
         sample.person = int(frames.person[number])
         sample.told = _row(self.told.frames, number)
         return sample
@@ -127,8 +122,9 @@ class SampleMaker:
         photos, pseudo = self.sources.photos, self.pseudo
         assert photos is not None
         assert pseudo is not None
+        number, image = next_readable(photos.images, number, pseudo.index)
         index = int(pseudo.index[number])
-        sample = self._landmarked(photos.images[index], pseudo.landmarks[number], rng)
+        sample = self._landmarked(image, pseudo.landmarks[number], rng)
         sample.landmark_gate = PSEUDO_GATE
         first = self.sources.frames.people if self.sources.frames is not None else 0
         person = int(photos.person[index])
@@ -141,11 +137,13 @@ class SampleMaker:
         frames, photos, pseudo = self.sources.frames, self.sources.photos, self.pseudo
         if is_frame:
             assert frames is not None
-            image, landmarks = frames.images[number], frames.landmarks[number]
+            number, image = next_readable(frames.images, number)
+            landmarks = frames.landmarks[number]
         else:
             assert photos is not None
             assert pseudo is not None
-            image, landmarks = photos.images[int(pseudo.index[number])], pseudo.landmarks[number]
+            number, image = next_readable(photos.images, number, pseudo.index)
+            landmarks = pseudo.landmarks[number]
         return cut(image, crop_from_landmarks(landmarks, CROP_SIZE, upright=True))
 
     def _landmarked(self, image: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> Sample:
@@ -188,7 +186,8 @@ class SampleMaker:
         if frames is None or rng.random() < 0.25:
             return procedural_background(CROP_SIZE, rng)
         number = int(rng.integers(len(frames.images)))
-        image, (center, length) = frames.images[number], box_of(frames.landmarks[number])
+        number, image = next_readable(frames.images, number)
+        center, length = box_of(frames.landmarks[number])
         height, width = image.shape[:2]
         reach = np.array([0.65, 0.9]) * length  # the whole head, about
         for _ in range(6):
@@ -205,7 +204,7 @@ class SampleMaker:
         kind = rng.random()
         if frames is None or kind < 0.45:
             return Sample(self._augmented(self.background(rng), rng), score=0.0)
-        number = int(rng.integers(len(frames.images)))
+        number, image = next_readable(frames.images, int(rng.integers(len(frames.images))))
         center, length = box_of(frames.landmarks[number])
         side, angle = CROP_PER_LANDMARK_BOX * length, rng.normal(0.0, 0.2)
         if kind < 0.65:
@@ -217,13 +216,13 @@ class SampleMaker:
             center = center + rng.uniform(-0.3, 0.3, 2) * side
         else:
             angle = rng.uniform(math.radians(80), math.radians(280))
-        pixels = cut(frames.images[number], Crop.from_box(center, side, CROP_SIZE, angle), rng)
+        pixels = cut(image, Crop.from_box(center, side, CROP_SIZE, angle), rng)
         return Sample(self._augmented(pixels, rng), score=0.0)
 
     def _augmented(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         frames = self.sources.frames
         piece = None
         if frames is not None:
-            other = frames.images[int(rng.integers(len(frames.images)))]
+            _, other = next_readable(frames.images, int(rng.integers(len(frames.images))))
             piece = cv2.resize(other, (CROP_SIZE, CROP_SIZE))
         return augment(pixels, self.settings, rng, piece)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from likeness.datasets import ImageStore, Photos
+from likeness.datasets.image_store import readable
 from likeness.errors import FileError
 from likeness.files import file_digest, write_atomically
 from likeness.networks.recogniser import Teacher
@@ -83,12 +84,16 @@ class TeacherNotes:
 
     def _answers(self, images: ImageStore, landmarks: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         assert self.teacher is not None
-        answers = [np.zeros((0, self.size), np.float32)]
+        answers = np.full((len(numbers), self.size), np.nan, np.float32)
         for start in range(0, len(numbers), BATCH):
-            rows = range(start, min(start + BATCH, len(numbers)))
-            faces = [self.teacher.aligned(images[int(numbers[row])], landmarks[row].astype(float)) for row in rows]
-            answers.append(self.teacher(np.stack(faces)))
-        return np.concatenate(answers)
+            faces = {
+                row: self.teacher.aligned(image, landmarks[row].astype(float))
+                for row in range(start, min(start + BATCH, len(numbers)))
+                for _, image in readable(images, [int(numbers[row])])
+            }
+            if faces:
+                answers[[*faces]] = self.teacher(np.stack([*faces.values()]))
+        return answers
 
     def _read(self, frames: int, photos: int) -> Told | None:
         """What is kept, if it is of this teacher and as many pictures."""

@@ -3,7 +3,7 @@ checkpoints and its curves.
 
 Each sample carries what it has (landmarks, an identity, all labels of a rendered face, a teacher's opinion) and each
 loss is gated by it. The same program trains the plain regressor, SIR and the Sphere Face Model:
-:func:`likeness.train.settings.recipe` gives their settings.
+:func:`likeness.train.recipes.recipe` gives their settings.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from likeness.files import write_atomically
 from likeness.model.face_model import FaceModel
 from likeness.train.checkpoint import CHECKPOINT, WHAT, load_regressor, read_checkpoint, taking_up
 from likeness.train.losses.reconstruction import LandmarkHead
-from likeness.train.photos.augment import AugmentSettings
 from likeness.train.photos.batches import TrainBatches
 from likeness.train.photos.labels import PseudoLabels, Sources
 from likeness.train.photos.landmark_bias import centered, sideways
@@ -34,7 +33,7 @@ from likeness.train.photos.posterior_codes import codes_of_people, rely
 from likeness.train.photos.samples import SampleMaker
 from likeness.train.photos.teacher_embeddings import TeacherNotes
 from likeness.train.photos.validation import HeldOut, contact_sheet, label_photos
-from likeness.train.settings import PhotoSettings, Progress
+from likeness.train.settings import AugmentSettings, PhotoSettings, Progress
 from likeness.train.tensorboard import Journal
 
 FACE_MODEL = "face_model.npz"

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from likeness.datasets import Frames, Photos
+from likeness.datasets.image_store import readable
 from likeness.geometry.camera import Crop
 from likeness.metrics.recognisability import recognisability_of_codes
 from likeness.metrics.records import Samples
@@ -76,7 +77,10 @@ def validate(network: Regressor, head: LandmarkHead, frames: Frames, batch: int 
     errors: dict[str, list[np.ndarray]] = {"nme_true": [], "nme_jitter": [], "nme_second": []}
     scores = []
     for rows in batches(len(frames.images), batch):
-        images, truth = [frames.images[row] for row in rows], frames.landmarks[rows.start : rows.stop]
+        seen = dict(readable(frames.images, rows))
+        if not seen:
+            continue
+        images, truth = [*seen.values()], frames.landmarks[[*seen]]
         exact = [crop_from_landmarks(points, CROP_SIZE) for points in truth]
         astray = [
             Crop.from_box(
@@ -113,10 +117,12 @@ def label_photos(network: Regressor, head: LandmarkHead, photos: Photos, batch: 
     The first look is at the whole width (such photos are tight crops of one face), the second at the crop of the
     landmarks found there, once as it is and once mirrored. Their mean is kept where both agree and the score is high.
     """
-    kept, landmarks = [], []
+    kept, landmarks = [np.zeros(0, np.int64)], [np.zeros((0, 68, 2))]
     for rows in batches(len(photos.images), batch):
-        images = [photos.images[row] for row in rows]
-        whole = []
+        seen = dict(readable(photos.images, rows))
+        if not seen:
+            continue
+        images, whole = [*seen.values()], []
         for image in images:
             height, width = image.shape[:2]
             side = min(height, width)
@@ -129,7 +135,7 @@ def label_photos(network: Regressor, head: LandmarkHead, photos: Photos, batch: 
         mean = 0.5 * (plain.landmarks + mirrored.landmarks)
         apart = landmark_error(plain.landmarks, mean) * 2.0
         good = (np.minimum(plain.score, mirrored.score) >= MIN_SCORE) & (apart <= MAX_DISAGREEMENT)
-        kept.append(np.flatnonzero(good) + rows.start)
+        kept.append(np.array([*seen])[good])
         landmarks.append(mean[good])
     return PseudoLabels(np.concatenate(kept), np.concatenate(landmarks).astype(np.float32))
 
@@ -171,8 +177,7 @@ class HeldOut:
         if self.photos is not None:
             labels = label_photos(network, head, self.photos)
             if len(labels.index) > 1:
-                images = [self.photos.images[index] for index in labels.index.tolist()]
-                codes = codes_at(network, images, labels.landmarks)
+                codes = codes_at(network, self.photos.images, labels.landmarks, labels.index)
                 found.update(separation(codes, self.photos.person[labels.index], factor, "photo"))
         if self.synthetic is not None:
             found.update(known_shapes(network, self.synthetic, self.numbers, factor))
@@ -181,16 +186,27 @@ class HeldOut:
         return found
 
 
-def codes_at(network: Regressor, images: Sequence[np.ndarray], landmarks: np.ndarray, batch: int = 96) -> np.ndarray:
-    """Identity codes (n, K) of faces in the crops that their landmarks (n, 68, 2) give."""
+def codes_at(
+    network: Regressor,
+    images: Sequence[np.ndarray],
+    landmarks: np.ndarray,
+    index: np.ndarray | None = None,
+    batch: int = 96,
+) -> np.ndarray:
+    """Identity codes (n, K) of faces in the crops that their landmarks (n, 68, 2) give; NaN where a picture cannot be
+    read. ``index`` (n,): which pictures these are, if not all."""
     device = next(network.parameters()).device
-    codes = []
-    for rows in batches(len(images), batch):
-        crops = [crop_from_landmarks(landmarks[row], CROP_SIZE, upright=True) for row in rows]
-        pixels = np.stack([cut(images[row], crop) for row, crop in zip(rows, crops, strict=True)])
-        with torch.inference_mode():
-            codes.append(network(torch.from_numpy(pixels).to(device)).identity.cpu().numpy())
-    return np.concatenate(codes)
+    codes = np.full((len(landmarks), network.settings.identity), np.nan, np.float32)
+    for rows in batches(len(landmarks), batch):
+        crops = {}
+        for row in rows:
+            for _, image in readable(images, [row if index is None else int(index[row])]):
+                crops[row] = cut(image, crop_from_landmarks(landmarks[row], CROP_SIZE, upright=True))
+        if crops:
+            with torch.inference_mode():
+                pixels = torch.from_numpy(np.stack([*crops.values()])).to(device)
+                codes[[*crops]] = network(pixels).identity.cpu().numpy()
+    return codes
 
 
 def separation(
@@ -205,7 +221,7 @@ def separation(
         name: of the set, for the names of the figures.
         clip: (n,) pairs within one clip do not count.
     """
-    known = person >= 0
+    known = (person >= 0) & np.isfinite(codes).all(1)
     found = {}
     for domain, values, measure in (("code", codes, "cosine"), ("mm", codes @ factor, "euclidean")):
         samples = Samples(values[known], person[known], None if clip is None else clip[known])

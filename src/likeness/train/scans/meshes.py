@@ -6,13 +6,15 @@ losses on shapes, and the smoothness and symmetry of a basis, cost hundreds of n
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from likeness.errors import FileError, StrPath
+from likeness.datasets.listing import MAX_DAMAGED
+from likeness.errors import FileError, LikenessError, StrPath, as_file_error, listed
 from likeness.mesh import Mesh
 from likeness.model.codes import importance
 from likeness.model.face_model import FaceModel
@@ -124,11 +126,18 @@ def _from_folder(folder: Path, template: FaceModel, held_out: int) -> Registered
     people = {name: number for number, name in enumerate(sorted({row["identity"] for row in rows}))}
     identity = np.array([people[row["identity"]] for row in rows], np.int64)
     vertices = np.empty((len(rows), *template.mean.shape), np.float32)
+    damaged: dict[int, LikenessError] = {}
     for number, row in enumerate(rows):
-        mesh = Mesh.load(folder / row["file"])
-        if mesh.vertices.shape != template.mean.shape:
-            raise FileError(folder / row["file"], f"expected {len(template.mean)} vertices, got {len(mesh.vertices)}")
-        vertices[number] = mesh.vertices
+        try:
+            vertices[number] = _vertices_of(folder / str(row["file"]), template)
+        except Exception as error:  # whatever a mesh does, a few of many do not end the training
+            damaged[number] = as_file_error(folder / str(row["file"]), error)
+            if len(damaged) > MAX_DAMAGED * len(rows):
+                raise next(iter(damaged.values())) from error
+    if damaged:
+        warnings.warn(f"left out, {len(damaged)} of {len(rows)}: {listed([*damaged.values()], 3)}", stacklevel=2)
+        kept = [number for number in range(len(rows)) if number not in damaged]
+        rows, identity, vertices = [rows[number] for number in kept], identity[kept], vertices[kept]
     weights = np.stack([_weights_of(row["expression"], template.expression_names) for row in rows])
     if "held_out" in rows[0]:
         apart = np.array([row["held_out"].strip() not in ("", "0") for row in rows])
@@ -138,6 +147,13 @@ def _from_folder(folder: Path, template: FaceModel, held_out: int) -> Registered
         return RegisteredMeshes(vertices, identity, weights, apart)
     except ValueError as error:
         raise FileError(table, str(error)) from error
+
+
+def _vertices_of(path: Path, template: FaceModel) -> np.ndarray:
+    mesh = Mesh.load(path)
+    if mesh.vertices.shape != template.mean.shape:
+        raise FileError(path, f"expected {len(template.mean)} vertices, got {len(mesh.vertices)}")
+    return mesh.vertices
 
 
 def _weights_of(label: str, names: tuple[str, ...]) -> np.ndarray:

@@ -28,6 +28,7 @@ from likeness.files import write_atomically
 from likeness.model.codes import ShapeEncoder, nearest_on_sphere
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import Lift, SphereSpace
+from likeness.result_folder import Source
 from likeness.train.checkpoint import read_state, taking_up
 from likeness.train.losses.margin import margin_softmax, uniformity
 from likeness.train.scans.meshes import Reduction, RegisteredMeshes
@@ -53,8 +54,12 @@ class ScanModel:
     figures: dict[str, float]
     kept: bool
 
-    def save(self, path: StrPath) -> None:
+    def save(self, path: StrPath, source: Source | None = None) -> None:
         """Write the model to ``NAME.npz``, and beside it ``NAME.encoder.npz`` and ``NAME.json`` with the figures.
+
+        Args:
+            path: of the model.
+            source: what it was learned from, for the figures.
 
         Raises:
             FileError: they cannot be written.
@@ -62,7 +67,9 @@ class ScanModel:
         target = Path(path)
         self.model.save(target)
         self.encoder.save(target.with_suffix(".encoder.npz"))
-        record = {**self.figures, "kept": self.kept}
+        record: dict[str, Any] = {**self.figures, "kept": self.kept}
+        if source is not None:
+            record["source"] = source.to_dict()
         write_atomically(target.with_suffix(".json"), (json.dumps(record, indent=1) + "\n").encode())
 
 

@@ -1,0 +1,393 @@
+"""Folders of results, in which nothing is replaced but what the same command wrote of the same source.
+
+Beside the results lies a hidden folder, ``.likeness``, with a small record for each: the command, the source's path
+and sha256, and the sha256 of every file that was written. A file that is not on record, or has been changed since,
+belongs to somebody else. Files are made aside, looked at together, put on record and only then moved to their places,
+so that a run that is killed leaves files that the next one knows, and a refusal leaves everything as it was.
+
+Two runs into one folder take turns where they look and move, by a lock on the folder (POSIX; elsewhere without).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from likeness.errors import FileError, StrPath, printable
+from likeness.files import file_digest, write_atomically
+
+RECORDS = ".likeness"
+"""The hidden folder of the records."""
+
+ANY_CONTENT = "*"
+"""On record in place of a digest: a file that a run rewrites as it goes, such as a checkpoint."""
+
+REMEMBERED = 4
+"""Digests of a file that are kept: its own, and former ones, which a killed run may have left in place."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What results are made from.
+
+    Args:
+        path: absolute; empty for pixels that were given as an array, several separated by ``os.pathsep``.
+        sha256: of the file's content, hexadecimal; empty for folders and arrays.
+    """
+
+    path: str = ""
+    sha256: str = ""
+
+    @classmethod
+    def of(cls, *paths: StrPath) -> Source:
+        """Of one file or folder, or of several.
+
+        Raises:
+            FileError: a file cannot be read.
+        """
+        alone = paths[0] if len(paths) == 1 and os.path.isfile(paths[0]) else None
+        digest = "" if alone is None else file_digest(alone)
+        return cls(os.pathsep.join(os.path.abspath(path) for path in paths), digest)
+
+    def to_dict(self) -> dict[str, str]:
+        """``{"path", "sha256"}``, as results carry it; what is not known is left out."""
+        return {key: value for key, value in (("path", printable(self.path)), ("sha256", self.sha256)) if value}
+
+
+@dataclass
+class Record:
+    """What is known of the files of one name.
+
+    Args:
+        command: that wrote them.
+        source: the path of what they were made from.
+        sha256: of the source.
+        files: path in the folder -> sha256 of what was written, the last first.
+    """
+
+    command: str
+    source: str
+    sha256: str = ""
+    files: dict[str, list[str]] = field(default_factory=dict)
+
+    def is_of(self, command: str, source: str) -> bool:
+        """Whether the same command wrote it of the same source."""
+        return (self.command, self.source) == (command, source)
+
+
+class ResultFolder:
+    """A folder that results are written to.
+
+    Args:
+        folder: is made when something is written.
+        command: that writes, such as ``reconstruct``.
+        overwrite: also replace files that this command did not write of this source.
+    """
+
+    def __init__(self, folder: StrPath, command: str, *, overwrite: bool = False) -> None:
+        self.folder, self.command, self.overwrite = Path(folder), command, overwrite
+
+    def owner(self, name: str) -> Record | None:
+        """The record of a name; None where there is none, or none that can be read."""
+        try:
+            content: Any = json.loads(self._record_path(name).read_bytes())
+            files = {str(file): [str(one) for one in known] for file, known in content["files"].items()}
+            return Record(str(content["command"]), str(content["source"]), str(content["sha256"]), files)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+
+    def claim(self, candidates: Sequence[str], source: Source) -> str:
+        """The name of a source's results: the one that it has, else the first that nobody has; now it has that.
+
+        Raises:
+            FileError: the folder cannot be written to.
+        """
+        with self._locked():
+            owners = {name: self.owner(name) for name in candidates}
+            mine = [name for name, owner in owners.items() if owner and owner.is_of(self.command, source.path)]
+            free = [name for name, owner in owners.items() if owner is None]
+            name = [*mine, *free, candidates[-1]][0]
+            if owners[name] is not None:
+                return name
+            try:
+                self._store(name, Record(self.command, source.path, source.sha256))
+                return name
+            finally:
+                self._prune(name)
+
+    def check(self, name: str, files: Sequence[str], source: Source) -> None:
+        """Say before the work, not after it, that files could not be written.
+
+        Args:
+            name: of the record.
+            files: paths in the folder.
+            source: of the results.
+
+        Raises:
+            FileError: one of them is somebody else's; names it.
+        """
+        record = self._record_of(name, source)
+        for file in files:
+            self._check(file, record)
+
+    def save(self, name: str, source: Source, write: Callable[[Path], object]) -> list[Path]:
+        """Write files under a record.
+
+        Args:
+            name: of the record.
+            source: of the results.
+            write: writes into the (empty) folder that it is given; what it leaves there is moved to this folder.
+
+        Returns:
+            The files' paths.
+
+        Raises:
+            FileError: a file of that name is somebody else's (nothing is written then), or it cannot be written.
+        """
+        with self._locked():
+            stage = Path(tempfile.mkdtemp(prefix="unfinished-", dir=self._records()))
+        try:
+            with self._naming(stage):
+                write(stage)
+            made = sorted(path for path in stage.rglob("*") if path.is_file())
+            with self._locked():
+                return self._moved(name, source, stage, made)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+            self._tidy(name)
+
+    def keep(self, name: str, files: Sequence[str], source: Source) -> None:
+        """Put files on record that a run is about to write, and to rewrite as it goes.
+
+        Raises:
+            FileError: one of them is somebody else's, or the folder cannot be written to.
+        """
+        with self._locked():
+            self.check(name, files, source)
+            record = self._record_of(name, source)
+            record.files |= {file: [ANY_CONTENT] for file in files}
+            self._store(name, record)
+
+    def remove(self, name: str, source: Source) -> None:
+        """Remove what an earlier run wrote of a source under a name; what was changed since stays."""
+        with self._locked():
+            record = self.owner(name)
+            if record is None or not record.is_of(self.command, source.path):
+                return
+            for file in record.files:
+                if self._is_own(file, record):
+                    (self.folder / file).unlink(missing_ok=True)
+            self._record_path(name).unlink(missing_ok=True)
+        self._tidy(name)
+
+    def _moved(self, name: str, source: Source, stage: Path, made: Sequence[Path]) -> list[Path]:
+        record = self._record_of(name, source)
+        digests = {path.relative_to(stage).as_posix(): file_digest(path) for path in made}
+        for file in digests:
+            self._check(file, record)
+        for file, digest in digests.items():
+            before = [one for one in record.files.get(file, []) if one != digest]
+            record.files[file] = [digest, *before][:REMEMBERED]
+        self._store(name, record)
+        targets = [self.folder / file for file in digests]
+        for path, target in zip(made, targets, strict=True):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
+            except OSError as error:
+                raise FileError(target, f"cannot be written ({error.strerror or error})") from error
+        return targets
+
+    def _record_of(self, name: str, source: Source) -> Record:
+        """The record to go on with: a source's own, or a new one."""
+        known = self.owner(name)
+        if known is not None and known.is_of(self.command, source.path):
+            return Record(known.command, known.source, source.sha256, known.files)
+        return Record(self.command, source.path, source.sha256)
+
+    def _check(self, file: str, record: Record) -> None:
+        target = self.folder / file
+        if target.is_dir() and not target.is_symlink():
+            raise FileError(target, "is a folder; expected a file or nothing of that name")
+        if self.overwrite or not os.path.lexists(target) or self._is_own(file, record):
+            return
+        raise FileError(
+            target,
+            f"was not written by likeness {self.command} of this input, or has been changed since; expected another "
+            "output (-o), or --overwrite to replace it",
+        )
+
+    def _is_own(self, file: str, record: Record) -> bool:
+        known = record.files.get(file, [])
+        target = self.folder / file
+        if not known or target.is_symlink() or not target.is_file():
+            return False
+        return ANY_CONTENT in known or file_digest(target) in known
+
+    def _record_path(self, name: str) -> Path:
+        return self.folder / RECORDS / f"{name}.json"
+
+    def _records(self) -> Path:
+        folder = self.folder / RECORDS
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(folder, f"cannot be made ({error.strerror}); expected a writable folder") from error
+        return folder
+
+    def _store(self, name: str, record: Record) -> None:
+        path = self._record_path(name)
+        self._records()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(path.parent, f"cannot be made ({error.strerror})") from error
+        write_atomically(path, (json.dumps(vars(record)) + "\n").encode())
+
+    def _tidy(self, name: str) -> None:
+        """Remove the record of a name that has no files, and folders without any."""
+        with contextlib.suppress(OSError, FileError), self._locked():
+            record = self.owner(name)
+            if record is not None and not record.files:
+                self._record_path(name).unlink(missing_ok=True)
+            self._prune(name)
+
+    def _prune(self, name: str) -> None:
+        """Remove the folders of a name's record and results that are empty."""
+        for path in (self._record_path(name), self.folder / name):
+            for folder in takewhile(lambda parent: parent != self.folder, path.parents):
+                with contextlib.suppress(OSError):  # not empty
+                    folder.rmdir()
+
+    @contextlib.contextmanager
+    def _naming(self, stage: Path) -> Iterator[None]:
+        """An error about a file that is made aside names the place where it was to be."""
+        try:
+            yield
+        except FileError as error:
+            path = Path(error.path)
+            if not path.is_relative_to(stage):
+                raise
+            raise FileError(self.folder / path.relative_to(stage), error.reason) from error
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone among the processes that write here."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(self.folder, f"cannot be made ({error.strerror}); expected a writable folder") from error
+        try:
+            import fcntl
+        except ImportError:  # Windows has no locks on folders
+            yield
+            return
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+class ResultNames:
+    """Names of the results of many sources in one folder: the file's, ``me`` of ``me.jpg``.
+
+    Where two of the sources are called alike, all are named with as many of their folders as tell them apart
+    (``ANNA/0001``, ``BERTA/0001``), and ``me.jpg`` and ``me.png`` of one folder in full. A source that has results in
+    the folder keeps their name; a name that another source has is not taken. So the names depend neither on the order
+    of the sources nor on which of them are given again.
+
+    Args:
+        results: where they are written.
+        sources: all files of this run.
+    """
+
+    def __init__(self, results: ResultFolder, sources: Sequence[StrPath]) -> None:
+        self.results = results
+        paths = sorted({os.path.abspath(source) for source in sources})
+        places = {(os.path.dirname(path), Path(path).stem) for path in paths}
+        deepest = max((len(Path(path).parts) for path in paths), default=0)
+        depths = (d for d in range(deepest) if len({_named(*place, d) for place in places}) == len(places))
+        self._depth = next(depths, deepest)
+        counts: dict[tuple[str, str], int] = {}
+        for path in paths:
+            place = os.path.dirname(path), Path(path).stem
+            counts[place] = counts.get(place, 0) + 1
+        self._twins = {place for place, count in counts.items() if count > 1}
+        self._path_of = {self._preferred(path): path for path in paths}
+
+    def of(self, source: Source, number: int = 0) -> str:
+        """The name of a source's result, which it has from now on; ``number``: of its further faces, from 1.
+
+        Raises:
+            FileError: the folder cannot be written to.
+        """
+        base = self.results.claim(self._candidates(source.path), source)
+        return base if number == 0 else self.results.claim(self._further(base, number, source.path), source)
+
+    def remove_from(self, source: Source, number: int) -> None:
+        """Remove the results of a source's faces from ``number`` on, which an earlier run wrote."""
+        for base in self._owned(self._candidates(source.path), source)[:1]:
+            old = [base] if number == 0 else []
+            further = max(number, 1)
+            while names := self._owned(self._further(base, further, source.path), source):
+                old += names
+                further += 1
+            for name in reversed(old):  # so that a run that is killed here leaves no gap
+                self.results.remove(name, source)
+
+    def _owned(self, names: Sequence[str], source: Source) -> list[str]:
+        owners = ((name, self.results.owner(name)) for name in names)
+        return [name for name, owner in owners if owner and owner.is_of(self.results.command, source.path)]
+
+    def _preferred(self, path: str) -> str:
+        place = os.path.dirname(path), Path(path).stem
+        return _named(place[0], Path(path).name if place in self._twins else place[1], self._depth)
+
+    def _candidates(self, path: str) -> list[str]:
+        folder, name = os.path.split(path)
+        deeper = range(len(Path(folder).parts))
+        found = [
+            self._preferred(path),
+            *(_named(folder, Path(name).stem, depth) for depth in deeper),
+            *(_named(folder, name, depth) for depth in deeper),
+            fitted(f"{Path(name).stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"),
+        ]
+        return [one for one in dict.fromkeys(found) if self._path_of.get(one, path) == path]
+
+    def _further(self, base: str, number: int, path: str) -> list[str]:
+        """Names of a further face, none of which is another source's own."""
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+        names = (f"{base}-{number + 1}", f"{base}-face{number + 1}", f"{base}-{digest}-{number + 1}")
+        return [name for name in names if name not in self._path_of]
+
+
+LONGEST_NAME = 246
+"""Bytes of a result's name, so that with a number and a suffix it has 255, which file systems take."""
+
+
+def fitted(name: str) -> str:
+    """A file name that is not too long: the end of one that is gives way to a digest of the whole."""
+    if len(os.fsencode(name)) <= LONGEST_NAME:
+        return name
+    end = f"-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
+    while len(os.fsencode(name + end)) > LONGEST_NAME:
+        name = name[:-1]
+    return name + end
+
+
+def _named(folder: str, name: str, depth: int) -> str:
+    """A name with the last ``depth`` of its folders."""
+    parts = Path(folder).parts[1:]
+    return "/".join([*parts[max(0, len(parts) - depth) :], fitted(name)])
