@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from likeness.datasets.archives import list_members
 from likeness.datasets.identities import people_of
 from likeness.errors import Excluded, FileError, StrPath, as_file_error, printable
 from likeness.images.photo import load_photo, photo_from_bytes
@@ -127,18 +127,12 @@ def _folder(source: Path) -> PhotoSet:
 
 def _tar(source: Path) -> PhotoSet:
     """Photos of an uncompressed tar; nothing is unpacked, members are read from where they lie."""
-    try:
-        with tarfile.open(source, "r:") as archive:
-            members = {m.name.removeprefix("./"): m for m in archive.getmembers() if m.isreg()}
-    except tarfile.TarError as error:
-        raise FileError(source, f"expected a folder or an uncompressed tar of photos ({error})") from error
-    except OSError as error:
-        raise FileError(source, f"cannot be read ({error.strerror or error})") from error
+    members = {name.removeprefix("./"): (offset, size) for name, offset, size in list_members(source)[0]}
     readers: dict[str, Callable[[], bytes]] = {}
     notes: dict[str, Callable[[], bytes]] = {}
     for name in sorted(members):
-        member, suffix = members[name], PurePosixPath(name).suffix.lower()
-        read = partial(_read_member, source, name, member.offset_data, member.size)
+        suffix = PurePosixPath(name).suffix.lower()
+        read = partial(_read_member, source, name, *members[name])
         if suffix in PHOTO_SUFFIXES:
             readers[name] = read
         elif suffix == ".json":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.networks.session import open_session
+from likeness.networks.session import describing, open_session
 
 OUTPUTS = ("identity", "expression", "rotation", "translation", "albedo", "light", "score")
 
@@ -35,11 +35,12 @@ class Network:
             FileError: missing, damaged, or not a regressor of this package.
         """
         session = open_session(path, "a regressor", threads=threads, gpu=True)
-        outputs = {output.name for output in session.get_outputs()}
-        metadata = session.get_modelmeta().custom_metadata_map
-        if set(OUTPUTS) - outputs:
-            raise FileError(path, f"expected outputs {OUTPUTS}, got {sorted(outputs)}")
-        size = int(session.get_inputs()[0].shape[1])
+        with describing(path, "a regressor"):
+            outputs = {output.name for output in session.get_outputs()}
+            metadata = session.get_modelmeta().custom_metadata_map
+            if set(OUTPUTS) - outputs:
+                raise FileError(path, f"expected outputs {OUTPUTS}, got {sorted(outputs)}")
+            size = int(session.get_inputs()[0].shape[1])
         return cls(session, size, metadata.get("name", Path(path).stem), metadata.get("face_model", ""))
 
     def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
