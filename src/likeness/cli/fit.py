@@ -15,6 +15,7 @@ import tyro
 from likeness.arguments import MaybePath
 from likeness.errors import FileError, as_file_error, printable
 from likeness.geometry.camera import Camera, image_center
+from likeness.images.header import SUFFIXES
 from likeness.readers import NpzArrays, read_json, read_npy
 from likeness.result_folder import ResultFolder, ResultNames, Source
 
@@ -27,7 +28,6 @@ FitFormat = Literal["glb", "obj", "json"]
 MaybeFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
 MaybeSize = Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="WIDTH HEIGHT")]
 
-PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 USUAL_DISTANCE = 900.0
 """mm from camera to head where the focal length is not known: that of the cameras that faces' crops are given."""
 
@@ -234,7 +234,7 @@ def _of_photo(path: Path, size: tuple[int, int] | None, focal: float | None) -> 
     """
     from likeness.images.photo import load_photo
 
-    beside = next((path.with_suffix(suffix) for suffix in PHOTOS if path.with_suffix(suffix).is_file()), None)
+    beside = next((path.with_suffix(suffix) for suffix in SUFFIXES if path.with_suffix(suffix).is_file()), None)
     if beside is None:
         if size is None:
             raise FileError(path, "expected a photo of the same name beside the points, or --size WIDTH HEIGHT")

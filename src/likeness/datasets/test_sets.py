@@ -13,11 +13,12 @@ import numpy as np
 from likeness.datasets.archives import list_members
 from likeness.datasets.identities import people_of
 from likeness.errors import Excluded, FileError, StrPath, as_file_error, printable
+from likeness.images.header import SUFFIXES
 from likeness.images.photo import load_photo, photo_from_bytes
 from likeness.metrics.records import Pairs
 from likeness.readers import read_json
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+PHOTO_SUFFIXES = SUFFIXES
 MAX_NOTE_BYTES = 1 << 20
 """The largest .json or .cls beside a photo that is read."""
 
