@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from likeness.errors import FileError, StrPath, as_file_error, is_out_of_memory
 from likeness.files import digest
 from likeness.geometry.camera import OUTSIDE_GREY
 from likeness.images.cut_jpeg import known_lines
+from likeness.images.exif import exif_tags
 from likeness.images.header import FORMATS, ImageHeader, read_header
 from likeness.images.netpbm import netpbm_pixels
 from likeness.images.plugins import plugin_pixels
@@ -106,6 +108,28 @@ def photo_from_bytes(data: bytes, smallest: int = MIN_SIDE) -> Photo:
     if problem:
         raise ValueError(problem)
     pixels, note = known_pixels(header) if header.is_cut else (stored_pixels(header), "")
+    return _upright_photo(pixels, header, note)
+
+
+def photo_from_pillow(image: Any) -> Photo:
+    """A photo from a Pillow image of any mode, made upright by its EXIF.
+
+    Raises:
+        ValueError: too small or too large, or of a mode that is no picture's.
+        OSError: the image's file, which Pillow reads only now, is damaged.
+    """
+    tags = exif_tags(image.getexif().tobytes().removeprefix(b"Exif\0\0"))
+    header = ImageHeader("Pillow", image.size, b"", tags)
+    problem = _size_problem(header.size)
+    if problem:
+        raise ValueError(problem)
+    if image.mode not in ("I;16", "F"):
+        image = image.convert("RGBA" if "A" in image.mode or "transparency" in image.info else "RGB")
+    return _upright_photo(_of_three_or_four(_eight_bits(np.array(image), None)), header)
+
+
+def _upright_photo(pixels: np.ndarray, header: ImageHeader, note: str = "") -> Photo:
+    """A photo of stored pixels, (H, W, 3 or 4) uint8."""
     image = pixels[..., :3]
     if pixels.shape[2] == 4:
         opacity = pixels[..., 3:].astype(np.uint16)
