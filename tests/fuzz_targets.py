@@ -16,6 +16,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 from conftest import landmark_drawing
 
 from likeness.errors import FileError
@@ -105,6 +106,23 @@ def encoded(suffix: str, *options: int) -> bytes:
     noise = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     image = cv2.resize(noise, (48, 32), interpolation=cv2.INTER_CUBIC)
     return bytes(cv2.imencode(suffix, image, list(options))[1].tobytes())
+
+
+def by_pillow(kind: str, plugin: str) -> bytes:
+    """What OpenCV does not write; the test is skipped where it cannot be written."""
+    image_module = pytest.importorskip("PIL.Image")
+    library = pytest.importorskip(plugin)
+    if plugin == "pillow_heif":
+        library.register_heif_opener()
+    image_module.init()
+    if kind not in image_module.SAVE:
+        pytest.skip(f"this Pillow writes no {kind}")
+    exif, stream = image_module.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    exif.get_ifd(0x8769)[0xA405] = 50
+    pixels = cv2.imdecode(np.frombuffer(encoded(".png"), np.uint8), cv2.IMREAD_COLOR)
+    image_module.fromarray(pixels).save(stream, kind, exif=exif.tobytes())
+    return stream.getvalue()
 
 
 def with_exif(data: bytes) -> bytes:
@@ -422,6 +440,9 @@ TARGETS: dict[str, Target] = {
         f"photo {suffix}": Target(f"a{suffix}", lambda _, suffix=suffix: encoded(suffix), read_photo)  # type: ignore[misc]
         for suffix in (".png", ".webp", ".tif", ".bmp", ".gif", ".jp2", ".ppm")
     },
+    "photo .heic": Target("a.heic", lambda _: by_pillow("HEIF", "pillow_heif"), read_photo),
+    "photo .avif": Target("a.avif", lambda _: by_pillow("AVIF", "PIL.AvifImagePlugin"), read_photo),
+    "photo .jxl": Target("a.jxl", lambda _: by_pillow("JXL", "pillow_jxl"), read_photo),
     "photo .pgm": Target("a.pgm", lambda _: PGM, read_photo),
     **{
         f"mesh {suffix}": Target(

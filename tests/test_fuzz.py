@@ -86,7 +86,7 @@ def test_damaged_files_are_read_or_refused(name: str, small_model: FaceModel) ->
     end = time.monotonic() + SECONDS
 
     @settings(
-        max_examples=100 if TOTAL else 40,
+        max_examples=100 if TOTAL else 150,
         deadline=None,
         derandomize=not TOTAL,
         database=None,

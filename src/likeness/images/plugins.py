@@ -41,7 +41,8 @@ def _heic(data: bytes) -> np.ndarray:
         library = import_extra("pi_heif", "reading HEIC", "heif")
     except MissingExtraError:
         library = import_extra("pillow_heif", "reading HEIC", "heif")  # the same with an encoder
-    return np.asarray(library.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True))
+    picture = library.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+    return np.array(picture)  # a copy: the pixels are the picture's, and go with it
 
 
 def _avif(data: bytes) -> np.ndarray:
@@ -59,4 +60,4 @@ def _by_pillow(data: bytes, name: str, feature: str, extra: str) -> np.ndarray:
     if name not in image_module.OPEN:
         raise MissingExtraError(feature, extra)
     with image_module.open(io.BytesIO(data), formats=(name,)) as picture:
-        return np.asarray(picture if picture.mode in _MODES else picture.convert("RGBA"))
+        return np.array(picture if picture.mode in _MODES else picture.convert("RGBA"))
