@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint fast-test clean
+.PHONY: demo test lint fast-test fuzz clean
 
 demo: $(VENV)/.core
 	$(BIN)/python examples/demo_photo.py out/astronaut.jpg
@@ -19,6 +19,11 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# Damages files for FUZZ_SECONDS (an hour) and lets every reader have them; what crashes is kept as a test.
+FUZZ_SECONDS ?= 3600
+fuzz: $(VENV)/.dev
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/test_fuzz.py -k or_refused
 
 # The core with the demo's photograph: no torch.
 $(VENV)/.core: pyproject.toml

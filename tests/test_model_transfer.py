@@ -12,9 +12,9 @@ from register_scans import code_of
 from test_register_transfer import retriangulated
 
 from likeness import FaceModel, cli
-from likeness.files import read_npz
 from likeness.geometry.rotation import rotation_from_euler
 from likeness.mesh import Mesh
+from likeness.readers import read_npz
 
 pytest.importorskip("scipy")
 pytest.importorskip("igl")

@@ -1,16 +1,12 @@
-"""Files: reading, digests, and writing so that a failure leaves either the old file or none, never half of one."""
+"""Files: bytes, digests, and writing so that a failure leaves either the old file or none, never half of one."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-
-import numpy as np
 
 from likeness.errors import FileError, StrPath
 
@@ -97,54 +93,3 @@ def without_mark(data: bytes) -> bytes:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", "replace").encode()
     return data.removeprefix(b"\xef\xbb\xbf")
-
-
-SMALL_NPZ, NPZ_GROWTH = 256_000_000, 50
-"""Bytes that the arrays of any ``.npz`` may have, and how many times its own size a larger one may."""
-
-
-def read_npz(path: StrPath, what: str, largest: int | None = None) -> dict[str, np.ndarray]:
-    """All arrays of an ``.npz``; no pickle in it is ever run, and no size that it claims is believed.
-
-    Args:
-        path: the file.
-        what: it should be, for messages: "a face model".
-        largest: bytes that one array may claim; None: any.
-
-    Raises:
-        FileError: missing, damaged, no ``.npz``, an array of objects, or one that claims too much.
-    """
-    source = Path(path)
-    if not source.is_file():
-        raise FileError(path, f"no such file; expected {what} (.npz)")
-    try:
-        with zipfile.ZipFile(source) as archive:
-            entries = archive.infolist()
-            if largest is not None and any(entry.file_size > largest for entry in entries):
-                raise FileError(path, f"an array is larger than {largest} bytes; expected {what}")
-            claimed = sum(entry.file_size for entry in entries)
-            if claimed > max(SMALL_NPZ, NPZ_GROWTH * source.stat().st_size):
-                raise FileError(path, f"its arrays claim {claimed} bytes; expected {what}")
-            return {entry.filename.removesuffix(".npy"): _member(archive, entry) for entry in entries}
-    except FileError:
-        raise
-    except Exception as error:  # zipfile, zlib and NumPy raise a dozen types for damaged files
-        reason = " ".join(str(error).split())[:200]
-        raise FileError(
-            path, f"cannot be read as .npz, expected {what} ({type(error).__name__}: {reason})"
-        ) from error
-
-
-def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
-    """An array of an ``.npz``; ValueError if its header claims another size than there is."""
-    with archive.open(entry) as stream:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, kind = read(stream)
-        size = math.prod(shape) * kind.itemsize
-        if kind.hasobject or size > entry.file_size:
-            raise ValueError(f"{entry.filename[:80]!r} claims {str(kind)[:40]} {str(shape)[:40]}")
-        data = bytearray(stream.read(size))
-        if len(data) != size or stream.read(1):
-            raise ValueError(f"{entry.filename[:80]!r} is not of {size} bytes")
-    return np.ndarray(shape, kind, data, order="F" if fortran else "C")

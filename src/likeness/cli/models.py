@@ -242,11 +242,11 @@ def _codes(path: Path, model: FaceModel) -> tuple[np.ndarray, np.ndarray | None]
     Raises:
         FileError: missing, damaged, or of another model.
     """
-    from likeness.files import read_bytes, read_npz
+    from likeness.readers import read_json, read_npz
 
     if path.suffix.lower() == ".json":
         try:
-            content = json.loads(read_bytes(path))
+            content = read_json(path, 'codes as "identity"')
             identity = np.array(content["identity"], np.float64)
             weights: Any = content.get("expression")
             if isinstance(weights, dict):

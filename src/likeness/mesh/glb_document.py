@@ -6,7 +6,6 @@ the GLB container) and the extensions KHR_mesh_quantization, EXT_meshopt_compres
 
 from __future__ import annotations
 
-import json
 import struct
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from likeness.errors import FileError, MissingExtraError, StrPath
 from likeness.extras import import_extra
+from likeness.readers import read_json
 
 COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
@@ -49,7 +49,7 @@ class Document:
         if total > len(data) or 20 + length > total or data[16:20] != b"JSON":
             raise FileError(path, f"cut short or damaged: expected {total} bytes, got {len(data)}")
         self.size = total
-        self.json = json.loads(data[20 : 20 + length])
+        self.json = read_json(path, "a GLB file's description", data[20 : 20 + length])
         self.binary = memoryview(b"")
         at = 20 + length
         if at + 8 <= total and data[at + 4 : at + 8] == b"BIN\0":

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import read_npz, write_atomically
+from likeness.files import write_atomically
 from likeness.mesh import Mesh
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import GaussianSpace, SphereSpace
+from likeness.readers import NpzArrays
 
 EXPRESSION_RIDGE = 1e-3
 """Weight of Σe² (mm² per unit of weight squared) where the expression is solved with the code: keeps shapes that
@@ -170,22 +171,15 @@ class ShapeEncoder:
         Raises:
             FileError: missing, damaged, or something else.
         """
-        arrays = read_npz(path, "an encoder")
-        try:
-            center, matrix, offset = (arrays[name] for name in ("center", "matrix", "offset"))
-        except KeyError as error:
-            raise FileError(
-                path, f"expected an encoder with center, matrix and offset, {error} is missing"
-            ) from error
-        fitting = center.ndim == 2 and center.shape[1] == 3 and offset.ndim == 1
-        if not fitting or matrix.shape != (*offset.shape, *center.shape):
-            raise FileError(
-                path,
-                f"expected center (V, 3), matrix (K, V, 3) and offset (K,), got {center.shape}, {matrix.shape} and "
-                f"{offset.shape}",
-            )
-        if not all(values.dtype.kind == "f" and np.isfinite(values).all() for values in (center, matrix, offset)):
-            raise FileError(path, "expected an encoder of finite numbers")
+        arrays = NpzArrays(path, "an encoder with center, matrix and offset")
+        center, matrix, offset = (arrays[name] for name in ("center", "matrix", "offset"))
+        shapes = (len(matrix), *center.shape) if matrix.ndim else (), matrix.shape[:1]
+        if (matrix.shape, offset.shape) != shapes or center.ndim != 2 or center.shape[1] != 3 or not matrix.size:
+            got = f"{center.shape}, {matrix.shape} and {offset.shape}"
+            raise FileError(path, f"expected center (V, 3), matrix (K, V, 3) and offset (K,), got {got}")
+        for values in (center, matrix, offset):
+            if values.dtype.kind != "f" or not np.isfinite(values).all():
+                raise FileError(path, "expected an encoder of finite numbers")
         return cls(center, matrix, offset)
 
 

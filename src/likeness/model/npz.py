@@ -11,9 +11,10 @@ from typing import Any, TypedDict
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import read_npz, write_atomically
+from likeness.files import write_atomically
 from likeness.geometry.landmarks import LandmarkMap
 from likeness.model.topology import Topology
+from likeness.readers import read_npz
 
 FORMAT = "likeness face model 1"
 LARGEST = 400_000_000  # bytes of one array; more than any model of one head needs

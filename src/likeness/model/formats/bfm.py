@@ -19,7 +19,6 @@ Axes are ours in both. Codes and expression weights are about N(0, 1).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,10 @@ import numpy as np
 from likeness.errors import FileError, StrPath
 from likeness.extras import import_extra
 from likeness.files import read_bytes
-from likeness.model.formats.arrays import Cursor, check_growth
+from likeness.model.formats.arrays import Cursor
 from likeness.model.formats.assembly import Parts, modes, numbered, points
 from likeness.model.formats.mat import read_mat
+from likeness.readers import check_growth, read_json
 
 KEYS_2009 = ("shapeMU", "shapePC", "shapeEV", "texMU", "texPC", "texEV", "tl")
 _EYE_CORNERS = tuple(f"{side}.eye.corner_{corner}" for side in ("right", "left") for corner in ("outer", "inner"))
@@ -177,9 +177,10 @@ def _scaled(file: _H5, model: str, count: int) -> np.ndarray:
 def _eyes(text: str | None) -> np.ndarray | None:
     """(2, 3) between the corners of the right and the left eye, from ``[{"id": ..., "coordinates": [x, y, z]}]``."""
     try:
-        named = {point["id"]: [float(x) for x in point["coordinates"]] for point in json.loads(text or "[]")}
+        points_ = read_json("metadata/landmarks/json", "named points", text or "[]")
+        named = {point["id"]: [float(x) for x in point["coordinates"]] for point in points_}
         corners = np.array([named[corner] for corner in _EYE_CORNERS])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (FileError, ValueError, KeyError, TypeError):
         return None  # only the origin depends on it
     return corners.reshape(2, 2, 3).mean(1) if corners.shape == (4, 3) and np.isfinite(corners).all() else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from likeness.geometry.landmarks import (
     RIGHT_EYE,
     LandmarkMap,
 )
+from likeness.readers import read_json
 
 CANDIDATES = 14
 # The inner corners of the mouth lie this share of the way from the outer corner to between the inner lips' outermost
@@ -82,9 +82,9 @@ def read_contours(path: StrPath) -> Contours:
         FileError: anything else.
     """
     try:
-        contour = json.loads(_text(path))["model_contour"]
+        contour = read_json(path, "eos's model contours", _text(path))["model_contour"]
         sides = [contour[side] for side in ("right_contour", "left_contour")]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError) as error:
         raise FileError(path, f"expected eos's model contours as JSON ({type(error).__name__})") from error
     for side in sides:
         if not isinstance(side, list) or len(side) < 2 or not all(type(vertex) is int for vertex in side):

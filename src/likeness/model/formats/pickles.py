@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath
+from likeness.readers import array_of_bytes
 
 _CORES = ("numpy.core.", "numpy._core.")
 _RECONSTRUCT = tuple(f"{core}multiarray._reconstruct" for core in _CORES)
@@ -180,19 +181,6 @@ def as_array(value: Any, depth: int = 0) -> np.ndarray:
     if value.kind in _SCALAR and len(value.args) == 2:
         return _array((), value.args[0], False, value.args[1])
     raise ValueError(f"expected an array, got {value.kind}")
-
-
-def array_of_bytes(data: bytes, kind: np.dtype, shape: tuple[int, ...], fortran: bool) -> np.ndarray:
-    """Bytes as an array of numbers or text, read-only.
-
-    Raises:
-        ValueError: another type, another number of bytes, or text that is no Unicode.
-    """
-    if kind.kind not in "biufUS" or not kind.itemsize or math.prod(shape) * kind.itemsize != len(data):
-        raise ValueError(f"expected an array {str(kind)[:40]} {str(shape)[:60]}, got {len(data)} bytes")
-    if kind.kind == "U" and (np.frombuffer(data, np.dtype("u4").newbyteorder(kind.byteorder)) > 0x10FFFF).any():
-        raise ValueError("expected text, got numbers beyond Unicode")
-    return np.frombuffer(data, kind).reshape(shape, order="F" if fortran else "C")
 
 
 def as_bytes(value: Any) -> bytes:
