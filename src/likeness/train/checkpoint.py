@@ -63,3 +63,13 @@ def read_checkpoint(path: StrPath) -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("kind") != "likeness regressor":
         raise FileError(path, "expected a checkpoint of a regressor")
     return state
+
+
+def with_defaults(known: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a checkpoint with what it lacks of the usual ones, and so in the dictionaries within: an earlier
+    version did not know all names, and did what is usual now."""
+    both = dict(usual)
+    for name, value in known.items():
+        within = usual.get(name)
+        both[name] = with_defaults(value, within) if isinstance(value, dict) and isinstance(within, dict) else value
+    return both
