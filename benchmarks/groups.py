@@ -3,9 +3,9 @@
     python benchmarks/groups.py DATA [--every 2] [--json FILE]
 
 DATA/photos/groups-eval.tar holds single faces with labels {age, gender, group}, partly estimated by the set's
-authors; there are no landmarks, so MediaPipe's points (DATA/teachers/mediapipe; extra ``points``) are what is compared
-with, each point's offset on all people taken out. MediaPipe has errors by group of its own: equal figures here do not
-prove equal errors, unequal ones are worth a look.
+authors; there are no landmarks, so MediaPipe's points (DATA/teachers/mediapipe; extra ``points``) are what is
+compared with, each point's offset on all people taken out. MediaPipe has errors by group of its own: equal figures
+here do not prove equal errors, unequal ones are worth a look.
 """
 
 from __future__ import annotations

@@ -300,7 +300,8 @@ def test_maps_come_back_from_files_and_wrong_ones_are_refused(small_model: FaceM
     for message, change in wrong.items():
         with pytest.raises(ValueError, match=message):
             replace(points, **change)
-        np.savez(tmp_path / "wrong.npz", **{**vars(points), **change})
+        known = {name: value for name, value in vars(points).items() if value is not None}
+        np.savez(tmp_path / "wrong.npz", **{**known, **change})
         with pytest.raises(FileError, match=message):
             PointMap.load(tmp_path / "wrong.npz")
     np.savez(tmp_path / "less.npz", vertices=points.vertices)

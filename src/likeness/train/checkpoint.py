@@ -109,3 +109,13 @@ def taking_up(path: StrPath, what: str) -> Iterator[None]:
     except Exception as error:  # a state can be wrong in any of its parts, and torch has no one type for that
         reason = " ".join(str(error).split())[:200]
         raise FileError(path, f"expected {what}, its parts do not fit ({type(error).__name__}: {reason})") from error
+
+
+def with_defaults(known: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a checkpoint with what it lacks of the usual ones, and so in the dictionaries within: an earlier
+    version did not know all names, and did what is usual now."""
+    both = dict(usual)
+    for name, value in known.items():
+        within = usual.get(name)
+        both[name] = with_defaults(value, within) if isinstance(value, dict) and isinstance(within, dict) else value
+    return both

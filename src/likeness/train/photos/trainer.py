@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from likeness.errors import FileError, LikenessError
 from likeness.files import write_atomically
 from likeness.model.face_model import FaceModel
-from likeness.train.checkpoint import CHECKPOINT, WHAT, load_regressor, read_checkpoint, taking_up
+from likeness.train.checkpoint import CHECKPOINT, WHAT, load_regressor, read_checkpoint, taking_up, with_defaults
 from likeness.train.losses.reconstruction import LandmarkHead
 from likeness.train.photos.batches import TrainBatches
 from likeness.train.photos.labels import PseudoLabels, Sources
@@ -158,7 +158,10 @@ class Trainer:
             "face_model": self.student.learned_model().name,
             "sources": self._shape_of_sources(),
         }
-        theirs = {**state["settings"], "face_model": state["face_model"], "sources": state["sources"]}
+        # What a checkpoint of an earlier version does not name was as it is by default.
+        usual = PhotoSettings(self.settings.out).decisive(self.steps)
+        settings = with_defaults(state["settings"], usual)
+        theirs = {**settings, "face_model": state["face_model"], "sources": state["sources"]}
         for name, value in mine.items():
             if value != theirs.get(name):
                 raise FileError(path, f"cannot go on with another {name}: expected {theirs.get(name)}, got {value}")
