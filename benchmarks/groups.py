@@ -96,7 +96,10 @@ def main() -> None:
 
 
 def _decoded(data: bytes) -> np.ndarray:
-    return np.ascontiguousarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError("expected a picture")
+    return np.ascontiguousarray(image[..., ::-1])
 
 
 if __name__ == "__main__":
