@@ -37,7 +37,8 @@ from likeness.fit import (
     fit_person,
 )
 from likeness.fit.points import Points, bases_of
-from likeness.geometry.camera import FRONTAL, Camera, rotation_from_euler
+from likeness.geometry.camera import Camera
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.model.face_model import FaceModel
 
 CAMERA = Camera(1500.0, (319.5, 239.5), (640, 480))

@@ -129,7 +129,7 @@ def draw_worst(rows: list[Any], folder: Path) -> None:
     """The 24 worst frames as one picture: truth green, ours red."""
     import cv2
 
-    from likeness.geometry.camera import Crop
+    from likeness.geometry.crop import Crop
     from likeness.render import draw_points
 
     tiles = []

@@ -40,7 +40,8 @@ from typing import Any
 import numpy as np
 
 from likeness.assets import asset
-from likeness.geometry.camera import FRONTAL, Camera, image_center
+from likeness.geometry.camera import Camera, image_center
+from likeness.geometry.rotation import FRONTAL
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.reconstruct.result import Reconstruction
 from likeness.render import render_image
@@ -57,7 +58,8 @@ import time; t = [time.perf_counter()]
 import numpy; t.append(time.perf_counter())
 from likeness.render import render_image; t.append(time.perf_counter())
 from likeness.assets import asset
-from likeness.geometry.camera import FRONTAL, Camera
+from likeness.geometry.rotation import FRONTAL
+from likeness.geometry.camera import Camera
 from likeness.model.face_model import FaceModel
 model = FaceModel.load(asset("face_model.npz"))
 view = (model.mean, model.topology.triangles, None, Camera.from_crop_size(224), FRONTAL, numpy.array([0, 0, 934.0]))

@@ -8,7 +8,8 @@ import numpy as np
 
 from likeness.fit import Observations, SurfacePoints
 from likeness.fit.points import Points
-from likeness.geometry.camera import FRONTAL, Camera, rotation_from_euler
+from likeness.geometry.camera import Camera
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.model.face_model import FaceModel
 
 CAMERA = Camera(1500.0, (319.5, 239.5), (640, 480))

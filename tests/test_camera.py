@@ -10,14 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from likeness.geometry.camera import (
+from likeness.geometry.camera import Camera, image_center, project
+from likeness.geometry.crop import OUTSIDE_GREY, Crop
+from likeness.geometry.rotation import (
     FRONTAL,
-    OUTSIDE_GREY,
-    Camera,
-    Crop,
     euler_from_rotation,
-    image_center,
-    project,
     rotation_from_6d,
     rotation_from_euler,
     rotation_to_6d,

@@ -37,8 +37,8 @@ from likeness.evaluate.predictions import FoundFace, Predictor
 from likeness.evaluate.reports.fidelity import PARTS, FidelityData, fidelity_table, mean_face_column, measure_fidelity
 from likeness.evaluate.run import evaluate
 from likeness.evaluate.settings import Fidelity
-from likeness.geometry.camera import FRONTAL, Camera, image_center, project
-from likeness.geometry.rotation import rotation_from_euler
+from likeness.geometry.camera import Camera, image_center, project
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.mesh import Mesh
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from likeness.geometry.camera import Camera, Crop, project
+from likeness.geometry.camera import Camera, project
+from likeness.geometry.crop import Crop
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.model.face_model import ARKIT_NAMES, FaceModel
 from likeness.reconstruct.test_time import SCALES, averaged, looks_at, mirrored_answer, mirrored_names, nearer_answer

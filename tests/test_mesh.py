@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from likeness.errors import MissingExtraError
-from likeness.mesh import Mesh, cotangent_laplacian, laplacian, mirror_map, vertex_normals
+from likeness.mesh import Mesh, laplacian, mirror_map, vertex_normals
 
 
 def grid(columns: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -206,46 +206,15 @@ def test_a_submesh_keeps_everything_about_the_triangles_it_keeps() -> None:
         mesh.submesh(mask.astype(int))
 
 
-def test_laplacians_are_symmetric_semidefinite_and_ignore_constants() -> None:
+def test_the_laplacian_is_symmetric_semidefinite_and_ignores_constants() -> None:
     mesh = sphere(subdivisions=2)
-    R = rotation(3)
-    for L in (laplacian(mesh.triangles, len(mesh.vertices)), cotangent_laplacian(mesh.vertices, mesh.triangles)):
-        dense = L.toarray()
-        np.testing.assert_allclose(dense, dense.T, atol=1e-12)
-        np.testing.assert_allclose(dense.sum(axis=1), 0, atol=1e-10)
-        values = np.linalg.eigvalsh(dense)
-        assert values[0] > -1e-9
-        assert values[1] > 1e-3  # one component: only constants vanish
-    moved = mesh.transformed(R, scale=3.0)
-    difference = cotangent_laplacian(moved.vertices, mesh.triangles) - cotangent_laplacian(
-        mesh.vertices, mesh.triangles
-    )
-    assert abs(difference).max() < 1e-9  # invariant to similarity
-    degrees = laplacian(mesh.triangles, len(mesh.vertices)).diagonal()
-    np.testing.assert_array_equal(degrees, np.bincount(mesh.edges().ravel()))
-
-
-def test_the_cotangent_laplacian_measures_the_energy_of_linear_functions_exactly() -> None:
-    points, quads = grid(6, 5)
-    points += np.random.default_rng(4).uniform(-0.2, 0.2, points.shape)
-    flat = Mesh(np.column_stack([points, np.zeros(len(points))]), halves(quads))
-    L = cotangent_laplacian(flat.vertices, flat.triangles)
-    f = points @ [2.0, -3.0]
-    assert 0.5 * f @ (L @ f) == pytest.approx(0.5 * 13 * flat.triangle_areas().sum())
-    inner = np.zeros((5, 6), dtype=bool)
-    inner[1:-1, 1:-1] = True
-    np.testing.assert_allclose((L @ f)[inner.ravel()], 0, atol=1e-10)
-    folded = cotangent_laplacian(
-        np.vstack([flat.vertices, flat.vertices[:1]]), np.vstack([flat.triangles, [0, 30, 1]])
-    )
-    assert np.isfinite(folded.data).all()
-
-
-def test_the_cotangent_laplacian_is_libigls() -> None:
-    igl = pytest.importorskip("igl")
-    mesh = sphere(subdivisions=2)
-    difference = cotangent_laplacian(mesh.vertices, mesh.triangles) + igl.cotmatrix(mesh.vertices, mesh.triangles)
-    assert abs(difference).max() < 1e-10
+    dense = laplacian(mesh.triangles, len(mesh.vertices)).toarray()
+    np.testing.assert_allclose(dense, dense.T, atol=1e-12)
+    np.testing.assert_allclose(dense.sum(axis=1), 0, atol=1e-10)
+    values = np.linalg.eigvalsh(dense)
+    assert values[0] > -1e-9
+    assert values[1] > 1e-3  # one component: only constants vanish
+    np.testing.assert_array_equal(dense.diagonal(), np.bincount(mesh.edges().ravel()))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

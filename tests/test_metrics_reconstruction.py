@@ -20,7 +20,7 @@ from likeness.geometry.rotation import rotation_from_euler
 from likeness.mesh import Mesh
 from likeness.mesh.closest import Surface
 from likeness.metrics.scan_alignment import icp, refine, refine_from_several, similarity_from_landmarks
-from likeness.metrics.scan_error import PROTOCOLS, error_curve, reconstruction_error, symmetric_distance
+from likeness.metrics.scan_error import PROTOCOLS, error_curve, reconstruction_error
 from likeness.metrics.scan_landmarks import FaceLandmarks
 from likeness.register import Similarity, closest_points, similarity_from_points
 
@@ -47,23 +47,6 @@ def test_a_sphere_offset_along_its_normals_is_at_the_offset_when_size_counts(off
         np.testing.assert_allclose(distances, offset, atol=0.05)  # facets are up to 0.04 mm inside the sphere
     for protocol in ("now", "deng", "genova"):
         assert reconstruction_error(scan, scan_marks, mesh, mesh_marks, protocol).error < 0.05
-
-
-def test_a_plane_offset_along_its_normal_is_at_the_offset_and_beyond_its_border_only_the_plane_is() -> None:
-    x, y = np.meshgrid(np.arange(9.0), np.arange(9.0))
-    i = np.arange(81).reshape(9, 9)
-    quads = np.stack([i[:-1, :-1], i[:-1, 1:], i[1:, 1:], i[1:, :-1]], axis=-1).reshape(-1, 4)
-    patch = Mesh(np.column_stack([x.ravel(), y.ravel(), np.zeros(81)]), quads[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3))
-    above = patch.transformed(translation=np.array([0, 0, 0.7]))
-    found = symmetric_distance(patch, above)
-    for direction in (found.first_to_second, found.second_to_first):
-        np.testing.assert_allclose(direction.surface, 0.7)
-        np.testing.assert_allclose(direction.plane, 0.7)
-    assert found.surface == pytest.approx(0.7)
-    aside = symmetric_distance(patch, above.transformed(translation=np.array([3.0, 0, 0])))
-    assert aside.plane == pytest.approx(0.7)
-    assert aside.first_to_second.surface.max() == pytest.approx(np.hypot(0.7, 3.0))
-    assert aside.surface > aside.plane
 
 
 def test_distances_are_those_of_closest_points_and_statistics_theirs() -> None:
@@ -316,15 +299,15 @@ def test_bad_input_is_refused(change: dict[str, object], message: str) -> None:
 def test_degenerate_triangles_change_nothing() -> None:
     mesh = face_mesh(20)
     broken = Mesh(mesh.vertices, np.concatenate([[[0, 0, 1], [5, 5, 5]], mesh.triangles]))
-    found = symmetric_distance(mesh, broken)
-    assert found.surface < 1e-9
-    assert found.plane < 1e-9
+    whole = reconstruction_error(mesh, marks(), mesh, marks())
+    found = reconstruction_error(mesh, marks(), broken, marks())
+    np.testing.assert_allclose(found.distances, whole.distances, atol=1e-6)
 
 
 def test_without_libigl_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "igl", None)
     with pytest.raises(MissingExtraError, match=r"likeness3d\[scans\]"):
-        symmetric_distance(face_mesh(9), face_mesh(9))
+        reconstruction_error(face_mesh(9), marks(), face_mesh(9), marks())
 
 
 @pytest.mark.skipif(not REAL_SCAN.exists(), reason="needs the raw scan of ../shared/data")

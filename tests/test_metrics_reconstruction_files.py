@@ -18,7 +18,7 @@ from reconstruction_surfaces import face_mesh, marks, moved
 from likeness.datasets.scan_landmark_files import read_landmarks
 from likeness.errors import FileError, LikenessError
 from likeness.evaluate import scan_batches as reconstruction_files
-from likeness.evaluate.scan_batches import ScanPair, measure_files, measure_pairs, summarise
+from likeness.evaluate.scan_batches import ErrorSummary, ScanPair, measure_files, measure_pairs
 from likeness.geometry.rotation import rotation_from_euler
 from likeness.mesh import Mesh
 from likeness.metrics.scan_alignment import Similarity
@@ -115,9 +115,15 @@ def test_a_bad_file_is_listed_and_the_others_go_on_in_order(pairs: list[ScanPair
     assert [result.error is None for result in results] == [False, True, True, False]
     assert "1-mesh.obj" in (results[1].failure or "")
     assert "2-scan.ply" in (results[2].failure or "")
-    summary = summarise(iter(results))
-    assert (summary.total, len(summary.errors), len(summary.failures)) == (4, 2, 2)
     alone = [measure_files(pairs[number], "now") for number in (0, 3)]
+    assert [result.error.error for result in results if result.error] == [one.error for one in alone]
+
+
+def test_a_summary_is_over_all_points_and_over_all_scans(pairs: list[ScanPair]) -> None:
+    alone = [measure_files(pairs[number], "now") for number in (0, 3)]
+    errors = np.array([one.error for one in alone])
+    summary = ErrorSummary("now", errors, np.concatenate([one.distances for one in alone]), ("a", "b"))
+    assert (summary.total, len(summary.errors), len(summary.failures)) == (4, 2, 2)
     together = np.concatenate([one.distances for one in alone])
     assert summary.protocol == "now"
     assert (summary.median, summary.mean, summary.std) == pytest.approx(
@@ -145,11 +151,6 @@ def test_runs_refuse_what_no_file_can_be_blamed_for(pairs: list[ScanPair]) -> No
         measure_pairs(pairs, "NoW")
     with pytest.raises(ValueError, match="at least one process"):
         measure_pairs(pairs, processes=0)
-    with pytest.raises(ValueError, match=r"got none of 2; the first: .*1-mesh\.obj"):
-        summarise(measure_pairs(pairs[1:3]))
-    mixed = [*measure_pairs(pairs[:1], "now"), *measure_pairs(pairs[:1], "deng")]
-    with pytest.raises(ValueError, match="one protocol, got deng, now"):
-        summarise(mixed)
 
 
 def test_a_dead_process_is_reported_with_its_pair(pairs: list[ScanPair]) -> None:

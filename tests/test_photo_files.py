@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from likeness.errors import FileError
-from likeness.geometry.camera import OUTSIDE_GREY
+from likeness.geometry.crop import OUTSIDE_GREY
 from likeness.images.header import read_header
 from likeness.reconstruct.proposals import MAX_PIXELS, MIN_SIDE, load_photo, photo_from_array
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -46,3 +47,23 @@ def test_importing_likeness_imports_nothing_heavy() -> None:
 def test_the_main_job_never_imports_torch_or_the_extras() -> None:
     code = "import likeness\nlikeness.Reconstructor\nimport likeness.reconstruct.overview, likeness.mesh.glb_writer"
     assert not modules_after(code) & {"torch", "scipy", "igl", "matplotlib", "lightning", "onnx"}
+
+
+DOORS = {
+    "likeness.mesh": "Mesh laplacian mirror_map vertex_normals",
+    "likeness.metrics": "Estimate Excluded Pairs Samples clustering code_statistics compactness compare_domains "
+    "generalisation landmark_errors read_aflw2000 read_bin read_lfw_pairs read_names read_pair_csv "
+    "recognisability_of_codes recognisability_of_meshes specificity verify verify_distances",
+    "likeness.register": "FORMATS UNITS ClosestPoints DrapeSettings FitSettings ModelFit NonRigid Placement Quality "
+    "Registration Similarity Surface carry_smoothly closest_points drape fit_model folded_triangles graph_laplacian "
+    "guess_units place_by_landmarks read_landmarks read_scan register_nonrigid register_scan robust_similarity "
+    "similarity_from_points simplified transfer vertex_normals_of warp_through_points",
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_names_stay_where_version_0_1_had_them(door: str) -> None:
+    module = importlib.import_module(door)
+    for name in DOORS[door].split():
+        assert getattr(module, name) is not None
+        assert name in module.__all__

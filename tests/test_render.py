@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from likeness.geometry.camera import FRONTAL, Camera, rotation_from_euler
+from likeness.geometry.camera import Camera
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.mesh import vertex_normals
 from likeness.render import kernels as raster_kernels
 from likeness.render import shading

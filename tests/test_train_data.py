@@ -19,7 +19,8 @@ torch = pytest.importorskip("torch")
 from conftest import landmark_drawing  # noqa: E402
 
 from likeness.datasets import SyntheticFaces, read_frames, read_photos  # noqa: E402
-from likeness.geometry.camera import Camera, Crop, project  # noqa: E402
+from likeness.geometry.camera import Camera, project  # noqa: E402
+from likeness.geometry.crop import Crop  # noqa: E402
 from likeness.geometry.landmarks import MIRRORED as FLIP  # noqa: E402
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler  # noqa: E402
 from likeness.model.face_model import FaceModel  # noqa: E402

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from likeness.lazy import lazy_names
-from likeness.version import __version__  # noqa: F401
+from likeness.version import __version__ as _version
 
 if TYPE_CHECKING:
     from likeness.errors import FileError, LikenessError, MissingExtraError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from likeness.model.identity import GaussianSpace, SphereSpace
     from likeness.reconstruct.reconstructor import Reconstructor
     from likeness.reconstruct.result import Reconstruction
+
+__version__ = _version
 
 _HOMES = {
     "ARKIT_NAMES": "model.face_model",

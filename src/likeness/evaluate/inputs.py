@@ -21,7 +21,6 @@ from likeness.model.face_model import FaceModel
 from likeness.readers import read_npz
 from likeness.result_folder import RECORDS
 
-KINDS = ("photos", "results", "codes", "meshes")
 MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb")
 PHOTO_FILES = (".tar", ".bin")
 LOOKED_AT = 50
@@ -29,7 +28,7 @@ LOOKED_AT = 50
 
 
 def kind_of(path: StrPath) -> str:
-    """One of ``KINDS``, by what the file or folder is.
+    """``photos``, ``results``, ``codes`` or ``meshes``, by what the file or folder is.
 
     A folder with results of ``likeness reconstruct`` counts as results, whatever lies beside them.
 

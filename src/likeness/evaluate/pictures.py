@@ -10,7 +10,7 @@ import numpy as np
 
 from likeness.errors import LikenessError, printable
 from likeness.evaluate.collection import Collection
-from likeness.geometry.camera import Crop
+from likeness.geometry.crop import Crop
 from likeness.images.encode import jpeg_bytes
 from likeness.render import draw_points
 from likeness.render.head_view import head_view

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,6 @@ from likeness.result_folder import ResultFolder, Source
 from likeness.version import __version__
 
 RESULTS, REPORT, PANEL, CACHE = "results.json", "report.html", "panel.png", "cache"
-OpenPredictor = Callable[[], Predictor]
 
 
 @dataclass(frozen=True, eq=False)

@@ -149,28 +149,6 @@ class ErrorSummary:
         return error_curve(self.distances, limit, count)
 
 
-def summarise(results: Iterable[ScanResult]) -> ErrorSummary:
-    """Sum up the results of :func:`measure_pairs`; they are consumed one by one, four bytes a point are kept.
-
-    Raises:
-        ValueError: no pair could be measured (with the first reason), there was none, or protocols are mixed.
-    """
-    protocols, errors, distances, failures = set(), [], [], []
-    for result in results:
-        if result.error is None:
-            failures.append(result)
-            continue
-        protocols.add(result.error.protocol)
-        errors.append(result.error.error)
-        distances.append(result.error.distances.astype(np.float32))
-    if not errors:
-        reason = f"; the first: {failures[0].failure}" if failures else ""
-        raise ValueError(f"expected at least one measured pair, got none of {len(failures)}{reason}")
-    if len(protocols) > 1:
-        raise ValueError(f"expected results of one protocol, got {', '.join(sorted(protocols))}")
-    return ErrorSummary(protocols.pop(), np.array(errors), np.concatenate(distances), tuple(failures))
-
-
 def _check(protocol: str, scan_unit: str, mesh_unit: str) -> None:
     """What no file can be blamed for."""
     if protocol not in PROTOCOLS:

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from likeness.geometry.camera import FRONTAL, Camera
+from likeness.geometry.camera import Camera
+from likeness.geometry.rotation import FRONTAL
 
 ROUNDS = 3
 UPRIGHT = 2e-3

@@ -12,7 +12,7 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath, as_file_error, is_out_of_memory
 from likeness.files import digest
-from likeness.geometry.camera import OUTSIDE_GREY
+from likeness.geometry.crop import OUTSIDE_GREY
 from likeness.images.cut_jpeg import known_lines
 from likeness.images.exif import exif_tags
 from likeness.images.header import FORMATS, ImageHeader, read_header

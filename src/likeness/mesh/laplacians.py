@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from likeness.extras import import_extra
-from likeness.mesh.checks import check_indices, check_points
+from likeness.mesh.checks import check_indices
 
 Array = np.ndarray
 
@@ -87,48 +87,17 @@ def components(triangles: Array, count: int) -> Array:
     return np.asarray(graph.connected_components(adjacency, directed=False)[1])
 
 
-def laplacian(triangles: np.ndarray, n_vertices: int) -> Any:
-    """Graph Laplacian ``D - A``, (V, V) float64: symmetric, positive semi-definite, rows sum to 0.
+def laplacian(triangles: Array, n_vertices: int) -> Any:
+    """Graph Laplacian ``D - A``, a SciPy CSR array (V, V) float64: symmetric, positive semi-definite, rows sum to 0.
 
     Raises:
         MissingExtraError: scipy is not installed.
     """
-    edges = edges_of(check_indices(triangles, (None, 3), n_vertices, "triangles"), n_vertices)
-    return _laplacian(edges[:, 0], edges[:, 1], np.ones(len(edges)), n_vertices)
-
-
-def cotangent_laplacian(vertices: np.ndarray, triangles: np.ndarray) -> Any:
-    """Cotangent Laplacian, (V, V) float64: symmetric, positive semi-definite, rows sum to 0.
-
-    Edge weights are half the sum of the cotangents of the opposite angles (Pinkall and Polthier 1993), so
-    that ``x·Lx / 2`` is the Dirichlet energy of a function x. Triangles of no area do not count.
-
-    Args:
-        vertices: (V, 3) float, any unit (the cotangents have none).
-        triangles: (F, 3) vertex indices.
-
-    Raises:
-        MissingExtraError: scipy is not installed.
-    """
-    points = check_points(vertices, 3, "vertices").astype(np.float64, copy=False)
-    faces = check_indices(triangles, (None, 3), len(points), "triangles")
-    rows, columns, weights = [], [], []
-    for corner in range(3):
-        apex, i, j = (faces[:, (corner + step) % 3] for step in range(3))
-        u, w = points[i] - points[apex], points[j] - points[apex]
-        doubled_area = np.linalg.norm(np.cross(u, w), axis=1)
-        flat = doubled_area <= 1e-12 * (np.linalg.norm(u, axis=1) * np.linalg.norm(w, axis=1))
-        weights.append(np.where(flat, 0.0, 0.5 * (u * w).sum(axis=1) / np.where(flat, 1.0, doubled_area)))
-        rows.append(i)
-        columns.append(j)
-    return _laplacian(np.concatenate(rows), np.concatenate(columns), np.concatenate(weights), len(points))
-
-
-def _laplacian(i: np.ndarray, j: np.ndarray, weights: np.ndarray, count: int) -> Any:
-    coo_array = import_extra("scipy.sparse", "the mesh Laplacian").coo_array
+    sparse = import_extra("scipy.sparse", "the mesh Laplacian")
+    i, j = edges_of(check_indices(triangles, (None, 3), n_vertices, "triangles"), n_vertices).T
     rows, columns = np.concatenate([i, j, i, j]), np.concatenate([j, i, i, j])
-    values = np.concatenate([-weights, -weights, weights, weights])
-    return coo_array((values, (rows, columns)), shape=(count, count)).tocsr()
+    values = np.repeat([-1.0, -1.0, 1.0, 1.0], len(i))
+    return sparse.coo_array((values, (rows, columns)), shape=(n_vertices, n_vertices)).tocsr()
 
 
 def edges_of(triangles: np.ndarray, count: int) -> np.ndarray:

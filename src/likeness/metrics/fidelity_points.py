@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from likeness.geometry.camera import FRONTAL, Camera
+from likeness.geometry.camera import Camera
+from likeness.geometry.rotation import FRONTAL
 from likeness.model.face_model import FaceModel
 
 ROUNDS, TOLERANCE = 100, 1e-12

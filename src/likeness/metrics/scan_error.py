@@ -7,7 +7,7 @@ Papers' numbers differ by protocol more than by method, so a protocol is always 
     to the face (:meth:`FaceLandmarks.disc`); the mesh is laid onto it by a similarity of the seven landmarks, then by
     the similarity that makes the sum of squared scan-to-mesh distances least; the error is the distance of every
     scan point in the crop to the closest point of the mesh. Reported: median, mean and standard deviation over the
-    points of all scans together (:func:`likeness.evaluate.scan_batches.summarise`).
+    points of all scans together (:class:`likeness.evaluate.scan_batches.ErrorSummary`).
 ``now-metrical``
     The same without scale: the mesh's own size counts. The challenge's code starts from the translation of the fit
     *with* scale, we from that of the rigid fit; both are only starting points.
@@ -194,43 +194,6 @@ def reconstruction_error(
     local = alignment.motion.inverse().apply(scan_at[index])
     motion = alignment.motion
     return ReconstructionError(protocol, _errors(index, local, surface, alignment, motion, motion.scale))
-
-
-@dataclass(frozen=True, eq=False)
-class SymmetricDistance:
-    """Distances of two surfaces' vertices to each other, as they lie.
-
-    Args:
-        first_to_second, second_to_first: of every vertex.
-    """
-
-    first_to_second: PointErrors
-    second_to_first: PointErrors
-
-    @property
-    def surface(self) -> float:
-        """mm, to the closest point: the average of both directions' means."""
-        return float(self.first_to_second.surface.mean() + self.second_to_first.surface.mean()) / 2
-
-    @property
-    def plane(self) -> float:
-        """mm, to the closest triangle's plane: the average of both directions' means."""
-        return float(self.first_to_second.plane.mean() + self.second_to_first.plane.mean()) / 2
-
-
-def symmetric_distance(first: Mesh, second: Mesh) -> SymmetricDistance:
-    """Point-to-surface and point-to-plane distances in both directions, without alignment.
-
-    Raises:
-        ValueError: a mesh has no triangle with an area.
-    """
-    directions = []
-    for points, other in ((first.vertices, second), (second.vertices, first)):
-        surface = Surface(other.vertices, other.triangles)
-        still = Similarity.identity()
-        alignment = Alignment(still, surface.closest(points), (), 1, True)
-        directions.append(_errors(np.arange(len(points)), points, surface, alignment, still, 1.0))
-    return SymmetricDistance(*directions)
 
 
 @dataclass(frozen=True, eq=False)

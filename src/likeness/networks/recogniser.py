@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.geometry.camera import Crop
+from likeness.geometry.crop import Crop
 from likeness.geometry.landmarks import MOUTH_CORNERS, NOSE_TIP, eye_centers
 from likeness.networks.session import describing, open_session
 

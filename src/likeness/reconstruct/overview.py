@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from likeness.geometry.camera import Camera, Crop, project
+from likeness.geometry.camera import Camera, project
+from likeness.geometry.crop import Crop
 from likeness.render import overlay
 from likeness.render.head_view import head_view
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import StrPath
-from likeness.geometry.camera import OUTSIDE_GREY, Crop
+from likeness.geometry.crop import OUTSIDE_GREY, Crop
 from likeness.geometry.landmarks import eye_centers
 from likeness.images.photo import MAX_PIXELS, MIN_SIDE, Photo, load_photo, photo_from_array
 from likeness.networks.detector import BESIDES, LOOKS, SURE, Finder, Finding, default_finder, shrunk, without_doubles

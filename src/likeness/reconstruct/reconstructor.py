@@ -11,7 +11,8 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import FileError, LikenessError, MissingExtraError, StrPath, as_file_error
-from likeness.geometry.camera import Camera, Crop
+from likeness.geometry.camera import Camera
+from likeness.geometry.crop import Crop
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.networks.regressor import Network
 from likeness.reconstruct.inputs import PhotoResult, PhotoSource, as_photo, each_source, label_of, stem_of

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from likeness.geometry.camera import Crop
+from likeness.geometry.crop import Crop
 from likeness.geometry.rotation import rotation_from_6d, rotation_to_6d
 from likeness.model.face_model import FaceModel
 

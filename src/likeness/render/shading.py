@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from likeness.geometry.camera import FRONTAL, Camera, project
+from likeness.geometry.camera import Camera, project
+from likeness.geometry.rotation import FRONTAL
 from likeness.images.color import linear_from_srgb, srgb_from_linear
 from likeness.mesh import vertex_normals
 from likeness.render.lighting import (

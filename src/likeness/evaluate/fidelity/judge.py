@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.geometry.camera import FRONTAL, Camera, image_center
+from likeness.geometry.camera import Camera, image_center
 from likeness.geometry.landmarks import INNER_COUNT
+from likeness.geometry.rotation import FRONTAL
 from likeness.metrics.fidelity_points import FRONT_DISTANCE
 from likeness.networks.recogniser import aligned_to, five_of
 from likeness.networks.session import open_session

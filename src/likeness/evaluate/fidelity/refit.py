@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from likeness.geometry.camera import FRONTAL, Camera, project
-from likeness.geometry.rotation import rotation_from_vector
+from likeness.geometry.camera import Camera, project
+from likeness.geometry.rotation import FRONTAL, rotation_from_vector
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.proposals import crop_from_landmarks
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from likeness.geometry.camera import FRONTAL, Camera, image_center
+from likeness.geometry.camera import Camera, image_center
 from likeness.geometry.landmarks import INNER_COUNT
-from likeness.geometry.rotation import rotation_from_euler
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.images.color import linear_from_srgb, srgb_from_linear
 from likeness.mesh import Mesh, vertex_normals
 from likeness.model.face_model import FaceModel

@@ -36,8 +36,7 @@ _ALLOWED = {
     "numpy.ndarray",
     "numpy.dtype",
     "_codecs.encode",
-    "__builtin__.object",
-    "builtins.object",
+    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("object", "bytes", "bytearray")),
     *(f"scipy.sparse.{m}.{k}_{c}" for k in ("csc", "csr", "coo") for m in (k, f"_{k}") for c in ("matrix", "array")),
 }
 _DEEPEST = 8  # arrays within chumpy arrays within ...
@@ -77,22 +76,29 @@ class _Inert(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}"
         if full not in _ALLOWED:
-            raise pickle.UnpicklingError(f"names {full[:80]!r}, which is neither a NumPy, SciPy nor chumpy array")
+            raise pickle.UnpicklingError(
+                f"names {full[:80]!r}, which is neither a NumPy, SciPy nor chumpy array; refused"
+            )
         if full not in self._classes:
             self._classes[full] = type("Record", (Record,), {"kind": full, "__slots__": ()})
         return self._classes[full]
 
 
-def load_pickle(path: StrPath, data: bytes) -> Any:
+def load_pickle(path: StrPath, data: bytes, most: int | None = None) -> Any:
     """What is in a pickle: dicts, lists, numbers, text, and records in place of all objects.
 
     A record of an object array comes back as its object (without dimensions) or as a NumPy array of objects.
 
+    Args:
+        path: for messages.
+        data: the pickle.
+        most: instructions that it may have; None: any number.
+
     Raises:
-        FileError: truncated, damaged, or it names anything that is not an array.
+        FileError: truncated, damaged, too long, or it names anything that is not an array.
     """
     try:
-        _check_memo(data)
+        _check_instructions(data, most)
         value = _Inert(data).load()
         if isinstance(value, Record):
             return _objects(value)
@@ -102,9 +108,11 @@ def load_pickle(path: StrPath, data: bytes) -> Any:
     return value
 
 
-def _check_memo(data: bytes) -> None:
+def _check_instructions(data: bytes, most: int | None) -> None:
     """Refuses memo numbers beyond the number of instructions: the unpickler allocates a table up to the highest."""
     for count, (operation, argument, _) in enumerate(pickletools.genops(data)):
+        if most is not None and count > most:
+            raise pickle.UnpicklingError(f"more than {most} instructions")
         if "PUT" in operation.name and isinstance(argument, int) and argument > count:
             raise pickle.UnpicklingError(f"memo entry {argument} after {count} instructions")
 
@@ -151,6 +159,23 @@ def as_array(value: Any, depth: int = 0) -> np.ndarray:
     raise ValueError(f"expected an array, got {value.kind}")
 
 
+def as_bytes(value: Any) -> bytes:
+    """Bytes in whatever way a pickle of any protocol, from Python 2 or 3, holds them; arrays of bytes too.
+
+    Raises:
+        ValueError: something else.
+    """
+    if isinstance(value, Record) and value.kind.rpartition(".")[2] in ("encode", "bytes", "bytearray"):
+        value = value.args[0] if value.args else b""
+    if isinstance(value, Record):
+        return as_array(value).astype(np.uint8, casting="safe").tobytes()
+    if isinstance(value, str):
+        return value.encode("latin1")
+    if not isinstance(value, (bytes, bytearray)):
+        raise ValueError(f"expected bytes, got {type(value).__name__}")
+    return bytes(value)
+
+
 def as_names(value: Any) -> tuple[str, ...]:
     """Names from a list, a tuple or an array of text.
 
@@ -171,13 +196,7 @@ def as_names(value: Any) -> tuple[str, ...]:
 
 
 def _array(shape: Any, kind: Any, fortran: bool, data: Any) -> np.ndarray:
-    if isinstance(data, Record) and data.kind == "_codecs.encode" and data.args:  # bytes in protocol 2 from Python 3
-        data = data.args[0]
-    if isinstance(data, str):  # bytes in pickles from Python 2
-        data = data.encode("latin1")
-    if not isinstance(data, (bytes, bytearray)):
-        raise ValueError(f"expected an array's bytes, got {type(data).__name__}")
-    return array_of_bytes(bytes(data), _dtype(kind), _shape(shape), fortran)
+    return array_of_bytes(as_bytes(data), _dtype(kind), _shape(shape), fortran)
 
 
 def _shape(shape: Any) -> tuple[int, ...]:

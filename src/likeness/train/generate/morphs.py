@@ -28,7 +28,7 @@ import numpy as np
 from likeness.datasets import Frames, Photos
 from likeness.datasets.image_store import readable
 from likeness.errors import StrPath
-from likeness.geometry.camera import Crop
+from likeness.geometry.crop import Crop
 from likeness.networks.recogniser import Teacher
 from likeness.reconstruct.proposals import crop_from_landmarks
 from likeness.train.generate.processes import rows_done

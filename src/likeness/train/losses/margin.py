@@ -7,7 +7,7 @@ source is named.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 
@@ -48,23 +48,3 @@ def uniformity(vectors: Tensor, temperature: float = 2.0) -> Tensor:
     rows, columns = torch.triu_indices(len(units), len(units), 1, device=units.device)
     exponents = -temperature * squared[rows, columns]
     return torch.logsumexp(exponents, 0) - torch.log(exponents.new_tensor(float(len(exponents))))
-
-
-class MarginSoftmax(nn.Module):
-    """:func:`margin_softmax` with learned class vectors.
-
-    Args:
-        classes: C.
-        size: K.
-        scale, margin: s and m.
-    """
-
-    def __init__(self, classes: int, size: int, scale: float = 32.0, margin: float = 0.2) -> None:
-        super().__init__()
-        self.scale, self.margin = scale, margin
-        self.centers = nn.Parameter(functional.normalize(torch.randn(classes, size), dim=-1))
-
-    def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
-        """Mean loss of vectors (n, K) with labels (n,); negative labels (identity not known) do not count."""
-        known = labels >= 0
-        return margin_softmax(vectors[known], self.centers, labels[known], self.scale, self.margin)

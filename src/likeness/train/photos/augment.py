@@ -11,7 +11,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from likeness.geometry.camera import OUTSIDE_GREY, Crop
+from likeness.geometry.crop import OUTSIDE_GREY, Crop
 from likeness.geometry.landmarks import MIRRORED
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX
 from likeness.train.settings import AugmentSettings
@@ -42,7 +42,7 @@ def jittered_crop(landmarks: np.ndarray, size: int, settings: AugmentSettings, r
 def cut(image: np.ndarray, crop: Crop, rng: np.random.Generator | None = None) -> np.ndarray:
     """The crop of an image (H, W, C) uint8 -> (S, S, C), averaged where it shrinks.
 
-    Outside the image: grey as in :meth:`likeness.geometry.camera.Crop.extract`, or with ``rng`` often the edge's
+    Outside the image: grey as in :meth:`likeness.geometry.crop.Crop.extract`, or with ``rng`` often the edge's
     pixels or a colour, so that the border of tight pictures is no clue; 0 for four channels.
     """
     matrix = crop.photo_from_crop

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from likeness.datasets.hand_placed import IBUG_POINTS, PROPORTIONS, Portraits, read_portraits
-from likeness.geometry.camera import Crop
+from likeness.geometry.crop import Crop
 from likeness.images.photo import load_photo
 from likeness.metrics.fidelity_points import front_points, hand_placed_fidelity
 from likeness.metrics.fidelity_shapes import shape_fidelity

@@ -236,8 +236,3 @@ class Regressor(nn.Module):
             light=out["light"].reshape(-1, 9, 3),
             score=out["score"][:, 0],
         )
-
-
-def parameter_count(module: nn.Module) -> int:
-    """How many numbers a module learns."""
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from likeness.datasets.image_store import next_readable
-from likeness.geometry.camera import Camera, Crop, image_center, project
+from likeness.geometry.camera import Camera, image_center, project
+from likeness.geometry.crop import Crop
 from likeness.geometry.landmarks import INNER_COUNT
 from likeness.geometry.rotation import rotation_onto
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
@@ -65,7 +66,7 @@ def crop_pose(
 
 
 def turned_light(light: np.ndarray, angle: float) -> np.ndarray:
-    """Light (9, 3) as seen in a crop that is turned by ``angle`` (:attr:`likeness.geometry.camera.Crop.angle`).
+    """Light (9, 3) as seen in a crop that is turned by ``angle`` (:attr:`likeness.geometry.crop.Crop.angle`).
 
     About the viewing axis the harmonics of order ±m turn among themselves by m times the angle
     (:mod:`likeness.render.lighting` gives their order).

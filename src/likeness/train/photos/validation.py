@@ -11,7 +11,7 @@ import torch
 
 from likeness.datasets import Frames, Photos
 from likeness.datasets.image_store import readable
-from likeness.geometry.camera import Crop
+from likeness.geometry.crop import Crop
 from likeness.metrics.recognisability import recognisability_of_codes
 from likeness.metrics.records import Samples
 from likeness.model.face_model import FaceModel
@@ -161,7 +161,7 @@ class HeldOut:
     def figures(self, network: Regressor, head: LandmarkHead, model: FaceModel) -> dict[str, float]:
         """All figures that the pictures allow: landmark errors (:func:`validate`), recognisability
         (:func:`separation`), for rendered faces what of the labels is found (:func:`known_shapes`), and fidelity
-        (:mod:`likeness.train.photos.fidelity_curves`).
+        (:mod:`likeness.train.photos.trainer.fidelity_curves`).
 
         Args:
             network: in evaluation mode.
@@ -237,7 +237,7 @@ def separation(
 def known_shapes(network: Regressor, maker: SampleMaker, numbers: range, factor: np.ndarray) -> dict[str, float]:
     """What is found of rendered faces: ``shape_mm`` (RMS over the face), and the labels' correlation with the shapes'
     twenty strongest directions (``shape_r``, mean) and the skin's melanin (``melanin_r``), and
-    :func:`likeness.train.photos.fidelity_curves.rendered_figures`."""
+    :func:`likeness.train.photos.trainer.fidelity_curves.rendered_figures`."""
     device = next(network.parameters()).device
     samples = [maker.synthetic(number, np.random.default_rng(number)) for number in numbers]
     with torch.inference_mode():
@@ -266,7 +266,7 @@ def known_points(
     network: Regressor, head: LandmarkHead, portraits: HeldOutPortraits, model: FaceModel
 ) -> dict[str, float]:
     """What of hand-placed points is found in portraits, seen in their boxes first and then in the crops of what was
-    found there: :meth:`likeness.train.photos.fidelity_curves.HeldOutPortraits.figures`."""
+    found there: :meth:`likeness.train.photos.trainer.fidelity_curves.HeldOutPortraits.figures`."""
     images, boxes = list(portraits.images), portraits.crops(CROP_SIZE)
     first = look(network, head, images, boxes)
     crops = [_safe_crop(points, crop) for points, crop in zip(first.landmarks, boxes, strict=True)]
