@@ -20,6 +20,7 @@ from likeness.errors import as_file_error, printable
 from likeness.evaluate.run import evaluate
 from likeness.evaluate.settings import Landmarks, Recognisability
 from likeness.images.header import read_header
+from likeness.images.photo import Photo
 
 LATIN1 = "J\udcf6rg"  # what Python makes of a name in Latin-1
 
@@ -103,8 +104,8 @@ def test_reconstruct_goes_on(
         photo.write_bytes(portrait)
     find = Reconstructor.__call__
 
-    def fails_once(self: Reconstructor, photo: Path, **options: object) -> list:
-        if photo.name == "b.jpg":
+    def fails_once(self: Reconstructor, photo: Photo, **options: object) -> list:
+        if Path(str(photo.path)).name == "b.jpg":
             raise failure()
         return find(self, photo, **options)  # type: ignore[arg-type]
 

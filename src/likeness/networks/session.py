@@ -47,7 +47,8 @@ def open_session(path: StrPath, what: str, *, threads: int | None = None, gpu: b
         options.inter_op_num_threads = 1
     providers = [GPU, CPU] if gpu and GPU in onnxruntime.get_available_providers() else [CPU]
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        # Its second attempt at a damaged file prints what went wrong with the first.
+        return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime raises its own untyped errors for damaged files
         raise FileError(path, f"cannot be read as ONNX ({str(error).splitlines()[0][:160]})") from error
 
