@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from likeness.geometry.camera import Crop
+from likeness.geometry.crop import Crop
 from likeness.model.surface_points import PointMap
 from likeness.networks.mediapipe import SIZE, FaceLandmarker
 
