@@ -256,7 +256,7 @@ def test_mediapipes_points_of_a_portrait_do_not_lean(small_model: FaceModel) -> 
     for path in portraits:
         image = load_photo(path).image
         box = finder(image, max_faces=1)[0].box
-        from likeness.geometry.camera import Crop
+        from likeness.geometry.crop import Crop
 
         crop = Crop.from_box((box[:2] + box[2:]) / 2 - [0, 0.1 * (box[3] - box[1])], 1.7 * (box[3] - box[1]), SIZE)
         pixels = crop.extract(image)

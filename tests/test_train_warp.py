@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 
 from conftest import landmark_drawing
 
-from likeness.geometry.camera import Crop
+from likeness.geometry.crop import Crop
 from likeness.train.photos.augment import cut
 from likeness.train.photos.warp import STEEPEST, random_warp, shown, warped
 

@@ -12,9 +12,11 @@ import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.fit import Fit
+from likeness.cli.fusion import Fusion, train_on_points
 from likeness.cli.generate import (
     Detector,
     Export,
+    Morphs,
     Synthetic,
     export,
     mix_morphs,
@@ -321,21 +323,22 @@ def train(settings: Train) -> int:
     is_folder = not isinstance(action, Scans | Export | LabelPoints)
     _check_writable(action.out if is_folder else action.out.parent)
     problem = ""
-    if isinstance(action, Photos):
-        train_on_photos(action, tell)
+    runs: dict[type, Any] = {
+        Photos: train_on_photos,
+        Detector: train_detector,
+        Fusion: train_on_points,
+        Export: export,
+        LabelPoints: label_photos,
+    }
+    if type(action) in runs:
+        runs[type(action)](action, tell)
     elif isinstance(action, Scans):
         problem = train_on_scans(action, tell)
-    elif isinstance(action, Detector):
-        train_detector(action, tell)
-    elif isinstance(action, Export):
-        export(action, tell)
-    elif isinstance(action, LabelPoints):
-        label_photos(action, tell)
     else:
         with progress_steps(Console(stderr=True)) as step:
             if isinstance(action, Synthetic):
                 render_synthetic(action, step, tell)
-            else:
+            elif isinstance(action, Morphs):
                 mix_morphs(action, step, tell)
     if problem:
         print(f"likeness: {problem}", file=sys.stderr)

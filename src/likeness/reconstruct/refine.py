@@ -132,8 +132,13 @@ class Refiner:
         seen = project(free.camera, candidates @ free.rotation.T + free.translation)
         landmarks = self.model.landmark_map.select(seen, free.rotation)
         identity = fitted.identity if code is None else code
-        parts = (identity, fitted.expression, fitted.rotation, fitted.translation)
-        return Refined(*(np.asarray(part, np.float32) for part in parts), landmarks=landmarks)
+        return Refined(
+            np.asarray(identity, np.float32),
+            np.asarray(fitted.expression, np.float32),
+            np.asarray(fitted.rotation, np.float32),
+            np.asarray(fitted.translation, np.float32),
+            landmarks,
+        )
 
 
 def circumstances(fit: FaceFit, log_deviation: float) -> np.ndarray:

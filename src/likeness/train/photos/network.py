@@ -209,6 +209,7 @@ class Regressor(nn.Module):
 
     frontal: Tensor
     start: Tensor
+    fusion: Tensor
 
     def __init__(self, settings: NetSettings) -> None:
         super().__init__()
