@@ -21,7 +21,7 @@ REGRESSOR = "regressor.onnx"
 
 @dataclass
 class Fusion:
-    """Learn what to believe of a network's features and of the fit of the points that it places, of a person's shape."""
+    """Learn what to believe of a network's features and of the fit of its points: what a person's shape is."""
 
     run: Annotated[Path, tyro.conf.Positional]
     """Folder of a training with --recipe points; its network stays as it is but for how codes are read."""

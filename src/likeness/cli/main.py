@@ -12,29 +12,11 @@ import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.fit import Fit
-from likeness.cli.fusion import Fusion, train_on_points
-from likeness.cli.generate import (
-    Detector,
-    Export,
-    Morphs,
-    Synthetic,
-    export,
-    mix_morphs,
-    render_synthetic,
-    train_detector,
-)
-from likeness.cli.train import (
-    LabelPoints,
-    Photos,
-    Scans,
-    Train,
-    describe_recipe,
-    label_photos,
-    train_on_photos,
-    train_on_scans,
-)
+from likeness.cli.train import Train, describe_recipe
+from likeness.cli.training import train
 from likeness.errors import LikenessError, MissingExtraError, as_file_error, printable
 from likeness.evaluate.settings import Evaluate
+from likeness.files import check_writable
 from likeness.geometry.units import Unit
 from likeness.result_folder import ResultFolder, ResultNames, Source
 from likeness.version import __version__
@@ -185,7 +167,7 @@ def reconstruct(settings: Reconstruct) -> int:
     """Run ``likeness reconstruct``; returns the exit code."""
     if not settings.photos:
         raise ValueError("expected at least one photo")
-    _check_writable(settings.out)
+    check_writable(settings.out)
     from likeness.reconstruct.reconstructor import Reconstructor
 
     reconstructor = Reconstructor(
@@ -234,7 +216,7 @@ def fit(settings: Fit) -> int:
     """Run ``likeness fit``; returns the exit code."""
     from likeness.cli.fit import fit as fit_points
 
-    _check_writable(settings.out)
+    check_writable(settings.out)
     return fit_points(settings, print, lambda line: print(f"likeness: {line}", file=sys.stderr))
 
 
@@ -245,7 +227,7 @@ def register(settings: Register) -> int:
         raise ValueError("expected at least one scan")
     if landmarks and len(landmarks) != len(scans):
         raise ValueError(f"expected a landmark file for each of {len(scans)} scans, got {len(landmarks)}")
-    _check_writable(settings.out)
+    check_writable(settings.out)
     from likeness.assets import asset
     from likeness.model.face_model import FaceModel
     from likeness.reconstruct.reconstructor import Reconstructor
@@ -290,65 +272,10 @@ def _progress(photos: tuple[Path, ...], what: str = "photos") -> Any:
     return track(photos, description=what, console=Console(stderr=True))
 
 
-def _check_writable(folder: Path) -> None:
-    """Say before the work, not after it, that the results could not be written."""
-    import os
-    import tempfile
-
-    from likeness.errors import FileError
-
-    if folder.exists() and not folder.is_dir():
-        raise FileError(folder, "is a file; expected a folder for the results")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=folder)
-    except OSError as error:
-        raise FileError(folder, f"cannot be written to ({error.strerror}); expected a writable folder") from error
-    os.close(descriptor)
-    os.unlink(name)
-
-
-def train(settings: Train) -> int:
-    """Run one of the commands of ``likeness train``."""
-    from rich.console import Console
-
-    from likeness.cli.terminal import progress_steps
-
-    def tell(line: str) -> None:
-        print(line, flush=True)
-
-    action = settings.action
-    if not isinstance(action, Synthetic | LabelPoints):
-        from likeness.train import needs_torch  # noqa: F401
-    is_folder = not isinstance(action, Scans | Export | LabelPoints)
-    _check_writable(action.out if is_folder else action.out.parent)
-    problem = ""
-    runs: dict[type, Any] = {
-        Photos: train_on_photos,
-        Detector: train_detector,
-        Fusion: train_on_points,
-        Export: export,
-        LabelPoints: label_photos,
-    }
-    if type(action) in runs:
-        runs[type(action)](action, tell)
-    elif isinstance(action, Scans):
-        problem = train_on_scans(action, tell)
-    else:
-        with progress_steps(Console(stderr=True)) as step:
-            if isinstance(action, Synthetic):
-                render_synthetic(action, step, tell)
-            elif isinstance(action, Morphs):
-                mix_morphs(action, step, tell)
-    if problem:
-        print(f"likeness: {problem}", file=sys.stderr)
-    return 1 if problem else 0
-
-
 def evaluate(settings: Evaluate) -> int:
     """Run ``likeness evaluate``."""
     command = settings.action
-    _check_writable(command.out)
+    check_writable(command.out)
     from rich.console import Console
 
     from likeness.cli.terminal import closing_lines, progress_steps, rich_tables
