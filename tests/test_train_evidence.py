@@ -10,16 +10,16 @@ import pytest
 
 pytest.importorskip("torch")
 
-from dense_points import small_map  # noqa: E402
-from fit_data import photographed  # noqa: E402
-from test_train_points import sources  # noqa: E402, F401
+from dense_points import small_map
+from fit_data import photographed
+from test_train_points import sources  # noqa: F401
 
-from likeness.errors import FileError  # noqa: E402
-from likeness.fit import SurfacePoints, fit_face  # noqa: E402
-from likeness.geometry.crop import Crop  # noqa: E402
-from likeness.model.face_model import FaceModel  # noqa: E402
-from likeness.reconstruct.teacher_fit import placed_observations  # noqa: E402
-from likeness.train.photos.evidence import (  # noqa: E402
+from likeness.errors import FileError
+from likeness.fit import SurfacePoints, fit_face
+from likeness.geometry.crop import Crop
+from likeness.model.face_model import FaceModel
+from likeness.reconstruct.teacher_fit import placed_observations
+from likeness.train.photos.evidence import (
     HALVED,
     SIZE,
     UNSURE_MM,
@@ -32,7 +32,7 @@ from likeness.train.photos.evidence import (  # noqa: E402
     read_evidence,
     write_evidence,
 )
-from likeness.train.photos.labels import Sources  # noqa: E402
+from likeness.train.photos.labels import Sources
 
 
 def people(model: FaceModel, count: int, photos: int, seed: int = 0) -> tuple[np.ndarray, PlacedFaces]:
@@ -128,7 +128,9 @@ def test_evidence_is_read_as_it_was_written(tmp_path: Path) -> None:
     rng, path = np.random.default_rng(0), tmp_path / "evidence.npz"
     halves = rng.standard_normal((3, 2, 5)).astype(np.float32)
     halves[1] = np.nan
-    evidence = Evidence(("a", "b/c", "d"), rng.standard_normal((3, 5)).astype(np.float32), np.array([3, 1, 9]), halves)
+    evidence = Evidence(
+        ("a", "b/c", "d"), rng.standard_normal((3, 5)).astype(np.float32), np.array([3, 1, 9]), halves
+    )
     write_evidence(path, evidence)
     again = read_evidence(path, 5)
     assert again.key == evidence.key
@@ -143,7 +145,12 @@ def test_evidence_is_read_as_it_was_written(tmp_path: Path) -> None:
         ({"pictures": np.array([0.5, 1, 2])}, "floats and counts"),
         ({"key": np.array([1, 2, 3])}, "expected codes"),
     ):
-        arrays = {"key": np.array(evidence.key), "code": evidence.code, "pictures": evidence.pictures, "halves": halves}
+        arrays = {
+            "key": np.array(evidence.key),
+            "code": evidence.code,
+            "pictures": evidence.pictures,
+            "halves": halves,
+        }
         np.savez(path, **{**arrays, **changes})
         with pytest.raises(FileError, match=match):
             read_evidence(path, 5)
