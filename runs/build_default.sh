@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # From the data folder to the shipped assets: template, PCA model, registered people, sphere model (stage 1),
-# synthetic faces, a first network, morphs, the network (stage 2), surface points, what is believed of them, the face finder, export, provenance.
+# synthetic faces, a first network, morphs, the network (stage 2), surface points, what to believe of them, the face finder,
+# export, provenance.
 #
 #   runs/build_default.sh DATA [WORK]
 #

@@ -32,7 +32,7 @@ from likeness.train.photos.labels import Sources  # noqa: E402
 from likeness.train.settings import FusionSettings  # noqa: E402
 
 MODES, WIDTH = 12, 20
-PLAIN = FusionSettings(rendered=1.0, sir=0.0, strength=0.0, steps=1200, learning_rate=1e-2, weight_decay=0.0)
+PLAIN = FusionSettings(rendered=1.0, sir=0.0, strength=0.0, steps=500, learning_rate=1e-2, weight_decay=0.0)
 
 
 class World:
@@ -139,7 +139,7 @@ def test_the_filter_gives_up_what_photos_differ_in() -> None:
 
 def test_recognition_moves_people_apart() -> None:
     known, factor = World(1).known(people=20, rendered=300), np.eye(MODES)
-    settings = replace(PLAIN, steps=300, rendered=0.0)
+    settings = replace(PLAIN, steps=150, rendered=0.0)
 
     def cosine_gap(estimator: Estimator) -> float:
         units = estimator(known.inputs)
@@ -166,7 +166,7 @@ def test_relation_follows_embeddings() -> None:
     told = np.random.default_rng(0).standard_normal((40, 3))[known.person].astype(np.float32)
     told[:5] = np.nan
     known = replace(known, embedding=told)
-    settings = replace(PLAIN, steps=300, rendered=0.0)
+    settings = replace(PLAIN, steps=150, rendered=0.0)
     apart = []
     for weight in (0.0, 100.0):
         codes = learn(known, factor, replace(settings, relation=weight))(known.inputs)[5:]

@@ -62,8 +62,6 @@ def train_on_points(settings: Fusion, tell: Callable[[str], None]) -> None:
         likeness.FileError: a source, the labels or the network cannot be used.
         ValueError: too few people to learn from.
     """
-    import torch
-
     from likeness.assets import asset
     from likeness.datasets import SyntheticFaces, open_sources
     from likeness.datasets.dense_labels import match_points, read_point_labels
@@ -74,8 +72,6 @@ def train_on_points(settings: Fusion, tell: Callable[[str], None]) -> None:
     from likeness.train.photos.fusion_trainer import EVIDENCE, FusionRun, train_fusion
     from likeness.train.photos.labels import Sources
 
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
     points = default_point_map() if settings.point_map is None else PointMap.load(settings.point_map)
     source = Source.of(settings.run, *settings.data)
@@ -99,6 +95,7 @@ def train_on_points(settings: Fusion, tell: Callable[[str], None]) -> None:
         settings.limit,
         FusionRun.faces if settings.limit is None else settings.limit,
         settings.resume,
+        settings.threads,
     )
     figures = train_fusion(run, sources, tell)
     export_regressor(settings.out / CHECKPOINT, settings.out / REGRESSOR)

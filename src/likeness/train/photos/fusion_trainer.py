@@ -66,6 +66,7 @@ class FusionRun:
             said of them stays.
         people, faces: how many real people and how many rendered faces are looked at, at most; None: all people.
         resume: take the evidence in ``out`` if it is of the same people.
+        threads: CPU threads of torch; 0 leaves torch's choice.
     """
 
     run: Path
@@ -76,6 +77,7 @@ class FusionRun:
     people: int | None = None
     faces: int = 6500
     resume: bool = False
+    threads: int = 0
 
 
 def train_fusion(run: FusionRun, sources: Sources, tell: Callable[[str], None]) -> dict[str, float]:
@@ -95,6 +97,8 @@ def train_fusion(run: FusionRun, sources: Sources, tell: Callable[[str], None]) 
         FileError: a checkpoint that is damaged or of another face model.
         ValueError: a network that places other points, or too few people to learn from.
     """
+    if run.threads:
+        torch.set_num_threads(run.threads)
     network, state = _network(run.run / CHECKPOINT, sources)
     earlier = None if run.colours is None else _network(run.colours / CHECKPOINT, sources)[0]
     assert sources.point_map is not None
