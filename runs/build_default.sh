@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # From the data folder to the shipped assets: template, PCA model, registered people, sphere model (stage 1),
-# synthetic faces, a first network, morphs, the network (stage 2), surface points, the face finder, export, provenance.
+# synthetic faces, a first network, morphs, the network (stage 2), surface points, what to believe of them, the face finder,
+# export, provenance.
 #
 #   runs/build_default.sh DATA [WORK]
 #
@@ -61,7 +62,13 @@ done
   --validation "$data"/photos/{video,photo}-val.tar --point-labels "${labels[@]}" --point-map "$work/surface_points.npz" \
   --teacher "$data/teacher-mobilefacenet.onnx" --start "$work/default" --recipe points --learning-rate 1.5e-3 \
   --budget "${POINTS:-600000}" "${photos[@]}"
-finder=("--data" "$data" "--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--network" "$work/points/regressor.onnx"
+# What to believe of that network's features and of its points, learned from people's many photos and from rendered faces.
+trained=()
+for name in {video,photo}-train people-train; do trained+=("$work/labels-$name.npz"); done
+"$python" -m likeness train fusion "$work/points" -o "$work/fusion" --data "$data"/photos/{video,photo,people}-train.tar \
+  --dense-labels "${trained[@]}" --synthetic "$work/synthetic" --model "$work/sphere.npz" --point-map "$work/surface_points.npz" \
+  --teacher "$data/teacher-mobilefacenet.onnx" --colours "$work/default" --threads "${THREADS:-2}" --resume
+finder=("--data" "$data" "--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--network" "$work/fusion/regressor.onnx"
   "--threads" "${THREADS:-2}" "--workers" "${WORKERS:-1}" "--resume")
 "$python" -m likeness train detector --out "$work/finder_first" --budget "${SCENES:-400000}" "${finder[@]}"
 "$python" -m likeness train detector --out "$work/finder" --start "$work/finder_first" --learning-rate 1.5e-3 \

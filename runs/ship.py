@@ -1,7 +1,8 @@
 """What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
 
-WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``surface_points.npz``, ``points/regressor.onnx``,
-``finder/finder.onnx``, and the ``checkpoint.pt`` of ``features``, ``places``, ``default``, ``points`` and ``finder``.
+WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``surface_points.npz``, ``fusion/regressor.onnx``,
+``finder/finder.onnx``, and the ``checkpoint.pt`` of ``features``, ``places``, ``default``, ``points``, ``fusion`` and
+``finder``.
 
     python runs/ship.py WORK DATA ASSETS
 
@@ -28,7 +29,7 @@ LARGEST = 16 * 2**20  # bytes of all assets together
 SHIPPED = {
     "face_model.npz": "sphere.npz",
     "finder.onnx": "finder/finder.onnx",
-    "regressor.onnx": "points/regressor.onnx",
+    "regressor.onnx": "fusion/regressor.onnx",
     "surface_points.npz": "surface_points.npz",
 }
 DATA_USED = {
@@ -69,6 +70,7 @@ def main() -> None:
         "places": training(work / "places" / CHECKPOINT),
         "training": training(work / "default" / CHECKPOINT),
         "points": training(work / "points" / CHECKPOINT),
+        "fusion": read_checkpoint(work / "fusion" / CHECKPOINT)["fusion"],
         "finder": finder_training(work / "finder" / CHECKPOINT),
     }
     provenance = assets / "provenance.json"

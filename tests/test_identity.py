@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from likeness import FaceModel, GaussianSpace
+from likeness.geometry.rotation import rotation_from_vector
+from likeness.mesh import Mesh
 from likeness.model.identity import GeometryMetric, Lift, SphereSpace
 
 
@@ -212,3 +214,48 @@ def test_the_metric_of_a_region_sees_that_region_only(small_model: FaceModel) ->
     assert whole.distance(a, b) != pytest.approx(float(face.distance(a, b)))
     with pytest.raises(ValueError, match="region"):
         small_model.metric_of("moustache")
+
+
+def _moved(points: np.ndarray, scale: float, turn: np.ndarray, shift: np.ndarray, step: float) -> np.ndarray:
+    turned = points @ rotation_from_vector(step * turn).T
+    return (1.0 + step * scale) * turned + step * shift
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_a_head_that_is_moved_turned_or_scaled_keeps_its_shape_to_first_order(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    points, weights = rng.normal(0, 50, (30, 3)), rng.uniform(0, 1, 30)
+    scale, turn, shift = rng.normal(), rng.standard_normal(3), rng.normal(0, 20, 3)
+    left = []
+    for step in (1e-2, 1e-3):
+        basis = (_moved(points, scale, turn, shift, step) - points)[None]
+        whole, rest = (
+            float(metric.distance(np.ones(1), np.zeros(1)))
+            for metric in (GeometryMetric.from_basis(basis, weights), GeometryMetric.of_shape(basis, weights, points))
+        )
+        assert rest < 3 * step * whole * (1 + np.abs(turn).sum() + abs(scale))
+        left.append(rest)
+    assert left[1] <= 0.02 * left[0] + 1e-9  # a tenth of the step leaves a hundredth
+
+
+def test_the_metric_of_shape_is_the_distance_after_the_best_similarity(small_model: FaceModel) -> None:
+    weights = Mesh(small_model.mean, small_model.topology.triangles).vertex_areas()
+    weights = weights * small_model.topology.regions["face"]
+    face = weights > 0
+    mean, root = small_model.mean[face].astype(float), np.sqrt(weights[face] / weights.sum())[:, None]
+    for code in 1e-3 * np.random.default_rng(0).standard_normal((5, 12)):
+        head = mean + np.tensordot(code, small_model.identity_basis[:, face].astype(float), 1)
+        middle = [(root**2 * some).sum(0) for some in (mean, head)]
+        a, b = (root * (some - center) for some, center in zip((mean, head), middle, strict=True))
+        u, values, vt = np.linalg.svd(a.T @ b)
+        assert np.linalg.det(u @ vt) > 0
+        rest = b - values.sum() / (a * a).sum() * a @ u @ vt
+        distance = float(small_model.shape_metric.distance(code, 0 * code))
+        assert distance == pytest.approx(float(np.linalg.norm(rest)), rel=0.01)
+        assert distance < float(small_model.metric.distance(code, 0 * code))
+
+
+def test_positions_must_be_those_of_the_basis() -> None:
+    with pytest.raises(ValueError, match=r"expected positions \(4, 3\)"):
+        GeometryMetric.of_shape(np.zeros((2, 4, 3)), np.ones(4), np.zeros((3, 3)))

@@ -34,6 +34,23 @@ def write_atomically(path: StrPath, data: bytes) -> None:
             os.unlink(temporary)
 
 
+def check_writable(folder: Path) -> None:
+    """Say before the work, not after it, that the results could not be written; the folder is made if missing.
+
+    Raises:
+        FileError: it cannot be.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FileError(folder, "is a file; expected a folder for the results")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=folder)
+    except OSError as error:
+        raise FileError(folder, f"cannot be written to ({error.strerror}); expected a writable folder") from error
+    os.close(descriptor)
+    os.unlink(name)
+
+
 def output_paths(folder: StrPath, name: str, formats: Iterable[str], known: tuple[str, ...]) -> dict[str, Path]:
     """Where results go: format -> ``FOLDER/NAME.FORMAT``; folders, of the name too, are made if missing.
 

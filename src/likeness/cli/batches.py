@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
-
-from likeness.errors import FileError
 
 
 def progress(photos: tuple[Any, ...], what: str = "photos") -> Any:
@@ -19,16 +14,3 @@ def progress(photos: tuple[Any, ...], what: str = "photos") -> Any:
     from rich.progress import track
 
     return track(photos, description=what, console=Console(stderr=True))
-
-
-def check_writable(folder: Path) -> None:
-    """Say before the work, not after it, that the results could not be written."""
-    if folder.exists() and not folder.is_dir():
-        raise FileError(folder, "is a file; expected a folder for the results")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=folder)
-    except OSError as error:
-        raise FileError(folder, f"cannot be written to ({error.strerror}); expected a writable folder") from error
-    os.close(descriptor)
-    os.unlink(name)

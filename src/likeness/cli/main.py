@@ -14,31 +14,15 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from likeness.arguments import MaybePath
-from likeness.cli.batches import check_writable, progress
+from likeness.cli.batches import progress
 from likeness.cli.fit import Fit
-from likeness.cli.generate import (
-    Detector,
-    Export,
-    Synthetic,
-    export,
-    mix_morphs,
-    render_synthetic,
-    train_detector,
-)
 from likeness.cli.models import Models, models
 from likeness.cli.reconstruct import Reconstruct, reconstruct
-from likeness.cli.train import (
-    LabelPoints,
-    Photos,
-    Scans,
-    Train,
-    describe_recipe,
-    label_photos,
-    train_on_photos,
-    train_on_scans,
-)
+from likeness.cli.train import Train, describe_recipe
+from likeness.cli.training import train
 from likeness.errors import FileWarning, LikenessError, MissingExtraError, as_file_error, printable
 from likeness.evaluate.settings import Evaluate
+from likeness.files import check_writable
 from likeness.geometry.units import Unit
 from likeness.result_folder import ResultFolder, ResultNames
 from likeness.version import __version__
@@ -178,42 +162,6 @@ def register(settings: Register) -> int:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def train(settings: Train) -> int:
-    """Run one of the commands of ``likeness train``."""
-    from rich.console import Console
-
-    from likeness.cli.terminal import progress_steps
-
-    def tell(line: str) -> None:
-        print(line, flush=True)
-
-    action = settings.action
-    if not isinstance(action, Synthetic | LabelPoints):
-        from likeness.train import needs_torch  # noqa: F401
-    is_folder = not isinstance(action, Scans | Export | LabelPoints)
-    check_writable(action.out if is_folder else action.out.parent)
-    problem = ""
-    if isinstance(action, Photos):
-        train_on_photos(action, tell)
-    elif isinstance(action, Scans):
-        problem = train_on_scans(action, tell)
-    elif isinstance(action, Detector):
-        train_detector(action, tell)
-    elif isinstance(action, Export):
-        export(action, tell)
-    elif isinstance(action, LabelPoints):
-        label_photos(action, tell)
-    else:
-        with progress_steps(Console(stderr=True)) as step:
-            if isinstance(action, Synthetic):
-                render_synthetic(action, step, tell)
-            else:
-                mix_morphs(action, step, tell)
-    if problem:
-        print(f"likeness: {problem}", file=sys.stderr)
-    return 1 if problem else 0
 
 
 def evaluate(settings: Evaluate) -> int:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
-from likeness.cli.batches import check_writable, progress
+from likeness.cli.batches import progress
 from likeness.errors import LikenessError, MissingExtraError, as_file_error, printable
+from likeness.files import check_writable
 from likeness.result_folder import ResultFolder, ResultNames, Source
 
 if TYPE_CHECKING:

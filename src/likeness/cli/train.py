@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from likeness.arguments import MaybePath
+from likeness.cli.fusion import REGRESSOR, Fusion
 from likeness.cli.generate import Detector, Export, Morphs, Synthetic
 from likeness.errors import FileError
 from likeness.result_folder import ResultFolder, Source
@@ -29,10 +30,6 @@ _ABOUT = (
     "Learn the network that reconstructs faces, from photographs: shapes that fit them and are recognisable (SIR); "
     "the model's identity basis too (recipe sfm)."
 )
-
-
-REGRESSOR = "regressor.onnx"
-"""What `likeness train photos` exports to."""
 
 
 LABELLED_LINES = 500
@@ -158,6 +155,7 @@ class Train:
         | Annotated[Synthetic, tyro.conf.subcommand("synthetic")]
         | Annotated[Morphs, tyro.conf.subcommand("morphs")]
         | Annotated[LabelPoints, tyro.conf.subcommand("label-points")]
+        | Annotated[Fusion, tyro.conf.subcommand("fusion")]
         | Annotated[Export, tyro.conf.subcommand("export")]
     ]
 

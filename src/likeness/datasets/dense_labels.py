@@ -30,11 +30,13 @@ class PlacedPoints:
         index: (M,) numbers of the pictures.
         points: (M, P, 2) float32 pixels of each.
         embedding: (M, D) float32 a face-recognition network's of each; None: there are none.
+        deviation: (M, P) float32 pixels, how sure each is, 0 where that is not known; None: of none it is.
     """
 
     index: np.ndarray
     points: np.ndarray
     embedding: np.ndarray | None = None
+    deviation: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -176,16 +178,26 @@ def _joined(rows: dict[int, tuple[PointLabels, int]]) -> PlacedPoints | None:
     if not rows:
         return None
     index = sorted(rows)
-    points = np.stack([rows[number][0].points[rows[number][1]] for number in index])
-    embeddings = [(one, one.embedding[row]) for one, row in (rows[n] for n in index) if one.embedding is not None]
+    known = [rows[number] for number in index]
+    points = np.stack([one.points[row] for one, row in known])
+    return PlacedPoints(np.array(index), points, _embeddings(known), _deviations(known))
+
+
+def _embeddings(known: list[tuple[PointLabels, int]]) -> np.ndarray | None:
+    """Embeddings (M, D), rows of NaN where there are none; None: there are none at all."""
+    embeddings = [(one, one.embedding[row]) for one, row in known if one.embedding is not None]
     sizes = {len(values) for _, values in embeddings}
     if len(sizes) > 1:
         raise FileError(embeddings[-1][0].path, f"expected embeddings of one network, got lengths {sorted(sizes)}")
     if not sizes:
-        return PlacedPoints(np.array(index), points)
-    size = sizes.pop()
-    unknown = np.full(size, np.nan, np.float32)
-    every = np.stack(
-        [unknown if one.embedding is None else one.embedding[row] for one, row in (rows[n] for n in index)]
-    )
-    return PlacedPoints(np.array(index), points, every)
+        return None
+    unknown = np.full(sizes.pop(), np.nan, np.float32)
+    return np.stack([unknown if one.embedding is None else one.embedding[row] for one, row in known])
+
+
+def _deviations(known: list[tuple[PointLabels, int]]) -> np.ndarray | None:
+    """Deviations (M, P), 0 where they are not known; None: of none they are."""
+    if all(one.deviation is None for one, _ in known):
+        return None
+    unknown = np.zeros(known[0][0].points.shape[1], np.float32)
+    return np.stack([unknown if one.deviation is None else one.deviation[row] for one, row in known])

@@ -132,12 +132,23 @@ class FaceModel:
         Raises:
             ValueError: there is no such region.
         """
-        weights = Mesh(self.mean, self.topology.triangles).vertex_areas()
-        if region is not None:
-            if region not in self.topology.regions:
-                raise ValueError(f"expected a region of {sorted(self.topology.regions)}, got {region!r}")
-            weights = weights * self.topology.regions[region]
-        return GeometryMetric.from_basis(self.identity_basis, weights)
+        return GeometryMetric.from_basis(self.identity_basis, self._areas(region))
+
+    @cached_property
+    def shape_metric(self) -> GeometryMetric:
+        """The metric of shape after the best similarity, linearised at the mean
+        (:meth:`~likeness.model.identity.GeometryMetric.of_shape`), of the same region as :attr:`metric`."""
+        areas = self._areas("face" if "face" in self.topology.regions else None)
+        return GeometryMetric.of_shape(self.identity_basis, areas, self.mean)
+
+    def _areas(self, region: str | None) -> np.ndarray:
+        """Areas (V,) of the mean's vertices, 0 outside a region; None: of all."""
+        areas = Mesh(self.mean, self.topology.triangles).vertex_areas()
+        if region is None:
+            return areas
+        if region not in self.topology.regions:
+            raise ValueError(f"expected a region of {sorted(self.topology.regions)}, got {region!r}")
+        return areas * self.topology.regions[region]
 
     def lifted(self) -> FaceModel:
         """The same shapes with codes on a sphere: K Gaussian modes become K + 1

@@ -214,12 +214,32 @@ class GeometryMetric:
             basis: (K, V, 3) identity basis W, mm per unit of code.
             weights: (V,) M, not negative: usually vertex areas inside a region, 0 outside.
         """
-        if basis.ndim != 3 or weights.shape != basis.shape[1:2] or weights.min() < 0 or weights.sum() <= 0:
-            raise ValueError(f"expected basis (K, V, 3) and weights (V,) >= 0, got {basis.shape}, {weights.shape}")
-        scaled = basis.astype(np.float64) * np.sqrt(weights / weights.sum())[:, None]
-        flat = scaled.reshape(len(basis), -1)
-        values, vectors = np.linalg.eigh(flat @ flat.T)
-        return cls(vectors * np.sqrt(np.maximum(values, 0)))
+        return cls(_factor(_weighted(basis, weights).reshape(len(basis), -1)))
+
+    @classmethod
+    def of_shape(cls, basis: np.ndarray, weights: np.ndarray, positions: np.ndarray) -> GeometryMetric:
+        """Metric of shape after the best similarity, linearised at the mean: what turns, moves or scales a head
+        is no difference of shape, and no photograph of unknown camera and distance shows it.
+
+        The distance is that of :meth:`from_basis` without the part of a difference that lies in the span of the seven
+        fields by which infinitesimal similarities move the mean; the similarity of least squares takes it away, to
+        first order.
+
+        Args:
+            basis, weights: as :meth:`from_basis` takes them.
+            positions: (V, 3) mm, the mean.
+        """
+        flat = _weighted(basis, weights).reshape(len(basis), -1)
+        if positions.shape != basis.shape[1:]:
+            raise ValueError(f"expected positions {basis.shape[1:]}, got {positions.shape}")
+        share = weights / weights.sum()
+        centered = positions.astype(np.float64) - share @ positions
+        axes = np.eye(3)
+        fields = [np.broadcast_to(axis, centered.shape) for axis in axes]
+        fields += [np.cross(axis, centered) for axis in axes]
+        moved = np.stack([*fields, centered]) * np.sqrt(share)[:, None]
+        span, _ = np.linalg.qr(moved.reshape(len(moved), -1).T)
+        return cls(_factor(flat - (flat @ span) @ span.T))
 
     @property
     def spread(self) -> float:
@@ -237,6 +257,19 @@ class GeometryMetric:
         """RMS vertex distance (...) in mm of the shapes of codes (..., K)."""
         difference = self.embed(a) - self.embed(b)
         return (difference * difference).sum(-1) ** 0.5
+
+
+def _weighted(basis: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Basis (K, V, 3) times the roots of the vertices' shares."""
+    if basis.ndim != 3 or weights.shape != basis.shape[1:2] or weights.min() < 0 or weights.sum() <= 0:
+        raise ValueError(f"expected basis (K, V, 3) and weights (V,) >= 0, got {basis.shape}, {weights.shape}")
+    return np.asarray(basis.astype(np.float64) * np.sqrt(weights / weights.sum())[:, None])
+
+
+def _factor(flat: np.ndarray) -> np.ndarray:
+    """L (K, K) of ``L Lᵀ = flat flatᵀ`` for rows (K, N)."""
+    values, vectors = np.linalg.eigh(flat @ flat.T)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0)))
 
 
 def _is_numpy(values: Any) -> bool:

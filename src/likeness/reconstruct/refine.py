@@ -95,18 +95,38 @@ class Refiner:
             mean: (K,) the network's part of the code; None: there is none, and no ``fusion``.
         """
         landmarks = self.map.ibug_landmarks(pixels)
+        free = self.fit(pixels, deviation, camera, start)
+        if self.fusion is None or mean is None:
+            return _refined(free, free.identity, landmarks)
+        code = mean + self.fusion(free.identity, self.circumstances(free, deviation / scale))
+        # The code changes the size too, and with it what pose fits.
+        at = Start(free.rotation, free.translation, free.expression)
+        return _refined(self.fit(pixels, deviation, camera, at, code), code, landmarks)
+
+    def fit(
+        self,
+        pixels: np.ndarray,
+        deviation: np.ndarray,
+        camera: Camera,
+        start: Start,
+        code: np.ndarray | None = None,
+    ) -> FaceFit:
+        """The face that explains the points (arguments as above), of a given ``code`` (K,) or of any the population
+        has."""
         pixels, deviation = pixels[self.rows].astype(np.float64), deviation[self.rows].astype(np.float64)
         per_mm = camera.focal / float(start.translation[2])
         seen = Observations(pixels, (GAIN * deviation) ** 2 + (FLOOR_MM * per_mm) ** 2, self.points)
-        free = fit_face(self.model, seen, camera, identity=self.population, start=start, stopping=CONVERGED)
-        if self.fusion is None or mean is None:
-            return _refined(free, free.identity, landmarks)
-        code = mean + self.fusion(free.identity, circumstances(free, np.log(deviation / scale).mean()))
-        # The code changes the size too, and with it what pose fits.
-        held = IdentityPrior(code, FIXED * np.eye(len(code)))
-        at = Start(free.rotation, free.translation, free.expression)
-        fitted = fit_face(self.model, seen, camera, identity=held, start=at, stopping=CONVERGED)
-        return _refined(fitted, code, landmarks)
+        prior = self.population if code is None else IdentityPrior(code, FIXED * np.eye(len(code)))
+        return fit_face(self.model, seen, camera, identity=prior, start=start, stopping=CONVERGED)
+
+    def circumstances(self, fit: FaceFit, deviation: np.ndarray) -> np.ndarray:
+        """What decides how far a photo's points can be trusted, (4,): :func:`circumstances`.
+
+        Args:
+            fit: of the photo's points.
+            deviation: (P,) pixels of the crop.
+        """
+        return circumstances(fit, float(np.log(deviation[self.rows].astype(np.float64)).mean()))
 
 
 def _refined(fit: FaceFit, code: np.ndarray, landmarks: np.ndarray) -> Refined:

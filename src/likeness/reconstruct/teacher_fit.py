@@ -25,15 +25,30 @@ def teacher_observations(model: FaceModel, found: TeacherPoints, points: PointMa
     """MediaPipe's points of the face, without those of the irises, as :func:`likeness.fit.fit_face` takes them.
 
     Args:
-        model: the face model; its size says how many pixels a millimetre has, by the box of the iBUG points.
+        model: the face model.
         found: what the network saw.
         points: where its points lie on the model.
     """
-    box, mean = (np.ptp(places[points.ibug, :2], axis=0) for places in (found.points, points.gather(model.mean)))
-    pixels = float(np.sqrt(np.prod(box) / np.prod(mean)))
-    variance = (MAP_MM * pixels) ** 2 + (DISAGREEMENT * found.deviation[:FACE]) ** 2
+    return placed_observations(model, found.points[:, :2], found.deviation, points)
+
+
+def placed_observations(
+    model: FaceModel, pixels: np.ndarray, deviation: np.ndarray, points: PointMap, unsure: float = MAP_MM
+) -> Observations:
+    """The same of points that were found before.
+
+    Args:
+        model: the face model; its size says how many pixels a millimetre has, by the box of the iBUG points.
+        pixels: (P, 2) of a photo.
+        deviation: (P,) pixels, by how much looks at it disagree.
+        points: where they lie on the model.
+        unsure: mm, how far a point lies from where the map says, standard deviation along each axis.
+    """
+    box, mean = (np.ptp(places[points.ibug, :2], axis=0) for places in (pixels, points.gather(model.mean)))
+    per_mm = float(np.sqrt(np.prod(box) / np.prod(mean)))
+    variance = (unsure * per_mm) ** 2 + (DISAGREEMENT * deviation[:FACE].astype(np.float64)) ** 2
     surface = SurfacePoints(points.vertices[:FACE], points.weights[:FACE])
-    return Observations(found.points[:FACE, :2], variance, surface, loss=RobustLoss("student", OUTLIER_PIXELS))
+    return Observations(pixels[:FACE], variance, surface, loss=RobustLoss("student", OUTLIER_PIXELS))
 
 
 def fit_to_teacher(face: Reconstruction, network: FaceLandmarker, points: PointMap | None = None) -> FaceFit:

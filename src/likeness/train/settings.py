@@ -231,3 +231,37 @@ class FinderSettings:
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
         return Schedule(learning_rate=self.learning_rate, warmup=0.03).rate(step, self.steps)
+
+
+@dataclass(frozen=True)
+class FusionSettings:
+    """What :func:`likeness.train.photos.fusion.learn` is told.
+
+    Args:
+        rendered: weight of the squared mm by which rendered people's shapes are missed; that of real people is 1.
+        sir: of the margin softmax on directions of shape, nats.
+        within: of the squared mm between a person's photos and their mean.
+        relation: of the differences between cosines of shapes and of a face-recognition network's embeddings.
+        strength: of the filter at the end, :meth:`likeness.train.photos.fusion.Estimator.filtered`.
+        steps: of AdamW.
+        batch: photos per step; half as many rendered faces.
+        learning_rate: the highest; it falls along a cosine.
+        weight_decay: of the estimate's weights.
+        seed: of everything random.
+    """
+
+    rendered: float = 2.0
+    sir: float = 1.0
+    within: float = 0.0
+    relation: float = 0.0
+    strength: float = 0.05
+    steps: int = 2000
+    batch: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    seed: int = 0
+
+    @classmethod
+    def of_features(cls, steps: int = 2000, seed: int = 0) -> FusionSettings:
+        """For the estimate of the features alone, which says who it is before any points are fitted."""
+        return cls(rendered=1.0, sir=1.0, within=1.0, relation=10.0, strength=0.0, steps=steps, seed=seed)

@@ -39,7 +39,7 @@ class _Exported(nn.Module):
         _fold_linear_normalisation(self.network.backbone)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        prediction, _, dense, mean = self.network(image, whole=True)
+        prediction, _, dense, mean, _ = self.network(image, whole=True)
         placed = () if dense is None else (dense.points, dense.deviation)
         fused = () if mean is None else (mean,)
         return (*prediction[:-1], torch.sigmoid(prediction.score), *placed, *fused)

@@ -71,12 +71,14 @@ class Answer(NamedTuple):
         dense: where surface points lie; None: it has no decoder for them.
         mean: (n, K) the features' part of a code that is fused with what the points say
             (:mod:`likeness.reconstruct.refine`); None: nothing is fused.
+        features: (n, H) what all of that is read from.
     """
 
     prediction: Prediction
     guess: Tensor | None
     dense: DensePoints | None
     mean: Tensor | None = None
+    features: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,7 @@ class Regressor(nn.Module):
             guess = self.guess(features) if whole and self.guess is not None else None
             mean = self.mean(features) if whole and self.mean is not None else None
         dense = self.dense(maps, features, rows) if whole and self.dense is not None else None
-        return Answer(prediction, guess, dense, mean) if whole else prediction
+        return Answer(prediction, guess, dense, mean, features) if whole else prediction
 
     def features(self, image: Tensor) -> Tensor:
         """Crops (n, 112, 112, 3) uint8 -> (n, hidden) float32."""

@@ -146,7 +146,7 @@ def rely(network: Regressor, vectors: np.ndarray, person: np.ndarray, factor: np
         ValueError: see :func:`spread_of`; the network is as it was.
     """
     codes = np.asarray(network.space.project(vectors))
-    matrix = _of_codes(reliable(spread_of(codes @ factor, person), strength), factor)
+    matrix = filter_of_codes(reliable(spread_of(codes @ factor, person), strength), factor)
     length = np.linalg.norm(vectors, axis=1).mean() / np.linalg.norm(codes, axis=1).mean()
     mean = codes.mean(0)
     head = network.heads["identity"]
@@ -157,7 +157,7 @@ def rely(network: Regressor, vectors: np.ndarray, person: np.ndarray, factor: np
         head.bias.copy_(torch.from_numpy((bias / length - mean) @ matrix + mean))
 
 
-def _of_codes(matrix: np.ndarray, factor: np.ndarray) -> np.ndarray:
+def filter_of_codes(matrix: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """The filter (K, K) of shapes as one of codes; directions of code that show in no shape stay as they are."""
     inverse = np.linalg.pinv(factor)
     return factor @ matrix @ inverse + np.eye(len(factor)) - factor @ inverse

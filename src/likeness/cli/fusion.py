@@ -1,0 +1,102 @@
+"""The command `likeness train fusion`: its settings and what it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from likeness.arguments import MaybeInt, MaybePath
+from likeness.result_folder import ResultFolder, Source
+from likeness.train.settings import FusionSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REGRESSOR = "regressor.onnx"
+"""What trainings on photographs export to."""
+
+
+@dataclass
+class Fusion:
+    """Learn what to believe of a network's features and of the fit of its points: what a person's shape is."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of a training with --recipe points; its network stays as it is but for how codes are read."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder for regressor.onnx, the checkpoint and the people's shapes (evidence.npz)."""
+    data: tuple[Path, ...]
+    """Photos of people, several of each, in the layouts of likeness train photos."""
+    dense_labels: tuple[Path, ...]
+    """Where surface points lie in them (.npz of likeness train label-points)."""
+    synthetic: Path
+    """Folder of rendered faces (`likeness train synthetic`)."""
+    point_map: MaybePath = None
+    """Which surface points those are (.npz); default: the embedded map of MediaPipe's 478."""
+    model: MaybePath = None
+    """Another face model (.npz) than the embedded one."""
+    teacher: MaybePath = None
+    """A face-recognition network (.onnx) that says who resembles whom; default: the labels' embeddings, if any."""
+    colours: MaybePath = None
+    """Folder of an earlier training, whose albedo and light are read from the new features, too."""
+    limit: MaybeInt = None
+    """People and rendered faces to look at, at most, for a small run; default: everybody and 6,500 faces."""
+    steps: int = FusionSettings.steps
+    """Of the optimiser."""
+    threads: int = 0
+    """CPU threads; 0: all."""
+    seed: int = 0
+    """Of everything random."""
+    resume: bool = False
+    """Take the people's shapes that are in --out."""
+    overwrite: bool = False
+    """Replace what is in --out and is not of the same data, too."""
+
+
+def train_on_points(settings: Fusion, tell: Callable[[str], None]) -> None:
+    """Run ``likeness train fusion``; ``tell`` hears its progress.
+
+    Raises:
+        likeness.FileError: a source, the labels or the network cannot be used.
+        ValueError: too few people to learn from.
+    """
+    from likeness.assets import asset
+    from likeness.datasets import SyntheticFaces, open_sources
+    from likeness.datasets.dense_labels import match_points, read_point_labels
+    from likeness.model.face_model import FaceModel
+    from likeness.model.surface_points import PointMap, default_point_map
+    from likeness.train.checkpoint import CHECKPOINT
+    from likeness.train.photos.export import export_regressor
+    from likeness.train.photos.fusion_trainer import EVIDENCE, FusionRun, train_fusion
+    from likeness.train.photos.labels import Sources
+
+    model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
+    points = default_point_map() if settings.point_map is None else PointMap.load(settings.point_map)
+    source = Source.of(settings.run, *settings.data)
+    folder = ResultFolder(settings.out, "train fusion", overwrite=settings.overwrite or settings.resume)
+    files = (CHECKPOINT, EVIDENCE, REGRESSOR)
+    folder.check("run", files, source)
+    opened = open_sources(settings.data)
+    for line in opened.describe():
+        tell(line)
+    labels = [read_point_labels(path, len(points)) for path in settings.dense_labels]
+    stores = [None if one is None else one.images for one in (opened.frames, opened.photos)]
+    synthetic = SyntheticFaces(settings.synthetic, model)
+    sources = Sources(model, opened.frames, synthetic, opened.photos, None, points, *match_points(labels, stores))
+    folder.keep("run", files, source)
+    run = FusionRun(
+        settings.run,
+        settings.out,
+        FusionSettings(steps=settings.steps, seed=settings.seed),
+        settings.teacher,
+        settings.colours,
+        settings.limit,
+        FusionRun.faces if settings.limit is None else settings.limit,
+        settings.resume,
+        settings.threads,
+    )
+    figures = train_fusion(run, sources, tell)
+    export_regressor(settings.out / CHECKPOINT, settings.out / REGRESSOR)
+    tell(f"{settings.out / REGRESSOR}: {' '.join(f'{name} {value:.4g}' for name, value in figures.items())}")

@@ -1,0 +1,330 @@
+"""What to believe of a network's features and of its points' fit, learned where shapes are known: the best linear
+estimate of a person's code, drawn towards what can be relied on, as part of the network.
+
+A person's code is read from the features and from ``q_j f``, the code ``f`` fitted to the network's points times the
+circumstances ``q_j`` of the photo (:mod:`likeness.reconstruct.refine`). Wanted are shapes (mm after the best
+similarity: photographs show no more) like the evidence of real people (:mod:`likeness.train.photos.evidence`) and
+like those of rendered ones, which are known, and directions of shape that tell people apart (the margin softmax of
+SIR). As all of it is linear it ends as weights: of the layer ``mean`` on the features, and Q matrices for the fit's
+code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from likeness.train.losses.margin import margin_softmax
+from likeness.train.losses.sir import relation_distance, within_scatter
+from likeness.train.photos.fusion_inputs import FusionInputs
+from likeness.train.photos.network import Regressor
+from likeness.train.photos.posterior_codes import filter_of_codes, spread_of
+from likeness.train.recipe_settings import SirWeights
+
+if TYPE_CHECKING:
+    from likeness.train.settings import FusionSettings
+
+EACH = 4
+"""Photos of each person in a batch, drawn with replacement."""
+
+TRUSTED = 0.6
+"""The share of the fit's code that is believed before anything is learned."""
+
+SPREAD_OUT = 1e-3
+"""Added to a feature's standard deviation."""
+
+DOUBT = 4.0
+"""Evidence of n photos counts n / (n + this)."""
+
+LEAST_EVIDENCE = 3
+"""People with fewer photos are not learned from."""
+
+LEAST_SPREAD = 4
+"""People with fewer photos do not tell how people spread."""
+
+FLOOR = 1e-4
+"""Variances between people are at least this share of the largest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of people, real and rendered.
+
+    Args:
+        inputs: N looks at photographs.
+        person: (N,) whose, from 0 without gaps.
+        code: (N, K) the evidence of that person.
+        weight: (N,) how much it counts.
+        embedding: (N, D) of a face-recognition network, rows of NaN where it was not asked; None: nowhere.
+        rendered: looks at rendered faces.
+        truth: (M, K) their codes.
+    """
+
+    inputs: FusionInputs
+    person: np.ndarray
+    code: np.ndarray
+    weight: np.ndarray
+    embedding: np.ndarray | None
+    rendered: FusionInputs
+    truth: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        inputs: FusionInputs,
+        person: np.ndarray,
+        code: np.ndarray,
+        pictures: np.ndarray,
+        rendered: FusionInputs,
+        truth: np.ndarray,
+        embedding: np.ndarray | None = None,
+    ) -> Known:
+        """Of looks at photographs and the evidence of P people.
+
+        Args:
+            inputs: N looks.
+            person: (N,) numbers of people, in ``code``.
+            code: (P, K) evidence.
+            pictures: (P,) of how many photos.
+            rendered, truth, embedding: see :class:`Known`.
+
+        Raises:
+            ValueError: nobody has enough photos.
+        """
+        kept = np.flatnonzero(pictures[person] >= LEAST_EVIDENCE)
+        if not len(kept):
+            raise ValueError(f"expected people with {LEAST_EVIDENCE} labelled photos, got none")
+        who, member, count = np.unique(person[kept], return_inverse=True, return_counts=True)
+        # Somebody with many photos counts more than somebody with few, but not as many times.
+        weight = (pictures[who] / (pictures[who] + DOUBT))[member] / np.sqrt(count)[member]
+        told = None if embedding is None else embedding[kept]
+        return cls(inputs[kept], member, code[who][member], weight / weight.mean(), told, rendered, truth)
+
+    @property
+    def people(self) -> int:
+        """How many real ones."""
+        return int(self.person.max()) + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Estimator:
+    """A linear estimate of codes: ``features @ weight + bias + sum_j q_j F_j f``.
+
+    Args:
+        weight: (H, K) of the features.
+        bias: (K,).
+        matrices: (Q, K, K) of the fit's code, see :class:`likeness.networks.regressor.Fusion`.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    matrices: np.ndarray
+
+    def __call__(self, inputs: FusionInputs) -> np.ndarray:
+        """Codes (N, K)."""
+        fitted = np.einsum("nq,qkl,nl->nk", inputs.circumstances, self.matrices, inputs.code, optimize=True)
+        return np.asarray(inputs.features @ self.weight + self.bias + fitted)
+
+    def filtered(self, inputs: FusionInputs, person: np.ndarray, factor: np.ndarray, strength: float) -> Estimator:
+        """With the posterior mean of shapes in the place of shapes: directions in which one person's photos differ
+        as much as people do are given up (:mod:`likeness.train.photos.posterior_codes`, without its gain).
+
+        Args:
+            inputs: N looks at photographs.
+            person: (N,) whose.
+            factor: (K, K) L of the metric.
+            strength: how many times the scatter within people counts; photos that were learned from scatter less
+                about their evidence than others do, but it is what is asked for besides; 0: nothing changes.
+
+        Raises:
+            ValueError: no two people have :data:`LEAST_SPREAD` photos.
+        """
+        if strength == 0:
+            return self
+        codes = self(inputs)
+        matrix, middle = person_filter(codes @ factor, person, factor, strength), codes.mean(0)
+        return Estimator(
+            self.weight @ matrix,
+            (self.bias - middle) @ matrix + middle,
+            np.einsum("lk,qlm->qkm", matrix, self.matrices),
+        )
+
+
+def person_filter(embedded: np.ndarray, person: np.ndarray, factor: np.ndarray, strength: float) -> np.ndarray:
+    """The filter of codes (K, K), for rows: B (B + s W)⁻¹ of covariances between (B) and within people (W, mm²).
+
+    Args:
+        embedded: (N, K) mm.
+        person: (N,) whose.
+        factor: (K, K) L of the metric.
+        strength: s.
+
+    Raises:
+        ValueError: no two people have :data:`LEAST_SPREAD` photos.
+    """
+    _, member, count = np.unique(person, return_inverse=True, return_counts=True)
+    several = count[member] >= LEAST_SPREAD
+    if (count >= LEAST_SPREAD).sum() < 2:
+        raise ValueError(
+            f"expected two people with {LEAST_SPREAD} labelled photos, got {several.sum()} photos of such"
+        )
+    spread = spread_of(embedded[several], person[several])
+    # The means of few photos differ more than people do.
+    between = spread.between - spread.within * (1.0 / count[count >= LEAST_SPREAD]).mean()
+    values, vectors = np.linalg.eigh(between)
+    between = (vectors * np.clip(values, FLOOR * values.max(), None)) @ vectors.T
+    return filter_of_codes(np.linalg.solve(between + strength * spread.within, between), factor)
+
+
+def learn(known: Known, factor: np.ndarray, settings: FusionSettings, fitted: bool = True) -> Estimator:
+    """The best linear estimate.
+
+    Args:
+        known: what there is to learn from.
+        factor: (K, K) L of the metric of shape after the best similarity.
+        settings: what is asked for.
+        fitted: with the points' fit; otherwise from the features alone, without matrices.
+    """
+    torch.manual_seed(settings.seed)
+    problem = _Problem(known, factor, settings, fitted)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": list(problem.layer.parameters()), "weight_decay": settings.weight_decay},
+            {"params": [problem.classes], "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+    )
+    for step in range(settings.steps):
+        rate = 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * step / settings.steps))
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * rate
+        loss = problem.loss()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return problem.estimator()
+
+
+class _Problem:
+    """What is learned, and how well it does on a random batch."""
+
+    def __init__(self, known: Known, factor: np.ndarray, settings: FusionSettings, fitted: bool) -> None:
+        self.settings, self.fitted = settings, fitted
+        size, width = known.code.shape[1], known.inputs.features.shape[1]
+        self.middle = known.inputs.features.mean(0)
+        self.scale = known.inputs.features.std(0) + SPREAD_OUT
+        self.real, self.rendered = self._tensor(known.inputs), self._tensor(known.rendered)
+        self.code, self.weight = _float(known.code), _float(known.weight)
+        self.truth, self.factor = _float(known.truth), _float(factor)
+        self.embedding = None if known.embedding is None else _float(known.embedding)
+        self.person = torch.tensor(known.person)
+        self.order = torch.argsort(self.person, stable=True)
+        self.count = torch.bincount(self.person)
+        self.first = torch.cumsum(self.count, 0) - self.count
+        self.layer = nn.Linear(self.real.shape[1], size)
+        nn.init.normal_(self.layer.weight, std=0.003)
+        nn.init.zeros_(self.layer.bias)
+        if fitted:
+            with torch.no_grad():
+                self.layer.weight[:, width : width + size] += TRUSTED * torch.eye(size)
+        self.classes = nn.Parameter(0.1 * torch.randn(known.people, size))
+        self.shape = (width, known.inputs.circumstances.shape[1], size)
+
+    def _tensor(self, inputs: FusionInputs) -> Tensor:
+        """Inputs with the features standardised; without the fit, where it is not asked for, the features alone."""
+        features = (inputs.features - self.middle) / self.scale
+        whole = FusionInputs(features, inputs.code, inputs.circumstances)
+        return _float(whole.flat if self.fitted else features)
+
+    def loss(self) -> Tensor:
+        """Of a random batch: of everyone in it several photos, and half as many rendered faces."""
+        settings = self.settings
+        who = torch.randint(0, len(self.count), (settings.batch // EACH,))
+        place = (torch.rand(len(who), EACH) * self.count[who, None]).long()
+        rows = self.order[(self.first[who, None] + place).flatten()]
+        code = self.layer(self.real[rows])
+        shape = code @ self.factor
+        missed = ((code - self.code[rows]) @ self.factor).square().sum(1)
+        loss = (missed * self.weight[rows]).mean()
+        if settings.rendered:
+            drawn = torch.randint(0, len(self.rendered), (settings.batch // 2,))
+            wrong = (self.layer(self.rendered[drawn]) - self.truth[drawn]) @ self.factor
+            loss = loss + settings.rendered * wrong.square().sum(1).mean()
+        return loss + self._of_people(shape, rows)
+
+    def _of_people(self, shape: Tensor, rows: Tensor) -> Tensor:
+        """The terms of SIR of shapes (n, K), mm."""
+        settings, loss = self.settings, shape.sum() * 0
+        if settings.sir:
+            centers = self.classes @ self.factor
+            loss = loss + settings.sir * margin_softmax(
+                shape, centers, self.person[rows], SirWeights.scale, SirWeights.margin
+            )
+        if settings.within:
+            member = torch.arange(len(rows)) // EACH
+            centers = shape.reshape(-1, EACH, shape.shape[1]).mean(1)
+            loss = loss + settings.within * within_scatter(shape, centers, member, 1.0)
+        if settings.relation and self.embedding is not None:
+            told = self.embedding[rows]
+            asked = told.isfinite().all(1)
+            loss = loss + settings.relation * relation_distance(shape[asked], told[asked])
+        return loss
+
+    def estimator(self) -> Estimator:
+        """What was learned, for features as they are."""
+        width, circumstances, size = self.shape
+        whole, bias = (value.detach().double().numpy() for value in (self.layer.weight.T, self.layer.bias))
+        weight = whole[:width] / self.scale[:, None]
+        matrices = whole[width:].reshape(-1, size, size).transpose(0, 2, 1)
+        if not self.fitted:
+            matrices = np.zeros((circumstances, size, size))
+        return Estimator(weight, bias - self.middle @ weight, matrices)
+
+
+def _float(values: np.ndarray) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32)
+
+
+def ridge(features: np.ndarray, answers: np.ndarray, strength: float = 0.003) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (H, A) and bias (A,) of the linear layer that gives answers (N, A) for features (N, H); ``strength`` of
+    the penalty per look, on standardised features."""
+    middle, scale = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64) + SPREAD_OUT
+    scaled, mean = (features - middle) / scale, answers.mean(0, dtype=np.float64)
+    gram = scaled.T @ scaled + strength * len(features) * np.eye(features.shape[1])
+    weight = np.linalg.solve(gram, scaled.T @ (answers - mean)) / scale[:, None]
+    return weight, mean - middle @ weight
+
+
+def install(
+    network: Regressor, fused: Estimator, plain: Estimator, colours: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> Regressor:
+    """A copy of the network, in evaluation mode, with what was learned in it; all else is as it was.
+
+    Args:
+        network: whose features these are of.
+        fused: becomes ``mean`` and ``fusion``.
+        plain: from the features alone, becomes the head ``identity``.
+        colours: name of a head -> its weights (H, A) and bias (A,).
+    """
+    made = Regressor(replace(network.settings, fused=len(fused.matrices))).eval()
+    assert made.mean is not None
+    learned = {"mean.weight", "mean.bias", "fusion"}
+    kept = {name: value for name, value in network.state_dict().items() if name not in learned}
+    made.load_state_dict({**{name: made.state_dict()[name] for name in learned}, **kept})
+    _set(made.mean, fused.weight, fused.bias)
+    made.fusion.copy_(_float(fused.matrices))
+    _set(made.heads["identity"], plain.weight, plain.bias)
+    for name, (weight, bias) in colours.items():
+        _set(made.heads[name], weight, bias)
+    return made
+
+
+def _set(layer: nn.Module, weight: np.ndarray, bias: np.ndarray) -> None:
+    assert isinstance(layer, nn.Linear)
+    with torch.no_grad():
+        layer.weight.copy_(_float(weight.T))
+        layer.bias.copy_(_float(bias))

@@ -1,0 +1,228 @@
+"""A trained network that places points -> the same network with what was learned of whom to believe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from likeness.errors import FileError
+from likeness.files import write_atomically
+from likeness.train.checkpoint import CHECKPOINT, load_regressor
+from likeness.train.photos.evidence import (
+    Evidence,
+    PlacedFaces,
+    agreement,
+    evidence_of_people,
+    placed_faces,
+    read_evidence,
+    write_evidence,
+)
+from likeness.train.photos.fusion import Estimator, Known, install, learn, ridge
+from likeness.train.photos.fusion_inputs import (
+    STRAYED,
+    FusionInputs,
+    Looker,
+    Photographed,
+    look_at_photos,
+    look_at_rendered,
+)
+from likeness.train.photos.labels import Sources
+from likeness.train.photos.network import Regressor
+from likeness.train.photos.samples import SampleMaker
+from likeness.train.photos.teacher_embeddings import TeacherNotes
+from likeness.train.settings import FusionSettings
+
+EVIDENCE = "evidence.npz"
+"""The file of people's shapes in the folder of a training."""
+
+HELD_OUT = 10
+"""One of so many rendered faces is not learned from: the figures are of those."""
+
+KEPT = ("kind", "face_model", "settings", "objective", "sources", "step", "seen", "validation")
+"""What of the frozen network's checkpoint is true of the new one."""
+
+LINES = 20
+"""Of progress per stage, about."""
+
+
+@dataclass(frozen=True)
+class FusionRun:
+    """What :func:`train_fusion` is told.
+
+    Args:
+        run: folder of the frozen network's training.
+        out: folder for the checkpoint and the evidence.
+        settings: of the estimate; the features' own is learned in as many steps, by
+            :meth:`~likeness.train.settings.FusionSettings.of_features`.
+        teacher: a face-recognition network (.onnx) whose opinion the features' own estimate is to follow; None: the
+            embeddings that came with the labels, if any did.
+        colours: folder of an earlier training, whose albedo and light are read from the new features; None: what is
+            said of them stays.
+        people, faces: how many real people and how many rendered faces are looked at, at most; None: all people.
+        resume: take the evidence in ``out`` if it is of the same people.
+        threads: CPU threads of torch; 0 leaves torch's choice.
+    """
+
+    run: Path
+    out: Path
+    settings: FusionSettings = field(default_factory=FusionSettings)
+    teacher: Path | None = None
+    colours: Path | None = None
+    people: int | None = None
+    faces: int = 6500
+    resume: bool = False
+    threads: int = 0
+
+
+def train_fusion(run: FusionRun, sources: Sources, tell: Callable[[str], None]) -> dict[str, float]:
+    """Learn what to believe of a frozen network's features and points; ``run.out/checkpoint.pt`` holds the result.
+
+    Args:
+        run: what is asked for.
+        sources: labelled photos of known people with the map of the points, and rendered faces.
+        tell: hears a line now and then.
+
+    Returns:
+        Whether halves of people's photos agree (:func:`likeness.train.photos.evidence.agreement`), and by how many
+        mm (RMS, :attr:`likeness.FaceModel.shape_metric`) held-out rendered faces are missed: by the fused estimate
+        (``fused_mm``), by the features' own (``features_mm``), by the points' fit (``fit_mm``) and by the mean face.
+
+    Raises:
+        FileError: a checkpoint that is damaged or of another face model.
+        ValueError: a network that places other points, or too few people to learn from.
+    """
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    network, state = _network(run.run / CHECKPOINT, sources)
+    earlier = None if run.colours is None else _network(run.colours / CHECKPOINT, sources)[0]
+    assert sources.point_map is not None
+    looker = Looker(network, sources.model, sources.point_map)
+    faces = placed_faces(sources).first(run.people)
+    tell(f"{len(faces):,} labelled photos of {len(faces.rows):,} people")
+    evidence = _evidence(run, faces, sources, tell)
+    factor = sources.model.shape_metric.factor
+    figures = agreement(evidence, factor)
+    tell(_line(figures) or "too few photos of anyone for halves")
+    photographed = look_at_photos(looker, faces, sources, earlier, _lines("photos", tell))
+    (rendered, truth), held_out = _rendered(run, looker, sources, tell)
+    told = _told(run, faces, sources)
+    member = np.unique(faces.person, return_inverse=True)[1][photographed.rows]
+    known = Known.of(
+        photographed.inputs,
+        member,
+        evidence.code,
+        evidence.pictures,
+        rendered,
+        truth,
+        None if told is None else told[photographed.rows],
+    )
+    tell(
+        f"learning from {len(known.inputs):,} photos of {known.people:,} people and {len(rendered):,} rendered faces"
+    )
+    plain = learn(known, factor, FusionSettings.of_features(run.settings.steps, run.settings.seed), fitted=False)
+    fused = learn(known, factor, run.settings).filtered(known.inputs, known.person, factor, run.settings.strength)
+    figures |= missed(fused, plain, *held_out, factor)
+    made = install(network, fused, plain, _colours(photographed))
+    _write(run, made, state, figures)
+    return figures
+
+
+def missed(
+    fused: Estimator, plain: Estimator, inputs: FusionInputs, truth: np.ndarray, factor: np.ndarray
+) -> dict[str, float]:
+    """By how many mm shapes are missed, see :func:`train_fusion`."""
+    guesses = {"fused": fused(inputs), "features": plain(inputs), "fit": inputs.code, "mean": np.zeros_like(truth)}
+    return {
+        f"{name}_mm": float(np.sqrt((((codes - truth) @ factor) ** 2).sum(1).mean()))
+        for name, codes in guesses.items()
+    }
+
+
+def _network(path: Path, sources: Sources) -> tuple[Regressor, dict[str, Any]]:
+    network, state = load_regressor(path)
+    if state["face_model"] != sources.model.name:
+        raise FileError(path, f"expected a network for {sources.model.name!r}, got {state['face_model']!r}")
+    return network, state
+
+
+def _evidence(run: FusionRun, faces: PlacedFaces, sources: Sources, tell: Callable[[str], None]) -> Evidence:
+    """Read where it is there and may be, otherwise made and written."""
+    path = run.out / EVIDENCE
+    if run.resume and path.exists():
+        found = read_evidence(path, len(sources.model.identity_basis))
+        if found.key == tuple(faces.key[rows[0]] for rows in faces.rows.values()):
+            return found
+        tell(f"{path}: of other people, made anew")
+    made = evidence_of_people(sources.model, faces, sources, report=_lines("people", tell), seed=run.settings.seed)
+    write_evidence(path, made)
+    return made
+
+
+def _rendered(
+    run: FusionRun, looker: Looker, sources: Sources, tell: Callable[[str], None]
+) -> tuple[tuple[FusionInputs, np.ndarray], tuple[FusionInputs, np.ndarray]]:
+    """Looks at rendered faces with their codes: those to learn from, and those held out."""
+    if sources.synthetic is None:
+        raise ValueError("expected rendered faces, whose shapes are known")
+    count = min(run.faces, len(sources.synthetic))
+    inputs, truth = look_at_rendered(looker, SampleMaker(sources, STRAYED), range(count), _lines("rendered", tell))
+    last = count - max(1, count // HELD_OUT)
+    if last < 1:
+        raise ValueError(f"expected two rendered faces, got {count}")
+    return (inputs[:last], truth[:last]), (inputs[last:], truth[last:])
+
+
+def _told(run: FusionRun, faces: PlacedFaces, sources: Sources) -> np.ndarray | None:
+    """What a face-recognition network says of the photos, (N, D)."""
+    if run.teacher is None:
+        return faces.embedding
+    told = TeacherNotes.open(run.teacher, sources, run.out).told
+    rows = [
+        (told.frames if is_frame else told.photos)[number]  # type: ignore[index]  # there are some of these
+        for is_frame, number in zip(faces.is_frame.tolist(), faces.number.tolist(), strict=True)
+    ]
+    return np.stack(rows)
+
+
+def _colours(seen: Photographed) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What an earlier network says of colours, as read from the new features."""
+    features = seen.inputs.features
+    return {name: ridge(features, said.reshape(len(said), -1)) for name, said in seen.colours.items()}
+
+
+def _write(run: FusionRun, network: Regressor, state: dict[str, Any], figures: dict[str, float]) -> None:
+    """The checkpoint: it can be exported, labelled with and started from, not gone on with."""
+    fusion = {
+        "settings": asdict(run.settings),
+        "people": run.people,
+        "faces": run.faces,
+        "colours": run.colours is not None,
+        "teacher": run.teacher is not None,
+        "figures": figures,
+    }
+    kept = {name: state[name] for name in KEPT if name in state}
+    buffer = BytesIO()
+    torch.save({**kept, "net": asdict(network.settings), "average": network.state_dict(), "fusion": fusion}, buffer)
+    write_atomically(run.out / CHECKPOINT, buffer.getvalue())
+
+
+def _lines(what: str, tell: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Tells now and then how far a stage is."""
+    told = [0]
+
+    def report(done: int, count: int) -> None:
+        if done == count or done - told[0] >= max(1, count // LINES):
+            told[0] = done
+            tell(f"{what} {done:,}/{count:,}")
+
+    return report
+
+
+def _line(values: dict[str, float]) -> str:
+    return " ".join(f"{name} {value:.4g}" for name, value in values.items())
