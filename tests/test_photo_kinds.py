@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_photo_files import assert_same, encoded, picture
 
-from likeness.geometry.camera import OUTSIDE_GREY
+from likeness.geometry.crop import OUTSIDE_GREY
 from likeness.images.header import read_header
 from likeness.images.photo import photo_from_bytes
 
