@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def _decoded(data: bytes) -> np.ndarray:
-    return np.ascontiguousarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))[..., ::-1])
 
 
 if __name__ == "__main__":

@@ -110,8 +110,10 @@ class Refiner:
 
 
 def _refined(fit: FaceFit, code: np.ndarray, landmarks: np.ndarray) -> Refined:
-    parts = (code, fit.expression, fit.rotation, fit.translation)
-    return Refined(*(np.asarray(part, np.float32) for part in parts), landmarks=landmarks)
+    identity, expression, rotation, translation = (
+        np.asarray(part, np.float32) for part in (code, fit.expression, fit.rotation, fit.translation)
+    )
+    return Refined(identity, expression, rotation, translation, landmarks)
 
 
 def circumstances(fit: FaceFit, log_deviation: float) -> np.ndarray:

@@ -207,6 +207,7 @@ class Regressor(nn.Module):
 
     frontal: Tensor
     start: Tensor
+    fusion: Tensor
 
     def __init__(self, settings: NetSettings) -> None:
         super().__init__()
