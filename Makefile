@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint fast-test clean
+.PHONY: demo test lint fast-test fuzz clean
 
 demo: $(VENV)/.core
 	$(BIN)/python examples/demo_photo.py out/astronaut.jpg
@@ -20,6 +20,11 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# Damages files for FUZZ_SECONDS (an hour) and lets every reader have them; what crashes is kept as a test.
+FUZZ_SECONDS ?= 3600
+fuzz: $(VENV)/.dev
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/test_fuzz.py -k or_refused
+
 # The core with the demo's photograph: no torch.
 $(VENV)/.core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,7 +35,7 @@ $(VENV)/.core: pyproject.toml
 $(VENV)/.dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[demo,scans,train,dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[demo,scans,meshes,train,dev]"
 	touch $@
 
 clean:

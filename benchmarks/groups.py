@@ -3,9 +3,9 @@
     python benchmarks/groups.py DATA [--every 2] [--json FILE]
 
 DATA/photos/groups-eval.tar holds single faces with labels {age, gender, group}, partly estimated by the set's
-authors; there are no landmarks, so MediaPipe's points (DATA/teachers/mediapipe; extra ``points``) are what is compared
-with, each point's offset on all people taken out. MediaPipe has errors by group of its own: equal figures here do not
-prove equal errors, unequal ones are worth a look.
+authors; there are no landmarks, so MediaPipe's points (DATA/teachers/mediapipe; extra ``points``) are what is
+compared with, each point's offset on all people taken out. MediaPipe has errors by group of its own: equal figures
+here do not prove equal errors, unequal ones are worth a look.
 """
 
 from __future__ import annotations
@@ -96,7 +96,10 @@ def main() -> None:
 
 
 def _decoded(data: bytes) -> np.ndarray:
-    return np.ascontiguousarray(np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))[..., ::-1])
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError("expected a picture")
+    return np.ascontiguousarray(image[..., ::-1])
 
 
 if __name__ == "__main__":

@@ -74,6 +74,54 @@ def write_bfm_2009(folder: Path, model: FaceModel, compressed: bool) -> Written:
     return Written(path, formula, (components.shape[1], 0))
 
 
+def write_deep3d(folder: Path, model: FaceModel) -> Written:
+    """Deep3DFaceRecon's BFM_model_front.mat: decimetres, everything in rows, counted from 1."""
+    from scipy.io import savemat
+
+    mean, identity, expression = (
+        flat(x) * 0.01 for x in (model.mean[None], model.identity_basis, model.expression_basis[:6])
+    )
+    arrays = {
+        "meanshape": mean.T,
+        "idBase": identity,
+        "exBase": expression,
+        "meantex": np.tile([[180.0, 140.0, 120.0]], (1, len(model.mean))),
+        "texBase": RNG.normal(0, 5, (mean.size, 3)),
+        "tri": model.topology.triangles[:, [0, 2, 1]] + 1,  # clockwise
+        "keypoints": landmark_vertices(model)[None] + 1,
+        "point_buf": np.ones((len(model.mean), 8)),
+    }
+    path = folder / "BFM_model_front.mat"
+    savemat(path, {k: v.astype(np.float32) if v.dtype.kind == "f" else v for k, v in arrays.items()})
+    return Written(path, linear(mean, identity, expression), (len(model.identity_basis), 6))
+
+
+def write_3ddfa(folder: Path, model: FaceModel, companions: bool = True, protocol: int = 4) -> Written:
+    """3DDFA_V2's bfm_noneck_v3.pkl: micrometres; triangles and standard deviations in ../configs."""
+    mean, identity, expression = (
+        flat(x) * 1e3 for x in (model.mean[None], model.identity_basis, model.expression_basis[:4])
+    )
+    deviations = RNG.uniform(1e3, 1e5, 12 + identity.shape[1] + 4)
+    shape, face = deviations[12 : 12 + identity.shape[1]], deviations[-4:]
+    content = {
+        "u": mean.astype(np.float32),
+        "w_shp": (identity / shape).astype(np.float32),
+        "w_exp": (expression / face).astype(np.float32),
+        "keypoints": (3 * landmark_vertices(model)[:, None] + np.arange(3)).ravel(),
+    }
+    path = folder / "bfm" / "bfm_noneck_v3.pkl"
+    for parent in (path.parent, folder / "configs"):
+        parent.mkdir(exist_ok=True)
+    path.write_bytes(pickle.dumps(content, protocol))
+    if companions:
+        triangles = np.asfortranarray(model.topology.triangles.T)
+        (folder / "configs" / "tri.pkl").write_bytes(pickle.dumps(triangles, protocol))
+        statistics = pickle.dumps({"mean": 0 * deviations, "std": deviations.astype(np.float32)}, protocol)
+        (folder / "configs" / "param_mean_std_62d_120x120.pkl").write_bytes(statistics)
+        return Written(path, linear(mean, identity, expression), (identity.shape[1], 4))
+    return Written(path, linear(mean, identity / shape, expression / face), (identity.shape[1], 4))
+
+
 def write_guo_expressions(folder: Path, model: FaceModel, kept: np.ndarray) -> np.ndarray:
     """Exp_Pca.bin, std_exp.txt and BFM_exp_idx.mat for the vertices ``kept``; returns (3N, E) micrometres."""
     from scipy.io import savemat
@@ -117,12 +165,15 @@ def write_bfm_h5(folder: Path, model: FaceModel, name: str = "model2019_face12.h
 
 
 class Python2Pickler(pickle._Pickler):
-    """Writes bytes as Python 2 wrote its str: opcode BINSTRING."""
+    """Writes bytes as Python 2 wrote its str: opcode BINSTRING, or as text in protocol 0."""
 
     dispatch: ClassVar = dict(pickle._Pickler.dispatch)
 
     def save_binstring(self, data: bytes) -> None:
-        self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)
+        if self.bin:
+            self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)
+        else:
+            self.write(pickle.STRING + repr(data)[1:].encode("ascii") + b"\n")
         self.memoize(data)
 
     dispatch[bytes] = save_binstring
@@ -171,6 +222,35 @@ def write_flame_pickle(folder: Path, model: FaceModel, python2: bool = True, pro
     path = folder / "generic_model.pkl"
     path.write_bytes(data)
     return Written(path, formula, (300, 100))
+
+
+def write_flame_companions(folder: Path, model: FaceModel, tensors: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """landmark_embedding.npy and FLAME_masks.pkl; returns the landmarks (68, 3) mm of the mean and eyeballs (V,)."""
+    faces = np.array([np.flatnonzero((model.topology.triangles == v).any(1))[0] for v in landmark_vertices(model)])
+    weights = RNG.dirichlet([5, 1, 1], 68)
+    embedding: dict[str, Any] = {
+        "static_lmk_faces_idx": faces[17:], "static_lmk_bary_coords": weights[17:],
+        "dynamic_lmk_faces_idx": np.stack([faces[:17], faces[17:34]]),
+        "dynamic_lmk_bary_coords": np.stack([weights[:17], weights[17:34]]),
+    }  # fmt: skip
+    if tensors:  # as in DECA, where some are torch's
+        import torch
+
+        for name in ("dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords"):
+            embedding[name] = torch.from_numpy(embedding[name])
+        embedding |= {"full_lmk_faces_idx": faces[None], "full_lmk_bary_coords": weights[None]}
+    np.save(folder / "landmark_embedding.npy", np.array(embedding, object), allow_pickle=True)
+    number = np.arange(len(model.mean))
+    regions = model.topology.regions
+    masks = {
+        "face": number[regions["face"]],
+        "left_eyeball": number[:3],
+        "right_eyeball": number[3:6],
+        "nose": number[7:9],
+    }
+    (folder / "FLAME_masks.pkl").write_bytes(pickle.dumps(masks, 2))
+    points = (model.mean[model.topology.triangles[faces]] * weights[..., None]).sum(1)
+    return points, number < 6
 
 
 def write_flame_npz(folder: Path, model: FaceModel) -> Written:

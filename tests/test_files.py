@@ -12,13 +12,13 @@ import pytest
 
 from likeness.assets import asset
 from likeness.errors import FileError
-from likeness.files import read_npz
 from likeness.model.codes import ShapeEncoder
 from likeness.model.face_model import FaceModel
 from likeness.networks.detector import Finder
 from likeness.networks.recogniser import Teacher
 from likeness.networks.regressor import Network
 from likeness.networks.session import open_session
+from likeness.readers import read_npz
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from format_files import Written
 
-from likeness import ARKIT_NAMES, FaceModel, FileError, MissingExtraError
+from likeness import ARKIT_NAMES, FaceModel, FileError, FileWarning, MissingExtraError
 from likeness.images.color import srgb_from_linear
 from likeness.mesh import Mesh
 from likeness.model.formats import load_model
@@ -20,10 +20,14 @@ WRITERS = {
     "bfm-2009": lambda folder, model: format_files.write_bfm_2009(folder, model, compressed=False),
     "bfm-2009-compressed": lambda folder, model: format_files.write_bfm_2009(folder, model, compressed=True),
     "bfm-h5": format_files.write_bfm_h5,
+    "deep3d": format_files.write_deep3d,
+    "3ddfa": format_files.write_3ddfa,
+    "3ddfa-protocol0": lambda folder, model: format_files.write_3ddfa(folder, model, protocol=0),
     "flame-python2": format_files.write_flame_pickle,
+    "flame-python2-protocol0": lambda folder, model: format_files.write_flame_pickle(folder, model, True, 0),
     **{
         f"flame-protocol{n}": lambda folder, model, n=n: format_files.write_flame_pickle(folder, model, False, n)
-        for n in (2, 3, 4, 5)
+        for n in (0, 1, 2, 3, 4, 5)
     },
     "flame-npz": format_files.write_flame_npz,
     "faceverse2": lambda folder, model: format_files.write_faceverse(folder, model, 2),
@@ -34,8 +38,8 @@ WRITERS = {
     "eos3": lambda folder, model: format_files.write_eos(folder, model, 3, "none"),
     "eos4": lambda folder, model: format_files.write_eos(folder, model, 4, "pca"),
 }
-UNITS = {"bfm-2009": 1e-3, "flame": 1e3, "faceverse2": 100.0}
-ORIGIN_KNOWN = ("bfm-h5", "faceverse2", "facescape")
+UNITS = {"bfm-2009": 1e-3, "3ddfa": 1e-3, "deep3d": 100.0, "flame": 1e3, "faceverse2": 100.0}
+ORIGIN_KNOWN = ("bfm-h5", "deep3d", "3ddfa", "3ddfa-protocol0", "faceverse2", "facescape")
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -179,3 +183,84 @@ def test_importing_the_formats_imports_none_of_the_extras() -> None:
     code = "import sys, likeness.model.formats; print({'scipy', 'h5py', 'torch', 'igl'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+def test_3ddfa_without_its_companions_is_read_as_far_as_it_goes(small_model: FaceModel, tmp_path: Path) -> None:
+    written = format_files.write_3ddfa(tmp_path, small_model, companions=False)
+    with pytest.warns(FileWarning) as told:
+        model = load_model(written.path)
+    assert len(told) == 1
+    assert "tri.pkl" in str(told[0].message)
+    assert "not N(0, 1)" in str(told[0].message)
+    codes = np.random.default_rng(1).standard_normal(written.sizes[0]) * 1e4
+    moved = written.formula(codes, np.zeros(4)) - written.formula(0 * codes, np.zeros(4))
+    np.testing.assert_allclose(model.vertices(codes) - model.mean, moved * 1e-3, atol=2e-3)
+    assert model.topology.triangles.shape == (0, 3)
+    model.save(tmp_path / "saved.npz")
+    assert FaceModel.load(tmp_path / "saved.npz").topology.triangles.shape == (0, 3)
+
+
+def test_triangles_from_1_are_those_from_0(small_model: FaceModel, tmp_path: Path) -> None:
+    import pickle
+
+    written = format_files.write_3ddfa(tmp_path, small_model)
+    (tmp_path / "configs" / "tri.pkl").write_bytes(pickle.dumps(small_model.topology.triangles.T + 1, 2))
+    np.testing.assert_array_equal(load_model(written.path).topology.triangles, small_model.topology.triangles)
+
+
+@pytest.mark.parametrize("kind", ["deep3d", "3ddfa"])
+def test_key_points_that_make_no_sense_are_left_out(kind: str, small_model: FaceModel, tmp_path: Path) -> None:
+    written = WRITERS[kind](tmp_path, small_model)
+    assert load_model(written.path).topology.landmarks is not None
+    data = written.path.read_bytes()
+    at = format_files.landmark_vertices(small_model)
+    old = (3 * at[:, None] + np.arange(3)).ravel() if kind == "3ddfa" else at.astype(np.int64) + 1
+    assert data.count(old.tobytes()) == 1
+    written.path.write_bytes(data.replace(old.tobytes(), (old + 10**6).tobytes()))
+    with pytest.warns(FileWarning, match="no landmarks"):
+        assert load_model(written.path).topology.landmarks is None
+
+
+@pytest.mark.parametrize("kind", ["flame-npz", "flame-python2"])
+@pytest.mark.parametrize("tensors", [False, True])
+def test_flames_landmarks_and_masks(kind: str, tensors: bool, small_model: FaceModel, tmp_path: Path) -> None:
+    if tensors:
+        pytest.importorskip("torch")
+    path = WRITERS[kind](tmp_path, small_model).path
+    bare = load_model(path)
+    assert bare.topology.landmarks is None
+    expected, eyeballs = format_files.write_flame_companions(tmp_path, small_model, tensors)
+    model = load_model(path)
+    shift = model.mean - bare.mean
+    np.testing.assert_allclose(shift - shift[0], 0, atol=1e-3)
+    middle = np.mean([expected[36:42].mean(0), expected[42:48].mean(0)], axis=0)
+    np.testing.assert_allclose(model.landmark_bases[0][:51], expected[17:] - middle, atol=1e-3)
+    regions = model.topology.regions
+    np.testing.assert_array_equal(regions["eyes"], eyeballs)
+    np.testing.assert_array_equal(regions["skin"], ~eyeballs)
+    np.testing.assert_array_equal(regions["face"], small_model.topology.regions["face"] & ~eyeballs)
+    assert regions["nose"].sum() == 2
+    given = tmp_path / "given"
+    given.mkdir()
+    for name in ("landmark_embedding.npy", "FLAME_masks.pkl"):
+        (tmp_path / name).rename(given / name)
+    again = load_model(path, landmarks=given / "landmark_embedding.npy", masks=given / "FLAME_masks.pkl")
+    np.testing.assert_array_equal(again.mean, model.mean)
+    assert again.topology.regions.keys() == regions.keys()
+    with pytest.raises(ValueError, match="masks only for FLAME"):
+        load_model(WRITERS["eos1"](tmp_path, small_model).path, masks=given / "FLAME_masks.pkl")
+
+
+@pytest.mark.parametrize("name", ["landmark_embedding.npy", "FLAME_masks.pkl"])
+def test_a_bad_companion_is_told_and_left_out_or_refused_where_it_was_asked_for(
+    name: str, small_model: FaceModel, tmp_path: Path
+) -> None:
+    path = format_files.write_flame_npz(tmp_path, small_model).path
+    bare = load_model(path)
+    for content in (b"", b"nonsense", b"\x80\x02}."):
+        (tmp_path / name).write_bytes(content)
+        with pytest.warns(FileWarning, match=rf"left out: .*{name}"):
+            np.testing.assert_array_equal(load_model(path).mean, bare.mean)
+        key = "masks" if name.endswith("pkl") else "landmarks"
+        with pytest.raises(FileError, match=name):
+            load_model(path, **{key: tmp_path / name})

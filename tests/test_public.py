@@ -12,8 +12,8 @@ import pytest
 import likeness
 
 PUBLIC = {
-    "ARKIT_NAMES", "Camera", "Coefficients", "FaceModel", "FileError", "GaussianSpace", "LikenessError", "Mesh",
-    "MissingExtraError", "Reconstruction", "Reconstructor", "SphereSpace", "project",
+    "ARKIT_NAMES", "Camera", "Coefficients", "FaceModel", "FileError", "FileWarning", "GaussianSpace",
+    "LikenessError", "Mesh", "MissingExtraError", "Reconstruction", "Reconstructor", "SphereSpace", "project",
 }  # fmt: skip
 HEAVY = {"torch", "cv2", "trimesh", "onnxruntime", "scipy", "igl", "rich", "tyro", "matplotlib"}
 

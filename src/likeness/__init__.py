@@ -14,7 +14,7 @@ from likeness.lazy import lazy_names
 from likeness.version import __version__ as _version
 
 if TYPE_CHECKING:
-    from likeness.errors import FileError, LikenessError, MissingExtraError
+    from likeness.errors import FileError, FileWarning, LikenessError, MissingExtraError
     from likeness.geometry.camera import Camera, project
     from likeness.mesh import Mesh
     from likeness.model.face_model import ARKIT_NAMES, Coefficients, FaceModel
@@ -30,6 +30,7 @@ _HOMES = {
     "Coefficients": "model.face_model",
     "FaceModel": "model.face_model",
     "FileError": "errors",
+    "FileWarning": "errors",
     "GaussianSpace": "model.identity",
     "LikenessError": "errors",
     "Mesh": "mesh",
@@ -46,6 +47,7 @@ __all__ = [
     "Coefficients",
     "FaceModel",
     "FileError",
+    "FileWarning",
     "GaussianSpace",
     "LikenessError",
     "Mesh",

@@ -78,6 +78,19 @@ def as_file_error(path: StrPath, error: Exception) -> LikenessError:
     return FileError(path, f"cannot be used ({told})")
 
 
+class FileWarning(UserWarning):
+    """Something of a file that could not be used and was left out; the rest of the file is in use.
+
+    Args:
+        path: the file as the user gave it.
+        message: what was left out and why, one line without the path.
+    """
+
+    def __init__(self, path: StrPath, message: str) -> None:
+        self.path = fspath(path)
+        super().__init__(f"{printable(path)}: {printable(message)}")
+
+
 PIP_FIRST = {"train": "torch==2.13.0 "}
 """What an extra's pip line installs before it: an unpinned torch may bring gigabytes of GPU libraries."""
 

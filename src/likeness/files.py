@@ -1,15 +1,12 @@
-"""Files: reading, digests, and writing so that a failure leaves either the old file or none, never half of one."""
+"""Files: bytes, digests, and writing so that a failure leaves either the old file or none, never half of one."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-
-import numpy as np
 
 from likeness.errors import FileError, StrPath
 
@@ -91,30 +88,8 @@ def read_bytes(path: StrPath) -> bytes:
     return data
 
 
-def read_npz(path: StrPath, what: str, largest: int | None = None) -> dict[str, np.ndarray]:
-    """All arrays of an ``.npz``; no pickle in it is ever run.
-
-    Args:
-        path: the file.
-        what: it should be, for messages: "a face model".
-        largest: bytes that one array may claim; None: any.
-
-    Raises:
-        FileError: missing, damaged, no ``.npz``, an array of objects, or one that claims too much.
-    """
-    source = Path(path)
-    if not source.is_file():
-        raise FileError(path, f"no such file; expected {what} (.npz)")
-    try:
-        with zipfile.ZipFile(source) as archive:
-            if largest is not None and any(entry.file_size > largest for entry in archive.infolist()):
-                raise FileError(path, f"an array is larger than {largest} bytes; expected {what}")
-        with np.load(source, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except FileError:
-        raise
-    except Exception as error:  # zipfile, zlib and NumPy raise a dozen types for damaged files
-        reason = " ".join(str(error).split())[:200]
-        raise FileError(
-            path, f"cannot be read as .npz, expected {what} ({type(error).__name__}: {reason})"
-        ) from error
+def without_mark(data: bytes) -> bytes:
+    """Text without a byte-order mark; UTF-16, which only its mark tells, as UTF-8 (what is none becomes U+FFFD)."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace").encode()
+    return data.removeprefix(b"\xef\xbb\xbf")

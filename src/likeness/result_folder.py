@@ -24,9 +24,13 @@ from typing import Any
 
 from likeness.errors import FileError, StrPath, printable
 from likeness.files import file_digest, write_atomically
+from likeness.readers import read_json
 
 RECORDS = ".likeness"
 """The hidden folder of the records."""
+
+MAX_RECORD = 1 << 22
+"""Bytes of a record that are read."""
 
 ANY_CONTENT = "*"
 """On record in place of a digest: a file that a run rewrites as it goes, such as a checkpoint."""
@@ -99,10 +103,10 @@ class ResultFolder:
     def owner(self, name: str) -> Record | None:
         """The record of a name; None where there is none, or none that can be read."""
         try:
-            content: Any = json.loads(self._record_path(name).read_bytes())
+            content: Any = read_json(self._record_path(name), "a record", largest=MAX_RECORD)
             files = {str(file): [str(one) for one in known] for file, known in content["files"].items()}
             return Record(str(content["command"]), str(content["source"]), str(content["sha256"]), files)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (FileError, OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def claim(self, candidates: Sequence[str], source: Source) -> str:

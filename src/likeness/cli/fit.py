@@ -15,6 +15,8 @@ import tyro
 from likeness.arguments import MaybePath
 from likeness.errors import FileError, as_file_error, printable
 from likeness.geometry.camera import Camera, image_center
+from likeness.images.header import SUFFIXES
+from likeness.readers import NpzArrays, read_json, read_npy
 from likeness.result_folder import ResultFolder, ResultNames, Source
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ FitFormat = Literal["glb", "obj", "json"]
 MaybeFloat = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
 MaybeSize = Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="WIDTH HEIGHT")]
 
-PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 USUAL_DISTANCE = 900.0
 """mm from camera to head where the focal length is not known: that of the cameras that faces' crops are given."""
 
@@ -233,7 +234,7 @@ def _of_photo(path: Path, size: tuple[int, int] | None, focal: float | None) -> 
     """
     from likeness.images.photo import load_photo
 
-    beside = next((path.with_suffix(suffix) for suffix in PHOTOS if path.with_suffix(suffix).is_file()), None)
+    beside = next((path.with_suffix(suffix) for suffix in SUFFIXES if path.with_suffix(suffix).is_file()), None)
     if beside is None:
         if size is None:
             raise FileError(path, "expected a photo of the same name beside the points, or --size WIDTH HEIGHT")
@@ -257,21 +258,26 @@ def _read_points(path: Path) -> tuple[np.ndarray, tuple[int, int] | None]:
     size, data = None, read_bytes(path)
     try:
         if path.suffix == ".json":
-            content = json.loads(data)
+            content = read_json(path, "points x y in pixels", data)
             values = content["landmarks"]
             size = tuple(int(side) for side in content["photo_size"]) if "photo_size" in content else None
         elif path.suffix in (".npy", ".npz"):
-            loaded = np.load(path, allow_pickle=False)
-            names = () if isinstance(loaded, np.ndarray) else ("landmarks", "points")
-            values = next((loaded[name] for name in names if name in loaded), loaded)
+            values = _points_in_arrays(path)
         else:
             raise FileError(path, "expected points in a .pts, .json, .npy or .npz file")
         pixels = np.array(values, np.float64)
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileError(path, f"expected points x y in pixels ({type(error).__name__}: {error})") from error
     if pixels.ndim != 2 or pixels.shape[1] != 2 or (size is not None and (len(size) != 2 or min(size) < 1)):
         raise FileError(path, f"expected points (P, 2) and a photo_size [width, height], got {pixels.shape}, {size}")
     return pixels, size
+
+
+def _points_in_arrays(path: Path) -> np.ndarray:
+    if path.suffix == ".npy":
+        return read_npy(path, "points (P, 2)")
+    arrays = NpzArrays(path, "points (P, 2)")
+    return arrays["landmarks" if "landmarks" in arrays else "points"]
 
 
 def _surface(path: Path) -> Points:
@@ -282,11 +288,11 @@ def _surface(path: Path) -> Points:
     """
     from likeness.fit import SurfacePoints
 
+    arrays = NpzArrays(path, "surface points with vertices and weights (P, 3)")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            offsets = arrays.get("offsets")
-            return SurfacePoints(arrays["vertices"], arrays["weights"], offsets)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        parts = {name: arrays[name] for name in ("vertices", "weights", "offsets") if name in arrays}
+        return SurfacePoints(**parts)
+    except (ValueError, TypeError) as error:
         raise FileError(path, f"expected an .npz with vertices and weights (P, 3) ({error})") from error
 
 

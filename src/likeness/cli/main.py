@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import sys
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from likeness.arguments import MaybeInt, MaybePath
+from likeness.arguments import MaybePath
+from likeness.cli.batches import check_writable, progress
 from likeness.cli.fit import Fit
 from likeness.cli.generate import (
     Detector,
@@ -21,6 +25,8 @@ from likeness.cli.generate import (
     render_synthetic,
     train_detector,
 )
+from likeness.cli.models import Models, models
+from likeness.cli.reconstruct import Reconstruct, reconstruct
 from likeness.cli.train import (
     LabelPoints,
     Photos,
@@ -31,43 +37,13 @@ from likeness.cli.train import (
     train_on_photos,
     train_on_scans,
 )
-from likeness.errors import LikenessError, MissingExtraError, as_file_error, printable
+from likeness.errors import FileWarning, LikenessError, MissingExtraError, as_file_error, printable
 from likeness.evaluate.settings import Evaluate
 from likeness.geometry.units import Unit
-from likeness.result_folder import ResultFolder, ResultNames, Source
+from likeness.result_folder import ResultFolder, ResultNames
 from likeness.version import __version__
 
-if TYPE_CHECKING:
-    from likeness.model.face_model import FaceModel
-
-Format = Literal["glb", "obj", "json", "png"]
 ScanFormat = Literal["obj", "ply", "json", "png"]
-
-
-@dataclass
-class Reconstruct:
-    """Photographs in, rigged 3D heads out: NAME.glb, NAME.obj, NAME.json and NAME.png for every face."""
-
-    photos: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Photo files: JPEG, PNG, WebP, TIFF or BMP."""
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
-    """Folder for the results; made if missing."""
-    formats: tuple[Format, ...] = ("glb", "obj", "json", "png")
-    """Which files to write."""
-    max_faces: MaybeInt = None
-    """Keep only the best faces of each photo."""
-    min_score: float = 0.5
-    """Drop faces that the network believes less in (0 to 1)."""
-    model: MaybePath = None
-    """Another face model (.npz) than the embedded one."""
-    network: MaybePath = None
-    """Another regressor (.onnx) than the embedded one."""
-    yunet: MaybePath = None
-    """The file of OpenCV's YuNet face detector, used instead of the embedded face finder."""
-    threads: MaybeInt = None
-    """CPU threads of the network."""
-    overwrite: bool = False
-    """Replace files in the folder that are no earlier results of the same photo, too."""
 
 
 @dataclass
@@ -91,49 +67,6 @@ class Register:
     """Another regressor (.onnx), for the landmarks, than the embedded one."""
     overwrite: bool = False
     """Replace files in the folder that are no earlier results of the same scan, too."""
-
-
-@dataclass
-class Convert:
-    """Any face model (BFM, FLAME, ICT, eos, FaceVerse, FaceScape) to likeness's own .npz."""
-
-    source: Annotated[Path, tyro.conf.Positional]
-    """The model's file, or the folder of the ICT release."""
-    target: Annotated[Path, tyro.conf.Positional]
-    """The .npz to write."""
-    blendshapes: MaybePath = None
-    """Expressions in a file of their own: eos's .bin, or Exp_Pca.bin for BFM 2009."""
-    landmarks: MaybePath = None
-    """The 68 iBUG points: one of eos's mapping files, or a list of vertices."""
-    contours: MaybePath = None
-    """eos's contours (.json), for mappings without the points of the jaw line."""
-    overwrite: bool = False
-    """Replace the target even if it was not written by this command from the same source."""
-
-
-@dataclass
-class Info:
-    """What a face model of any format holds."""
-
-    file: Annotated[Path, tyro.conf.Positional]
-
-
-@dataclass
-class Models:
-    """Face models: convert other people's, look into a file."""
-
-    action: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[Convert, tyro.conf.subcommand("convert")] | Annotated[Info, tyro.conf.subcommand("info")]
-    ]
-
-
-@dataclass
-class Summary:
-    """What happened to a run's photos."""
-
-    faces: int = 0
-    without: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -161,7 +94,8 @@ def main(arguments: list[str] | None = None) -> None:
     run = next(run for kind, run in commands.values() if isinstance(command, kind))
     _print_anything()
     try:
-        code = run(command)
+        with _defects_told():
+            code = run(command)
     except (LikenessError, ValueError) as error:
         print(f"likeness: {printable(str(error))}", file=sys.stderr)
         code = 2
@@ -172,6 +106,23 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(code)
 
 
+@contextmanager
+def _defects_told() -> Iterator[None]:
+    """A line for each file of which something was left out, in place of Python's two with a line of code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", FileWarning)
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, FileWarning):
+                print(f"likeness: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
+
+
 def _print_anything() -> None:
     """A terminal or pipe that cannot show a character gets its number: no message may end what it tells of."""
     for stream in (sys.stdout, sys.stderr):
@@ -179,60 +130,11 @@ def _print_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def reconstruct(settings: Reconstruct) -> int:
-    """Run ``likeness reconstruct``; returns the exit code."""
-    if not settings.photos:
-        raise ValueError("expected at least one photo")
-    _check_writable(settings.out)
-    from likeness.reconstruct.reconstructor import Reconstructor
-
-    reconstructor = Reconstructor(
-        settings.model,
-        settings.network,
-        yunet_model=settings.yunet,
-        min_score=settings.min_score,
-        threads=settings.threads,
-    )
-    summary = Summary()
-    names = ResultNames(ResultFolder(settings.out, "reconstruct"), settings.photos)
-    for photo in _progress(settings.photos):
-        try:
-            faces = reconstructor(photo, max_faces=settings.max_faces)
-            if not faces:
-                summary.without.append(str(photo))
-                print(f"likeness: {printable(photo)}: no face found", file=sys.stderr)
-            for number, face in enumerate(faces):
-                name = names.of(face.source, number)
-                face.save(settings.out, settings.formats, name, overwrite=settings.overwrite)
-            names.remove_from(Source.of(photo), len(faces))
-            summary.faces += len(faces)
-        except MissingExtraError:
-            raise
-        except Exception as error:  # whatever a photo does, the others are done
-            summary.failed.append(str(photo))
-            print(f"likeness: {as_file_error(photo, error)}", file=sys.stderr)
-    return _report(summary, settings)
-
-
-def _report(summary: Summary, settings: Reconstruct) -> int:
-    photos = len(settings.photos)
-    parts = [
-        f"{summary.faces} face{'s' * (summary.faces != 1)} in {photos} photo{'s' * (photos != 1)} -> "
-        f"{printable(settings.out)}"
-    ]
-    if summary.without:
-        parts.append(f"{len(summary.without)} without a face")
-    if summary.failed:
-        parts.append(f"{len(summary.failed)} failed")
-    print(", ".join(parts))
-    return 2 if summary.failed or summary.without else 0
-
-
 def fit(settings: Fit) -> int:
     """Run ``likeness fit``; returns the exit code."""
     from likeness.cli.fit import fit as fit_points
 
-    _check_writable(settings.out)
+    check_writable(settings.out)
     return fit_points(settings, print, lambda line: print(f"likeness: {line}", file=sys.stderr))
 
 
@@ -243,7 +145,7 @@ def register(settings: Register) -> int:
         raise ValueError("expected at least one scan")
     if landmarks and len(landmarks) != len(scans):
         raise ValueError(f"expected a landmark file for each of {len(scans)} scans, got {len(landmarks)}")
-    _check_writable(settings.out)
+    check_writable(settings.out)
     from likeness.assets import asset
     from likeness.model.face_model import FaceModel
     from likeness.reconstruct.reconstructor import Reconstructor
@@ -254,7 +156,7 @@ def register(settings: Register) -> int:
     own = None if settings.network is None else settings.model
     reconstructor = None if landmarks else Reconstructor(own, settings.network)
     names, failed = ResultNames(ResultFolder(settings.out, "register"), scans), 0
-    for scan, points in zip(_progress(scans, "scans"), landmarks or (None,) * len(scans), strict=True):
+    for scan, points in zip(progress(scans, "scans"), landmarks or (None,) * len(scans), strict=True):
         try:
             result = register_scan(scan, model, landmarks=points, units=settings.units, reconstructor=reconstructor)
             name = names.of(result.source)
@@ -278,34 +180,6 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _progress(photos: tuple[Path, ...], what: str = "photos") -> Any:
-    """A progress bar for many photos (or ``what``); rich is imported only then, it costs start-up time."""
-    if len(photos) < 3 or not sys.stderr.isatty():
-        return photos
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(photos, description=what, console=Console(stderr=True))
-
-
-def _check_writable(folder: Path) -> None:
-    """Say before the work, not after it, that the results could not be written."""
-    import os
-    import tempfile
-
-    from likeness.errors import FileError
-
-    if folder.exists() and not folder.is_dir():
-        raise FileError(folder, "is a file; expected a folder for the results")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=folder)
-    except OSError as error:
-        raise FileError(folder, f"cannot be written to ({error.strerror}); expected a writable folder") from error
-    os.close(descriptor)
-    os.unlink(name)
-
-
 def train(settings: Train) -> int:
     """Run one of the commands of ``likeness train``."""
     from rich.console import Console
@@ -319,7 +193,7 @@ def train(settings: Train) -> int:
     if not isinstance(action, Synthetic | LabelPoints):
         from likeness.train import needs_torch  # noqa: F401
     is_folder = not isinstance(action, Scans | Export | LabelPoints)
-    _check_writable(action.out if is_folder else action.out.parent)
+    check_writable(action.out if is_folder else action.out.parent)
     problem = ""
     if isinstance(action, Photos):
         train_on_photos(action, tell)
@@ -345,7 +219,7 @@ def train(settings: Train) -> int:
 def evaluate(settings: Evaluate) -> int:
     """Run ``likeness evaluate``."""
     command = settings.action
-    _check_writable(command.out)
+    check_writable(command.out)
     from rich.console import Console
 
     from likeness.cli.terminal import closing_lines, progress_steps, rich_tables
@@ -359,53 +233,6 @@ def evaluate(settings: Evaluate) -> int:
     for line in closing_lines(evaluation):
         print(line)
     return 0
-
-
-def models(settings: Models) -> int:
-    """Run ``likeness models convert`` or ``likeness models info``."""
-    from likeness.errors import FileError
-    from likeness.model.formats import load_model
-
-    action = settings.action
-    if isinstance(action, Info):
-        _describe(load_model(action.file))
-        return 0
-    if action.target.suffix != ".npz":
-        raise FileError(action.target, "expected a name that ends in .npz")
-    _converted(action).check(action.target.name, [action.target.name], Source.of(action.source))
-    model = load_model(
-        action.source, blendshapes=action.blendshapes, landmarks=action.landmarks, contours=action.contours
-    )
-    _write_model(action, model)
-    _describe(model)
-    print(f"{'written to':11} {printable(action.target)}")
-    return 0
-
-
-def _converted(action: Convert) -> ResultFolder:
-    return ResultFolder(action.target.parent, "models convert", overwrite=action.overwrite)
-
-
-def _write_model(action: Convert, model: FaceModel) -> None:
-    name = action.target.name
-    _converted(action).save(name, Source.of(action.source), lambda stage: model.save(stage / name))
-
-
-def _describe(model: FaceModel) -> None:
-    topology = model.topology
-    names = ", ".join(model.expression_names[:6]) + (", ..." if len(model.expression_names) > 6 else "")
-    rows = {
-        "name": model.name,
-        "identity": f"{len(model.identity_basis)} modes, {model.space.name} space",
-        "expression": f"{len(model.expression_basis)} blendshapes" + f" ({names})" * bool(names),
-        "albedo": f"{len(model.albedo_basis)} maps",
-        "vertices": str(len(model.mean)),
-        "triangles": f"{len(topology.triangles)} ({len(topology.quads)} quadrilaterals)",
-        "landmarks": "none" if topology.landmarks is None else "68 iBUG points",
-        "regions": ", ".join(f"{name} {int(mask.sum())}" for name, mask in topology.regions.items()) or "none",
-    }
-    for key, value in rows.items():
-        print(f"{key:11} {value}")
 
 
 if __name__ == "__main__":

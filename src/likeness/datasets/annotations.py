@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from likeness.errors import Excluded, FileError, StrPath, as_file_error, printab
 from likeness.files import read_bytes
 from likeness.geometry.landmarks import CHIN, NOSE_BRIDGE, eye_centers
 from likeness.model.formats.mat import MATLAB_ORIGIN, read_mat
+from likeness.readers import read_json
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ def read_note(path: StrPath, name: str, data: bytes) -> Note:
     Raises:
         FileError: no JSON object, or landmarks that are not 68 finite points.
     """
+    content = read_json(path, f"a JSON object in {name}", data)
     try:
-        content = json.loads(data)
         known = {key: str(content[key]) for key in ("identity", "clip") if isinstance(content.get(key), str | int)}
         points = content.get("landmarks")
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise FileError(path, f"expected a JSON object in {name} ({error})") from error
+    except AttributeError as error:
+        raise FileError(path, f"expected a JSON object in {name}, got {type(content).__name__}") from error
     landmarks = None if points is None else _points(path, name, points)
     return Note(landmarks, known.get("identity"), known.get("clip"))
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from likeness.datasets.image_store import ImageStore
 from likeness.errors import FileError, StrPath, printable
-from likeness.files import read_npz, write_atomically
+from likeness.files import write_atomically
+from likeness.readers import read_npz
 
 PER_PIXEL = 16
 """Steps per pixel of points that are stored as integers."""

@@ -12,13 +12,13 @@ import numpy as np
 
 from likeness.datasets.test_sets import MAX_MEMBER_BYTES
 from likeness.errors import FileError, as_file_error, printable
-from likeness.images.header import read_header
+from likeness.images.header import FORMATS, is_known, read_header
 from likeness.images.photo import photo_from_bytes
 
 DECODED_LIMIT = 4 << 30
 """Bytes of pictures that are kept decoded; what is larger is decoded picture by picture."""
 
-HEAD, TAIL = 16, 1024
+HEAD, TAIL = 64, 1024
 """Bytes at either end of a picture that tell whether it is one and whole."""
 
 SIZED = 32
@@ -163,9 +163,7 @@ def problem_of(head: bytes, tail: bytes, size: int) -> str:
         return "" if b"IEND" in tail else "is a PNG that is cut short"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "" if int.from_bytes(head[4:8], "little") + 8 <= size else "is a WebP that is cut short"
-    if head[:2] == b"BM" or head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return ""
-    return "is no JPEG, PNG, WebP, TIFF or BMP"
+    return "" if is_known(head) else f"is no {FORMATS}"
 
 
 MOST_IN_A_ROW = 100

@@ -8,6 +8,7 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.model.face_model import FaceModel
+from likeness.readers import map_npy
 
 Shape = tuple[int | None, ...]
 
@@ -70,12 +71,7 @@ class Morphs:
 
 def _memory_map(path: Path, shape: Shape, count: int | None = None) -> np.ndarray:
     """An array (count, *shape) in a ``.npy`` file; None: of any length there."""
-    try:
-        array = np.load(path, mmap_mode="r")
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise FileError(path, f"expected a .npy array ({error})") from error
+    array = map_npy(path, "an array")
     wanted = (count, *shape)
     if array.ndim != len(wanted) or any(w not in (None, got) for w, got in zip(wanted, array.shape, strict=True)):
         sizes = ", ".join("any" if size is None else str(size) for size in wanted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.metrics.records import FOLDS, Pairs, dealt_folds
+from likeness.readers import MAX_TABLE_BYTES, read_rows
 
-MAX_BYTES = 1 << 28
 SAME = {
     "1": True,
     "true": True,
@@ -72,8 +71,7 @@ def read_pair_csv(path: StrPath, folds: int = FOLDS) -> Pairs:
     Raises:
         FileError: missing, empty, a column missing, or a value that cannot be read (says which line).
     """
-    rows = list(csv.reader(_lines(path), skipinitialspace=True))
-    rows = [[value.strip() for value in row] for row in rows]
+    rows = [[value.strip() for value in row] for row in read_rows(path, "a CSV of pairs")]
     titles = [title.lower() for title in rows[0]] if rows else []
     where = {key: next((titles.index(n) for n in known if n in titles), None) for key, known in COLUMNS.items()}
     missing = [key for key in ("first", "second", "same") if where[key] is None]
@@ -124,12 +122,12 @@ def _value(path: StrPath, number: int, row: list[str], at: int) -> str:
 
 
 def _lines(path: StrPath) -> list[str]:
-    """The lines of a text file, at most ``MAX_BYTES`` of it."""
+    """The lines of a text file, at most ``MAX_TABLE_BYTES`` of it."""
     source = Path(path)
     if not source.is_file():
         raise FileError(path, "no such file; expected a text file")
-    if source.stat().st_size > MAX_BYTES:
-        raise FileError(path, f"is over {MAX_BYTES >> 20} MiB; expected a list of pairs or names")
+    if source.stat().st_size > MAX_TABLE_BYTES:
+        raise FileError(path, f"is over {MAX_TABLE_BYTES >> 20} MiB; expected a list of pairs or names")
     try:
         return source.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.files import write_atomically
+from likeness.readers import NpzArrays
 
 TRUTH = "truth.npz"
 FIELDS = ("vertices", "landmarks", "yaw")
@@ -63,10 +64,10 @@ def read_rendered_people(folder: StrPath) -> RenderedPeople:
         FileError: missing, damaged, or a picture is not there.
     """
     path = Path(folder) / TRUTH
+    arrays = NpzArrays(path, "rendered people")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            vertices, landmarks, yaw = (np.asarray(arrays[name], np.float64) for name in FIELDS)
-    except (OSError, KeyError, ValueError) as error:
+        vertices, landmarks, yaw = (np.asarray(arrays[name], np.float64) for name in FIELDS)
+    except ValueError as error:
         raise FileError(path, f"expected rendered people (.npz) with {', '.join(FIELDS)} ({error})") from error
     count = len(yaw)
     if vertices.ndim != 3 or vertices.shape[::2] != (count, 3) or landmarks.shape != (count, 68, 2) or yaw.ndim != 1:

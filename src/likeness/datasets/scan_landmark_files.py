@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 from likeness.errors import FileError, StrPath
 from likeness.files import read_bytes
 from likeness.metrics.scan_landmarks import _COUNTS, FaceLandmarks
+from likeness.readers import read_json, read_npy
 
 
 def read_landmarks(path: StrPath) -> FaceLandmarks:
@@ -32,16 +31,16 @@ def read_landmarks(path: StrPath) -> FaceLandmarks:
     points: Any
     try:
         if suffix == ".npy":
-            points = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+            points = read_npy(path, f"{_COUNTS} landmarks", data)
         elif suffix in (".json", ".ljson"):
-            points = _points_in(json.loads(data.decode()))
+            points = _points_in(read_json(path, f"{_COUNTS} landmarks", data))
         elif suffix == ".pp":
             points = _picked_points(data.decode())
         else:
             lines = (line.partition("#")[0].replace(",", " ").split() for line in data.decode().splitlines())
             points = [[float(number) for number in numbers] for numbers in lines if numbers]
         return FaceLandmarks.from_points(np.array(points, np.float64))
-    except (ValueError, TypeError, EOFError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise FileError(path, f"expected a file of {_COUNTS} landmarks x y z: {reason}") from error
 

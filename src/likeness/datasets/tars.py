@@ -10,6 +10,7 @@ from itertools import pairwise, product
 from pathlib import Path, PurePosixPath
 
 from likeness.datasets.annotations import Note, read_note
+from likeness.datasets.archives import Member, list_members
 from likeness.datasets.identities import common_depth, people_of
 from likeness.datasets.image_store import Places
 from likeness.datasets.listing import HELD_OUT, TRAIN, Listing, Marked, joined
@@ -20,9 +21,6 @@ MAX_NOTE_BYTES = 1 << 20
 """The largest .json or .cls that is read."""
 
 MAX_SHARDS = 100_000
-
-Member = tuple[str, int, int]
-"""Name, offset and size, bytes."""
 
 _HELD_OUT = re.compile(r"(?:^|[-_.])(?:val|valid|validation|test)(?:[-_.]?\d+)?$", re.IGNORECASE)
 
@@ -140,28 +138,9 @@ def _is_picture(name: str) -> bool:
 
 def _members(path: Path) -> tuple[list[Member], int]:
     """Regular files of an uncompressed tar in the order of their names, and how many other members there are."""
-    found: list[Member] = []
-    others = 0
-    try:
-        size = path.stat().st_size
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                archive.members.clear()  # type: ignore[attr-defined]  # or a kilobyte of each stays in memory
-                if member.isdir():
-                    continue
-                if not member.isreg() or member.issparse():
-                    others += 1
-                    continue
-                found.append((_plain_name(path, member.name), member.offset_data, member.size))
-            end = archive.offset
-        _check_end(path, end)
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror or error})") from error
-    except (tarfile.TarError, ValueError, OverflowError) as error:
-        raise FileError(path, f"expected an uncompressed tar archive ({error})") from error
-    for name, offset, length in found:
-        if length < 0 or offset + length > size:
-            raise FileError(path, f"is cut short: expected {length} bytes of {name}, it ends before them")
+    members, others, end = list_members(path)
+    _check_end(path, end)
+    found = [(_plain_name(path, name), offset, size) for name, offset, size in members]
     found.sort()
     for before, (name, _, _) in pairwise(found):
         if before[0] == name:
@@ -171,9 +150,12 @@ def _members(path: Path) -> tuple[list[Member], int]:
 
 def _check_end(path: Path, end: int) -> None:
     """tarfile takes a damaged header, or a file that was cut before one, for the archive's end."""
-    with open(path, "rb") as stream:
-        stream.seek(end)
-        block = stream.read(tarfile.BLOCKSIZE)
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(end)
+            block = stream.read(tarfile.BLOCKSIZE)
+    except (OSError, ValueError, OverflowError) as error:
+        raise FileError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if block.strip(b"\0"):
         raise FileError(path, f"is damaged: expected a tar header at byte {end}")
     if len(block) < tarfile.BLOCKSIZE:

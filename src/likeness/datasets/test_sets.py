@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tarfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,12 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from likeness.datasets.archives import list_members
 from likeness.datasets.identities import people_of
 from likeness.errors import Excluded, FileError, StrPath, as_file_error, printable
+from likeness.images.header import SUFFIXES
 from likeness.images.photo import load_photo, photo_from_bytes
 from likeness.metrics.records import Pairs
+from likeness.readers import read_json
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+PHOTO_SUFFIXES = SUFFIXES
+MAX_NOTE_BYTES = 1 << 20
+"""The largest .json or .cls beside a photo that is read."""
+
 MAX_MEMBER_BYTES = 1 << 28
 """The largest file of an archive that is read."""
 
@@ -124,18 +128,12 @@ def _folder(source: Path) -> PhotoSet:
 
 def _tar(source: Path) -> PhotoSet:
     """Photos of an uncompressed tar; nothing is unpacked, members are read from where they lie."""
-    try:
-        with tarfile.open(source, "r:") as archive:
-            members = {m.name.removeprefix("./"): m for m in archive.getmembers() if m.isreg()}
-    except tarfile.TarError as error:
-        raise FileError(source, f"expected a folder or an uncompressed tar of photos ({error})") from error
-    except OSError as error:
-        raise FileError(source, f"cannot be read ({error.strerror or error})") from error
+    members = {name.removeprefix("./"): (offset, size) for name, offset, size in list_members(source)[0]}
     readers: dict[str, Callable[[], bytes]] = {}
     notes: dict[str, Callable[[], bytes]] = {}
     for name in sorted(members):
-        member, suffix = members[name], PurePosixPath(name).suffix.lower()
-        read = partial(_read_member, source, name, member.offset_data, member.size)
+        suffix = PurePosixPath(name).suffix.lower()
+        read = partial(_read_member, source, name, *members[name])
         if suffix in PHOTO_SUFFIXES:
             readers[name] = read
         elif suffix == ".json":
@@ -176,13 +174,13 @@ def _listed(
 def _annotation(data: bytes, name: str) -> dict[str, Any]:
     """``identity`` and ``clip`` where given, and ``points``: (68, 2) or None, of a photo's .json."""
     try:
-        note = json.loads(data)
+        note = read_json(name, "an annotation", data, MAX_NOTE_BYTES)
         found: dict[str, Any] = {
             key: str(note[key]) for key in ("identity", "clip") if isinstance(note.get(key), str | int)
         }
         points = note.get("landmarks")
         found["points"] = None if points is None else np.array(points, np.float64)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise FileError(name, f"its .json cannot be read ({error})") from error
     points = found["points"]
     if points is not None and (points.shape != (68, 2) or not np.isfinite(points).all()):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.files import digest, write_atomically
+from likeness.readers import read_npz
 
 FORMAT = "likeness evaluation 2"
 """Part of every key: another version of the program computes anew."""
@@ -52,7 +52,7 @@ class Cache:
             data = self._path(key).read_bytes()
         except OSError:
             return None
-        arrays = _unpacked(data)
+        arrays = _unpacked(data, key)
         if arrays is None:
             self.damaged += 1
         else:
@@ -81,12 +81,11 @@ def key_of(*parts: Any) -> str:
     return digest(json.dumps([FORMAT, *parts]).encode())
 
 
-def _unpacked(data: bytes) -> dict[str, np.ndarray] | None:
+def _unpacked(data: bytes, key: str) -> dict[str, np.ndarray] | None:
     content = data[_DIGEST_BYTES:]
     if hashlib.sha256(content).digest() != data[:_DIGEST_BYTES]:
         return None
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return read_npz(key, "an entry of the cache", data=content)
+    except FileError:
         return None

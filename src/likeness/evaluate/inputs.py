@@ -13,11 +13,12 @@ from likeness.errors import Excluded, FileError, StrPath, as_file_error, listed,
 from likeness.evaluate.collection import Collection, grouped
 from likeness.evaluate.predictions import Steps
 from likeness.evaluate.saved_results import is_result
-from likeness.files import digest, read_npz
+from likeness.files import digest
 from likeness.mesh import Mesh
 from likeness.metrics.procrustes import align
 from likeness.metrics.records import Samples
 from likeness.model.face_model import FaceModel
+from likeness.readers import read_npz
 from likeness.result_folder import RECORDS
 
 MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import partial
 from pathlib import Path
@@ -15,15 +14,18 @@ from likeness.datasets.test_sets import PhotoItem
 from likeness.errors import Excluded, FileError, StrPath, as_file_error, printable
 from likeness.evaluate.predictions import FoundFace, Prediction, Steps
 from likeness.model.face_model import FaceModel
+from likeness.readers import read_json
 
+RESULT = "a result of likeness reconstruct"
+MAX_BYTES = 1 << 24
 NEEDED = ("photo", "model", "identity", "expression", "landmarks")
 
 
 def is_result(path: Path) -> bool:
     """Whether a JSON file is a result of `likeness reconstruct` (and not an annotation, say)."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = read_json(path, RESULT, largest=MAX_BYTES)
+    except FileError:
         return False
     return isinstance(content, dict) and set(NEEDED) <= set(content)
 
@@ -95,13 +97,10 @@ def _no_photo(name: str) -> bytes:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise FileError(path, f"cannot be read as JSON ({error})") from error
+    content = read_json(path, RESULT, largest=MAX_BYTES)
     missing = [key for key in NEEDED if not isinstance(content, dict) or key not in content]
     if missing:
-        raise FileError(path, f"expected a result of likeness reconstruct, {', '.join(missing)} missing")
+        raise FileError(path, f"expected {RESULT}, {', '.join(missing)} missing")
     return content
 
 
@@ -114,7 +113,7 @@ def _face(path: Path, content: dict[str, Any], model: FaceModel) -> FoundFace:
             np.array(content["landmarks"], np.float32),
             float(content.get("score", 1.0)),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileError(path, f"is damaged ({type(error).__name__}: {error})") from error
     if not face.fits(model):
         size = len(model.identity_basis)

@@ -2,8 +2,7 @@
 EXIF.
 
 Sizes are checked here because a decoder allocates before it fails, and truncation because libjpeg silently
-fills the missing half with grey. Layouts: ITU T.81 (JPEG), W3C PNG, RFC 9649 (WebP), TIFF 6.0, JEITA
-CP-3451 (EXIF).
+fills the missing half with grey. Layouts: ITU T.81 (JPEG), W3C PNG, RFC 9649 (WebP); the others' in their modules.
 """
 
 from __future__ import annotations
@@ -14,24 +13,32 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-FORMATS = "JPEG, PNG, WebP, TIFF, BMP or GIF"
-
-ORIENTATION, EXIF_FOLDER = 0x0112, 0x8769
-TIFF_WIDTH, TIFF_HEIGHT = 0x0100, 0x0101
-TIFF_PIECES = ((0x0111, 0x0117), (0x0144, 0x0145))  # offsets and byte counts of strips, of tiles
-FOCAL_LENGTH, FOCAL_LENGTH_35MM = 0x920A, 0xA405
-PLANE_X_RESOLUTION, PLANE_RESOLUTION_UNIT = 0xA20E, 0xA210
-PIXEL_WIDTH, PIXEL_HEIGHT = 0xA002, 0xA003
-
-_PIECES = frozenset(tag for pair in TIFF_PIECES for tag in pair)
-WANTED = frozenset(
-    {TIFF_WIDTH, TIFF_HEIGHT, ORIENTATION, EXIF_FOLDER, FOCAL_LENGTH, FOCAL_LENGTH_35MM}
-    | {PLANE_X_RESOLUTION, PLANE_RESOLUTION_UNIT, PIXEL_WIDTH, PIXEL_HEIGHT}
-    | _PIECES
+from likeness.images.boxes import JP2_SIGNATURES, JXL_SIGNATURES, heif_kind, read_heif, read_jp2, read_jxl
+from likeness.images.exif import (
+    FOCAL_LENGTH,
+    FOCAL_LENGTH_35MM,
+    ORIENTATION,
+    PIXEL_HEIGHT,
+    PIXEL_WIDTH,
+    PLANE_RESOLUTION_UNIT,
+    PLANE_X_RESOLUTION,
+    TIFF_HEIGHT,
+    TIFF_PIECES,
+    TIFF_WIDTH,
+    TagFolders,
+    exif_folder,
+    exif_tags,
 )
-TIFF_TYPES = {1: "B", 3: "H", 4: "I", 5: "II", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d", 13: "I", 16: "Q", 18: "Q"}
+from likeness.images.netpbm import netpbm_header
+
+FORMATS = "JPEG, PNG, WebP, HEIC, AVIF, JPEG XL, JPEG 2000, TIFF, BMP, GIF, PGM or PPM"
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".heic", ".heif", ".hif", ".avif", ".jxl"),
+    *(".jp2", ".j2k", ".tif", ".tiff", ".bmp", ".gif", ".pgm", ".ppm", ".pnm"),
+)
+"""Of photo files, in lower case; what a file is, its content tells."""
 
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
 """The diagonal of a frame of 35 mm film, mm: what CIPA's 35-mm-equivalent focal length refers to."""
@@ -50,12 +57,18 @@ class ImageHeader:
             profiles make libpng write to stderr), a TIFF's orientation (which OpenCV obeys for some pixel
             types only).
         tags: the EXIF and TIFF tags that matter here, by number; values are tuples of numbers.
+        white: the value of a channel that is full, where it is not the largest that its type takes.
+        is_cut: the end of a JPEG is missing; ``decodable`` then ends with the last of its pixels' data.
+        scans: of a JPEG that is cut: how many of its scans have begun.
     """
 
     format: str
     size: tuple[int, int]
     decodable: bytes = field(repr=False)
     tags: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    white: int | None = None
+    is_cut: bool = False
+    scans: int = 0
 
     @property
     def orientation(self) -> int:
@@ -103,7 +116,7 @@ def read_header(data: bytes) -> ImageHeader:
     if not data:
         raise ValueError(f"is empty; expected an image ({FORMATS})")
     if data[4:8] == b"ftyp":
-        raise ValueError(f"is HEIC, AVIF or a video; expected an image ({FORMATS})")
+        raise ValueError(f"is a video; expected an image ({FORMATS})")
     raise ValueError(f"is no image of a known kind; expected {FORMATS}")
 
 
@@ -111,34 +124,52 @@ def _cut_short(kind: str) -> ValueError:
     return ValueError(f"is cut short: expected a complete {kind}")
 
 
+_SMALL_PICTURE, _LARGER = 1 << 20, 4  # pixels, and times the whole picture, that a part of it may have
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+
+
+def is_known(head: bytes) -> bool:
+    """Whether a file that begins so is of a known kind; 16 bytes tell of most, 32 of all."""
+    return any(recognise(head) for recognise, _ in _READERS)
 
 
 def _read_jpeg(data: bytes) -> ImageHeader:
     """Walk the segments to the end-of-image marker, through the entropy-coded data between them."""
     size: tuple[int, int] | None = None
     tags: dict[int, tuple[float, ...]] = {}
-    at = 2
+    at, scans = 2, 0
     while True:
         # From here to the next marker there are padding bytes or, after a start of scan, entropy-coded data.
         found = _JPEG_MARKER.search(data, at)
         if found is None:
-            raise _cut_short("JPEG")
+            return _cut_jpeg(data, len(data), size, tags, scans)
         marker, at = data[found.start() + 1], found.end()
         if marker == 0xD9:
             break
-        if not (0xC0 <= marker <= 0xFE) or at + 2 > len(data):
+        if not (0xC0 <= marker <= 0xFE):
             raise ValueError("is damaged: expected a JPEG without errors")
         length = int.from_bytes(data[at : at + 2], "big")
+        if at + max(length, 2) > len(data):
+            return _cut_jpeg(data, found.start(), size, tags, scans)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, at + 3)
             size = (width, height)
         elif marker == 0xE1 and data[at + 2 : at + 8] == b"Exif\0\0" and not tags:
-            tags = _exif_tags(data[at + 8 : at + length])
+            tags = exif_tags(data[at + 8 : at + length])
+        scans += marker == 0xDA
         at += length
     if size is None:
         raise ValueError("is damaged: expected a JPEG with a frame")
     return ImageHeader("JPEG", size, data, tags)
+
+
+def _cut_jpeg(
+    data: bytes, end: int, size: tuple[int, int] | None, tags: dict[int, tuple[float, ...]], scans: int
+) -> ImageHeader:
+    """The header of a JPEG without an end, of which ``end`` bytes are segments and pixels."""
+    if size is None or not scans:
+        raise _cut_short("JPEG")
+    return ImageHeader("JPEG", size, data[:end].rstrip(b"\xff"), tags, is_cut=True, scans=scans)
 
 
 def _read_png(data: bytes) -> ImageHeader:
@@ -159,7 +190,7 @@ def _read_png(data: bytes) -> ImageHeader:
                 raise ValueError("is damaged: expected a PNG whose checksums hold")
             kept.append(data[at:end])
         elif kind == b"eXIf":
-            tags = _exif_tags(data[at + 8 : end - 4])
+            tags = exif_tags(data[at + 8 : end - 4])
         at = end
     return ImageHeader("PNG", (size[0], size[1]), b"".join(kept), tags)
 
@@ -182,7 +213,7 @@ def _read_webp(data: bytes) -> ImageHeader:
     while at + 8 <= end:
         kind, length = struct.unpack_from("<4sI", data, at)
         if kind == b"EXIF":
-            tags = _exif_tags(data[at + 8 : at + 8 + length].removeprefix(b"Exif\0\0"))
+            tags = exif_tags(data[at + 8 : at + 8 + length].removeprefix(b"Exif\0\0"))
         at += 8 + length + length % 2
     return ImageHeader("WebP", (size[0], size[1]), data, tags)
 
@@ -208,7 +239,7 @@ def _read_gif(data: bytes) -> ImageHeader:
 
 def _read_tiff(data: bytes) -> ImageHeader:
     """The first page's folder: its size, whether all its strips or tiles are there, and EXIF."""
-    tiff = _Tiff(data)
+    tiff = TagFolders(data)
     tags = tiff.folder(tiff.first)
     size = int(tags[TIFF_WIDTH][0]), int(tags[TIFF_HEIGHT][0])
     for offsets, counts in TIFF_PIECES:
@@ -220,7 +251,33 @@ def _read_tiff(data: bytes) -> ImageHeader:
         patched = bytearray(data)
         struct.pack_into(tiff.order + "H", patched, tiff.positions[ORIENTATION], 1)
         decodable = bytes(patched)
-    return ImageHeader("TIFF", size, decodable, {**tags, **_exif_folder(tiff, tags)})
+    return ImageHeader("TIFF", size, decodable, {**tags, **exif_folder(tiff, tags)})
+
+
+def _read_heif(data: bytes) -> ImageHeader:
+    """HEIC is decoded upright, AVIF as it is stored; an orientation in its EXIF does not count."""
+    kind, found = heif_kind(data) or "", read_heif(data)
+    if found.largest > max(_SMALL_PICTURE, _LARGER * found.size[0] * found.size[1]):
+        raise ValueError(f"is damaged: expected {kind} whose parts are no larger than the whole")
+    tags = {**exif_tags(found.exif), ORIENTATION: (1 if kind == "HEIC" else found.orientation,)}
+    white = None if found.depth == 8 or kind == "HEIC" else (1 << found.depth) - 1
+    size = found.clean if kind == "HEIC" and found.clean is not None else found.size
+    return ImageHeader(kind, size, data, tags, white)
+
+
+def _read_jxl(data: bytes) -> ImageHeader:
+    found = read_jxl(data)
+    return ImageHeader("JPEG XL", found.size, data, {**exif_tags(found.exif), ORIENTATION: (1,)})
+
+
+def _read_jp2(data: bytes) -> ImageHeader:
+    found = read_jp2(data)
+    return ImageHeader("JPEG 2000", found.size, data, white=None if found.depth == 8 else (1 << found.depth) - 1)
+
+
+def _read_netpbm(data: bytes) -> ImageHeader:
+    size, white = netpbm_header(data)
+    return ImageHeader("PGM or PPM", size, data, white=white)
 
 
 _READERS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], ImageHeader]], ...] = (
@@ -235,77 +292,8 @@ _READERS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], ImageHeader]], 
         _read_bmp,
     ),
     (lambda data: data[:6] in (b"GIF87a", b"GIF89a"), _read_gif),
+    (lambda data: heif_kind(data) is not None, _read_heif),
+    (lambda data: data.startswith(JXL_SIGNATURES), _read_jxl),
+    (lambda data: data.startswith(JP2_SIGNATURES), _read_jp2),
+    (lambda data: re.match(rb"P[2356][\s#]", data) is not None, _read_netpbm),
 )
-
-
-def _exif_tags(data: bytes) -> dict[int, tuple[float, ...]]:
-    """The tags of an EXIF block, which is a TIFF without pixels; what is garbage is left out."""
-    try:
-        tiff = _Tiff(data)
-        tags = tiff.folder(tiff.first)
-    except (struct.error, ValueError, OverflowError):
-        return {}
-    return {**tags, **_exif_folder(tiff, tags)}
-
-
-def _exif_folder(tiff: _Tiff, tags: dict[int, tuple[float, ...]]) -> dict[int, tuple[float, ...]]:
-    if EXIF_FOLDER not in tags:
-        return {}
-    try:
-        return tiff.folder(int(tags[EXIF_FOLDER][0]))
-    except (struct.error, ValueError, OverflowError):
-        return {}
-
-
-class _Tiff:
-    """The tag folders of a TIFF file or an EXIF block, classic or BigTIFF.
-
-    Attributes:
-        order: "<" or ">", as struct wants it.
-        first: where the first folder is.
-        positions: where the value of a tag of the last folder read is, when it is an inline SHORT.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        if data[:2] not in (b"II", b"MM"):
-            raise ValueError(f"expected a TIFF structure, got {data[:2]!r}")
-        self.data = data
-        self.order = "<" if data[:2] == b"II" else ">"
-        magic = self._at("H", 2)[0]
-        if magic not in (42, 43):
-            raise ValueError(f"expected a TIFF structure, got the number {magic}")
-        self.big = magic == 43
-        self.first: int = self._at("Q", 8)[0] if self.big else self._at("I", 4)[0]
-        self.positions: dict[int, int] = {}
-
-    def _at(self, layout: str, offset: int) -> tuple[Any, ...]:
-        if offset > len(self.data):  # struct's own error for it depends on how far
-            raise struct.error(f"expected an offset within {len(self.data)} bytes, got {offset}")
-        return struct.unpack_from(self.order + layout, self.data, offset)
-
-    def folder(self, offset: int) -> dict[int, tuple[float, ...]]:
-        """The wanted tags of the folder at ``offset``; a tag whose value cannot be read is left out."""
-        count_layout, entry_layout, inline = ("Q", "HHQ", 8) if self.big else ("H", "HHI", 4)
-        count = self._at(count_layout, offset)[0]
-        start = offset + struct.calcsize("=" + count_layout)
-        size = struct.calcsize("=" + entry_layout) + inline
-        tags: dict[int, tuple[float, ...]] = {}
-        for entry in range(start, min(start + count * size, len(self.data) - size + 1), size):
-            tag, kind, number = self._at(entry_layout, entry)
-            if tag not in WANTED or tag in tags or kind not in TIFF_TYPES or not 1 <= number <= len(self.data):
-                continue
-            number = number if tag in _PIECES else 1  # of a tag that has one value a file may say it has thousands
-            layout, position = TIFF_TYPES[kind], entry + size - inline
-            if struct.calcsize("=" + layout) * number > inline:
-                position = self._at("Q" if self.big else "I", position)[0]
-            elif layout == "H" and number == 1:
-                self.positions[tag] = position
-            try:
-                values = self._at(f"{number * len(layout)}{layout[0]}", position)
-            except (struct.error, IndexError, OverflowError):  # beyond the end, however far
-                continue
-            if len(layout) == 2:  # a rational: numerator, denominator
-                values = tuple(a / b if b else 0.0 for a, b in zip(values[::2], values[1::2], strict=True))
-            if all(map(math.isfinite, values)):
-                tags[tag] = values
-        return tags

@@ -6,13 +6,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from likeness.errors import FileError, StrPath, as_file_error, is_out_of_memory
 from likeness.files import digest
 from likeness.geometry.crop import OUTSIDE_GREY
+from likeness.images.cut_jpeg import known_lines
+from likeness.images.exif import exif_tags
 from likeness.images.header import FORMATS, ImageHeader, read_header
+from likeness.images.netpbm import netpbm_pixels
+from likeness.images.plugins import plugin_pixels
 
 MAX_PIXELS = 100_000_000
 """The largest photo that is decoded, pixels."""
@@ -22,6 +27,9 @@ MIN_SIDE = 24
 
 MAX_BYTES = 1 << 30
 """The largest file that is read."""
+
+MIN_KNOWN = 0.5
+"""The share of its lines that a JPEG which is cut short must have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +41,14 @@ class Photo:
         focal: focal length in pixels of ``image`` from EXIF, or None when unknown.
         path: the file, or None for an array.
         sha256: of the file's content, hexadecimal; empty for an array.
+        note: what the user should know of a photo that is used all the same, one line; empty if nothing.
     """
 
     image: np.ndarray
     focal: float | None = None
     path: str | None = None
     sha256: str = ""
+    note: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -62,7 +72,8 @@ def photo_from_array(image: np.ndarray, focal: float | None = None) -> Photo:
 
 
 def load_photo(path: StrPath) -> Photo:
-    """Read a photo: JPEG, PNG, WebP, TIFF, BMP or GIF (the first frame or page); see :func:`photo_from_bytes`.
+    """Read a photo: any of ``likeness.images.header.FORMATS`` (the first frame or page); see
+    :func:`photo_from_bytes`.
 
     Raises:
         FileError: missing, a folder, no image, damaged, cut short, under ``MIN_SIDE`` pixels on the shorter
@@ -80,8 +91,9 @@ def load_photo(path: StrPath) -> Photo:
 def photo_from_bytes(data: bytes, smallest: int = MIN_SIDE) -> Photo:
     """A photo from an image file's bytes, wherever they lay: this is how all of the package decodes photos.
 
-    Made upright by EXIF's orientation. Grey and palette images become RGB, CMYK too, 16 bits become 8;
-    transparent parts show mid grey, as what is outside a photo does. Colour profiles are not applied.
+    Made upright by EXIF's orientation. Grey and palette images become RGB, CMYK too, 16 bits and floats become 8
+    bits; transparent parts show mid grey, as what is outside a photo does. Colour profiles are not applied. Of a JPEG
+    that is cut short what is there is used if it is half of the lines; the others are mid grey, and ``note`` says so.
 
     Args:
         data: the file's content.
@@ -95,39 +107,112 @@ def photo_from_bytes(data: bytes, smallest: int = MIN_SIDE) -> Photo:
     problem = _size_problem(header.size, smallest)
     if problem:
         raise ValueError(problem)
-    pixels = stored_pixels(header)
+    pixels, note = known_pixels(header) if header.is_cut else (stored_pixels(header), "")
+    return _upright_photo(pixels, header, note)
+
+
+def photo_from_pillow(image: Any) -> Photo:
+    """A photo from a Pillow image of any mode, made upright by its EXIF.
+
+    Raises:
+        ValueError: too small or too large, or of a mode that is no picture's.
+        OSError: the image's file, which Pillow reads only now, is damaged.
+    """
+    tags = exif_tags(image.getexif().tobytes().removeprefix(b"Exif\0\0"))
+    header = ImageHeader("Pillow", image.size, b"", tags)
+    problem = _size_problem(header.size)
+    if problem:
+        raise ValueError(problem)
+    if image.mode not in ("I;16", "F"):
+        image = image.convert("RGBA" if "A" in image.mode or "transparency" in image.info else "RGB")
+    return _upright_photo(_of_three_or_four(_eight_bits(np.array(image), None)), header)
+
+
+def _upright_photo(pixels: np.ndarray, header: ImageHeader, note: str = "") -> Photo:
+    """A photo of stored pixels, (H, W, 3 or 4) uint8."""
     image = pixels[..., :3]
     if pixels.shape[2] == 4:
         opacity = pixels[..., 3:].astype(np.uint16)
         if opacity.min() < 255:
             image = ((image * opacity + OUTSIDE_GREY * (255 - opacity) + 127) // 255).astype(np.uint8)
     with _naming_memory():
-        return Photo(np.ascontiguousarray(_turned_upright(image, header.orientation)), header.focal)
+        upright = np.ascontiguousarray(_turned_upright(image, header.orientation))
+    return Photo(upright, header.focal, note=note)
 
 
 def stored_pixels(header: ImageHeader) -> np.ndarray:
     """An image's pixels as stored, not turned: (H, W, 3) uint8 RGB, or (H, W, 4) with opacity.
 
     Raises:
-        ValueError: damaged, or neither 8 nor 16 bits per channel.
+        ValueError: damaged, cut short, or neither 8 nor 16 bits per channel nor floats.
         MemoryError: there is not enough for the pixels.
     """
+    if header.is_cut:
+        raise ValueError(f"is cut short: expected a complete {header.format}")
+    if header.format in ("HEIC", "JPEG XL"):
+        return _of_three_or_four(plugin_pixels(header.format, header.decodable))
+    if header.format == "PGM or PPM":
+        return _of_three_or_four(_eight_bits(netpbm_pixels(header.decodable), header.white))
+    return _opencv_pixels(header, header.decodable)
+
+
+def known_pixels(header: ImageHeader) -> tuple[np.ndarray, str]:
+    """The pixels of a JPEG that is cut short, mid grey where they are not known, and a line that says so.
+
+    Raises:
+        ValueError: damaged, or less than half of it is there.
+        MemoryError: there is not enough for the pixels.
+    """
+    if header.scans > 1:  # a progressive one, which is whole in every scan, and sharper with each
+        pixels, _ = known_lines(header.decodable, lambda data: _opencv_pixels(header, data))
+        return pixels, "is cut short; its last details are missing"
+    pixels, lines = known_lines(header.decodable, lambda data: _opencv_pixels(header, data))
+    if lines < MIN_KNOWN * len(pixels):
+        raise ValueError(f"is cut short: expected a complete JPEG, {len(pixels) - lines} of {len(pixels)} lines lack")
+    if lines == len(pixels):
+        return pixels, "is cut short; all its pixels are there"
+    pixels[lines:] = OUTSIDE_GREY
+    return pixels, f"is cut short; {len(pixels) - lines} of its {len(pixels)} lines are missing and left grey"
+
+
+def _opencv_pixels(header: ImageHeader, data: bytes) -> np.ndarray:
     import cv2
 
     with quiet_opencv(), _naming_memory():
-        pixels = cv2.imdecode(np.frombuffer(header.decodable, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None and header.format == "AVIF":  # OpenCV before 4.12 has no decoder for it
+        return _of_three_or_four(plugin_pixels(header.format, data))
     if pixels is None:
         raise ValueError(f"is damaged: expected a {header.format} image that decodes")
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"has {pixels.dtype} pixels; expected 8 or 16 bits per channel")
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     kinds = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
     if channels not in kinds:
         raise ValueError(f"has {channels} channels; expected 1, 3 or 4")
     with _naming_memory():
-        if pixels.dtype == np.uint16:
-            pixels = cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0)
-        return np.asarray(cv2.cvtColor(pixels, kinds[channels]))
+        return np.asarray(cv2.cvtColor(_eight_bits(pixels, header.white), kinds[channels]))
+
+
+def _eight_bits(pixels: np.ndarray, white: int | None) -> np.ndarray:
+    """Channels of 8 or 16 bits, or floats, as 8 bits; ``white`` as in :class:`ImageHeader`.
+
+    Floats are taken as they are shown, not as linear light: full is 1, or 255 or 65,535 where there are larger ones.
+    """
+    import cv2
+
+    if pixels.dtype.kind == "f":
+        pixels = np.nan_to_num(pixels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        highest = float(pixels.max(initial=0.0))
+        full = next((limit for limit in (1.0, 255.0, 65535.0) if highest <= limit), highest)
+        return np.rint(np.clip(pixels * (255.0 / full), 0, 255)).astype(np.uint8)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"has {pixels.dtype} pixels; expected 8 or 16 bits per channel, or floats")
+    full = white or (255 if pixels.dtype == np.uint8 else 65535)
+    return pixels if full == 255 and pixels.dtype == np.uint8 else cv2.convertScaleAbs(pixels, alpha=255.0 / full)
+
+
+def _of_three_or_four(pixels: np.ndarray) -> np.ndarray:
+    """Grey (H, W) as RGB; (H, W, 3) and (H, W, 4) as they are."""
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
 
 
 def _read(path: StrPath) -> bytes:

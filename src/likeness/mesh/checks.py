@@ -9,7 +9,7 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 
-_COLOR_SLACK = 1e-4  # colours may leave 0..1 by this much (rounding in conversions); they are clipped
+COLOR_SLACK = 1e-4  # colours may leave 0..1 by this much (rounding in conversions); they are clipped
 
 
 def check_points(values: np.ndarray, width: int, what: str) -> np.ndarray:
@@ -56,7 +56,7 @@ def check_colors(values: np.ndarray, count: int) -> np.ndarray:
     colors = check_points(values, 3, "colors")
     if len(colors) != count:
         raise ValueError(f"expected one colour per vertex ({count}), got {len(colors)}")
-    if colors.min() < -_COLOR_SLACK or colors.max() > 1 + _COLOR_SLACK:
+    if colors.min() < -COLOR_SLACK or colors.max() > 1 + COLOR_SLACK:
         raise ValueError(f"expected colours in 0..1, got {colors.min():g}..{colors.max():g}")
     return np.clip(colors, 0, 1)
 

@@ -1,7 +1,8 @@
 """Mesh files: `load_mesh` and `save_mesh`, the suffix decides which reader and writer.
 
-OBJ lives in `likeness.mesh.obj`, PLY in `likeness.mesh.ply`, GLB in `likeness.mesh.glb_writer`. No format but GLB
-knows its unit of length: the numbers are taken and written as they are, millimetres in this package.
+OBJ lives in `likeness.mesh.obj`, PLY in `likeness.mesh.ply`, GLB in `likeness.mesh.glb_reader` and
+`likeness.mesh.glb_writer`. No format but GLB knows its unit of length: the numbers are taken and written as they are,
+millimetres in this package.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ def load_mesh(path: StrPath) -> MeshFields:
       in the file's folder or below.
     - .ply (ascii or binary): quads, vertex colours, uv per vertex. Without faces, a mesh without triangles.
     - .stl: triangles; corners at the same place become one vertex.
-    - .glb: the first mesh of the scene in millimetres; `likeness.mesh.glb_writer.read_glb` also gives its morph
-      targets.
+    - .glb: all meshes of the scene, joined, in millimetres; `likeness.mesh.glb_writer.read_glb` also gives their
+      morph targets.
+
+    What does not touch the geometry and cannot be used (a texture, uv, colours, faces of two corners, vertices that
+    no face has) is left out; one :class:`likeness.FileWarning` says so.
 
     Raises:
         FileError: missing, empty, another suffix, or damaged; for OBJ names the line.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import struct
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,13 @@ import numpy as np
 from likeness.errors import FileError, StrPath
 from likeness.files import read_bytes
 from likeness.images.color import srgb_from_linear
-from likeness.images.texture import decode_texture
+from likeness.mesh.defects import Defects, kept_vertices, reported, usable_colors, usable_fields
 from likeness.mesh.fields import MeshFields
+from likeness.mesh.glb_document import Document
+from likeness.mesh.glb_primitive import Primitive, check_target_count, is_surface
+from likeness.mesh.glb_scene import Placed, placed_meshes
+from likeness.mesh.glb_texture import shared_texture
 
-_COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
-_TRIANGLES = 4
-_MAX_TARGETS, _MAX_MORPH_BYTES = 4096, 1 << 30  # a small file can claim any number of empty targets
-_HARMLESS = ("KHR_materials_", "KHR_mesh_quantization", "KHR_lights_punctual", "KHR_animation_pointer", "KHR_xmp")
 _MALFORMED = (
     *(KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, MemoryError),
     struct.error,
@@ -26,11 +25,16 @@ _MALFORMED = (
 
 
 def read_glb(path: StrPath) -> tuple[MeshFields, dict[str, np.ndarray], np.ndarray]:
-    """Read the first mesh of a GLB file's scene: all its triangle primitives, in the scene's coordinates.
+    """Read all meshes of a GLB file's scene, joined into one, where the scene's nodes have them.
 
-    Kept: positions, triangles, first-set uv, COLOR_0, a base-colour image that all primitives share, position morph
-    targets. Copies of vertices that `likeness.mesh.glb_writer.write_glb` made at uv seams are joined again. Materials
-    beyond that, skins, animations and unknown extensions are ignored.
+    Kept: triangles, strips and fans, in the scene's coordinates (skins at rest); uv, through KHR_texture_transform;
+    COLOR_0, white where only some parts have it; a base-colour image that all parts share, WebP too; position morph
+    targets, those of the same name in several meshes as one. Quantised, sparse and, with the ``meshes`` extra,
+    Draco's and meshopt's packed geometry is understood. Copies of vertices that `likeness.mesh.glb_writer.write_glb`
+    made at uv seams are joined again. Materials beyond that, animations and cameras are ignored.
+
+    Left out with a :class:`likeness.FileWarning`: textures that cannot be read, or of which there are several; uv
+    that only some parts have; colours that make no sense; vertices that are no numbers and that no face has.
 
     Returns:
         mesh: millimetres (glTF's metres times 1000); sRGB colours.
@@ -38,244 +42,163 @@ def read_glb(path: StrPath) -> tuple[MeshFields, dict[str, np.ndarray], np.ndarr
         weights: (S,) the default weights.
 
     Raises:
-        FileError: unreadable, damaged, without triangles, or with compressed or external geometry.
+        FileError: unreadable, damaged, without triangles, with geometry outside the file or in an extension that is
+            not understood; or packed by Draco or meshopt without the ``meshes`` extra, which it then names.
     """
     data = read_bytes(path)
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found not to be finite
-            return _read(path, _Document(path, data))
+        with (
+            np.errstate(over="ignore", invalid="ignore"),
+            reported(path) as defects,
+        ):  # the checks find what overflows
+            return _read(Document(path, data), defects)
     except _MALFORMED as error:
         reason = " ".join(str(error).split())[:200]
         raise FileError(path, f"not a usable GLB file ({type(error).__name__}: {reason})") from error
 
 
-class _Document:
-    """The two chunks of a GLB file, with access that trusts neither."""
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A primitive's vertices where a node has them: mm, scene axes; the first is number ``offset`` of the whole."""
 
-    def __init__(self, path: StrPath, data: bytes) -> None:
-        if len(data) < 20 or data[:4] != b"glTF":
-            raise FileError(path, "expected a GLB file (binary glTF), it does not begin like one")
-        version, total, length = struct.unpack_from("<III", data, 4)
-        if version != 2:
-            raise FileError(path, f"expected glTF version 2, got {version}")
-        if total > len(data) or 20 + length > total or data[16:20] != b"JSON":
-            raise FileError(path, f"cut short or damaged: expected {total} bytes, got {len(data)}")
-        self.json = json.loads(data[20 : 20 + length])
-        self.binary = b""
-        at = 20 + length
-        if at + 8 <= total and data[at + 4 : at + 8] == b"BIN\0":
-            size = struct.unpack_from("<I", data, at)[0]
-            if at + 8 + size > total:
-                raise FileError(path, f"cut short: expected {size} bytes of binary data, got {total - at - 8}")
-            self.binary = data[at + 8 : at + 8 + size]
-        required = self.json.get("extensionsRequired", [])
-        unknown = [name for name in required if not str(name).startswith(_HARMLESS)]
-        if unknown:
-            raise FileError(
-                path, f"expected a plain GLB file, got one that needs {', '.join(map(str, unknown))[:80]}"
-            )
-
-    def item(self, kind: str, index: object) -> dict[str, Any]:
-        """``document[kind][index]``, an object; the index must be one."""
-        items = self.json.get(kind, [])
-        found = items[_whole(index)]
-        if not isinstance(found, dict):
-            raise ValueError(f"{kind} {index} is no object")
-        return found
-
-    def blob(self, index: object) -> memoryview:
-        """The bytes of a buffer view, not copied."""
-        view = self.item("bufferViews", index)
-        if _whole(view["buffer"]) != 0 or "uri" in self.item("buffers", 0):
-            raise ValueError("geometry outside the file is not supported")
-        start, length = _whole(view.get("byteOffset", 0)), _whole(view["byteLength"])
-        if start + length > len(self.binary):
-            raise ValueError(f"buffer view {index} ends behind the data")
-        return memoryview(self.binary)[start : start + length]
-
-    def rows(self, index: object, offset: object, kind: object, width: int, count: int) -> np.ndarray:
-        """(count, width) numbers from a buffer view, one row every byteStride."""
-        blob, dtype = self.blob(index), np.dtype(_COMPONENTS[_whole(kind)])
-        stride = _whole(self.item("bufferViews", index).get("byteStride", 0)) or dtype.itemsize * width
-        start = _whole(offset)
-        if count and start + stride * (count - 1) + dtype.itemsize * width > len(blob):
-            raise ValueError(f"buffer view {index} is too short for {count} rows")
-        return np.ndarray(
-            (count, width), dtype, blob if count else b"", start if count else 0, (stride, dtype.itemsize)
-        )
-
-    def accessor(self, index: object, widths: tuple[int, ...], count: int | None = None) -> np.ndarray:
-        """An accessor's rows; normalized integers as floats. ``count`` is demanded where the caller knows it."""
-        spec = self.item("accessors", index)
-        width, n = _WIDTHS[spec["type"]], _whole(spec["count"])
-        if width not in widths or (count is not None and n != count):
-            raise ValueError(f"accessor {index} is {n} x {spec['type']}, expected {count or 'any number'} of others")
-        kind = spec["componentType"]
-        if "bufferView" in spec:
-            values = self.rows(spec["bufferView"], spec.get("byteOffset", 0), kind, width, n)
-        elif count is None:  # zeros, of which a small file can claim any number
-            raise ValueError(f"accessor {index} has no data")
-        else:
-            values = np.zeros((n, width), dtype=_COMPONENTS[_whole(kind)])
-        if "sparse" in spec:
-            sparse = spec["sparse"]
-            some, where, what = _whole(sparse["count"]), sparse["indices"], sparse["values"]
-            places = self.rows(where["bufferView"], where.get("byteOffset", 0), where["componentType"], 1, some)
-            values = values.copy()
-            values[places.ravel()] = self.rows(what["bufferView"], what.get("byteOffset", 0), kind, width, some)
-        if not np.isfinite(values).all():
-            raise ValueError(f"accessor {index} has numbers that are not finite")
-        if spec.get("normalized") and values.dtype.kind in "iu":
-            return np.maximum(values / np.iinfo(values.dtype).max, -1)
-        return values
+    primitive: Primitive
+    offset: int
+    vertices: np.ndarray
+    deltas: dict[str, np.ndarray]
 
 
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"expected a whole number, got {str(value)[:40]}")
-    return value
-
-
-def _read(path: StrPath, document: _Document) -> tuple[MeshFields, dict[str, np.ndarray], np.ndarray]:
-    node, matrix = _first_node(document)
-    gltf_mesh = document.item("meshes", node.get("mesh", 0))
-    primitives = [p for p in gltf_mesh["primitives"] if p.get("mode", _TRIANGLES) == _TRIANGLES]
-    if not primitives:
-        raise FileError(path, "expected a GLB file with triangles, found none")
-    n_targets = len(primitives[0].get("targets", []))
-    blocks: dict[str, _Block] = {}
-    triangles = []
-    offset = 0
-    for primitive in primitives:
-        key = json.dumps([primitive["attributes"], primitive.get("targets")], sort_keys=True)
-        if key not in blocks:
-            blocks[key] = _Block(document, primitive, n_targets, offset)
-            offset += len(blocks[key].positions)
-        triangles.append(_triangles(document, primitive, blocks[key]))
-    parts = list(blocks.values())
-    linear = 1000 * matrix[:3, :3]
-    vertices = np.concatenate([part.positions for part in parts]) @ linear.T + 1000 * matrix[:3, 3]
-    faces = np.concatenate(triangles)
-    if np.linalg.det(linear) < 0:
-        faces = faces[:, ::-1]
-    names = _target_names(gltf_mesh, n_targets)
-    deltas = [np.concatenate([part.targets[i] for part in parts]) @ linear.T for i in range(n_targets)]
-    shapes = {name: delta.astype(np.float32) for name, delta in zip(names, deltas, strict=True)}
-    if not all(np.isfinite(shape).all() for shape in shapes.values()):
+def _read(document: Document, defects: Defects) -> tuple[MeshFields, dict[str, np.ndarray], np.ndarray]:
+    placed = placed_meshes(document)
+    parts: list[_Part] = []
+    triangles: list[np.ndarray] = []
+    materials: list[dict[str, Any]] = []
+    cache: dict[str, Primitive] = {}
+    names = _Names()
+    offset = face_count = 0
+    for place in placed:
+        spec = document.item("meshes", place.mesh)
+        surfaces = [item for item in spec["primitives"] if is_surface(item)]
+        if not surfaces:
+            continue
+        labels = names.of(place, spec, len(surfaces[0].get("targets", [])))
+        here: dict[str, _Part] = {}
+        for item in surfaces:
+            key = Primitive.key(document, item)
+            if key not in here:
+                if key not in cache:
+                    cache[key] = Primitive(document, item, len(labels))
+                here[key] = _placed(cache[key], place, labels, offset)
+                offset += len(here[key].vertices)
+            triangles.append(_turned(here[key].primitive.triangles(document, item), place) + here[key].offset)
+            face_count += len(triangles[-1])
+            if max(offset, face_count) > document.most:
+                raise ValueError(
+                    f"nodes share meshes so often that there are more than {document.most} vertices or faces"
+                )
+            materials.append(document.item("materials", item["material"]) if "material" in item else {})
+        parts += here.values()
+    if not triangles:
+        raise FileError(document.path, "expected a GLB file with triangles, found none")
+    shapes = _shapes(parts, names, offset)
+    vertices, faces = np.concatenate([part.vertices for part in parts]), np.concatenate(triangles)
+    kept = kept_vertices(defects, vertices, faces)
+    if kept is not None:
+        shapes = {name: values[kept] for name, values in shapes.items()}
+    if not all(np.isfinite(values).all() for values in shapes.values()):
         raise ValueError("morph targets are not finite after the node's transform")
-    weights = np.array(node.get("weights", gltf_mesh.get("weights", [0.0] * n_targets)), dtype=np.float64)
-    if weights.shape != (n_targets,) or not np.isfinite(weights).all():
-        raise ValueError(f"expected {n_targets} finite weights")
-    uv = _joined([part.uv for part in parts])
-    mesh = MeshFields(
-        vertices.astype(np.float32),
+    uv = _uv(defects, parts)
+    mesh = usable_fields(
+        defects,
+        vertices,
         faces,
         uv=uv,
-        colors=_joined([part.colors for part in parts]),
-        texture=_texture(path, document, primitives) if uv is not None else None,
+        colors=_colors(defects, parts),
+        texture=None if uv is None else shared_texture(document, defects, materials),
     )
-    return *_join_seams(mesh, shapes, gltf_mesh.get("extras")), weights
+    extras = document.item("meshes", placed[0].mesh).get("extras") if len(placed) == 1 else None
+    return *_join_seams(mesh, shapes, extras), names.weights()
 
 
-class _Block:
-    """The vertices of one primitive, or of several that share them; the first is number ``offset`` of the mesh."""
+class _Names:
+    """The morph targets of all meshes: one of a name that several have."""
 
-    def __init__(self, document: _Document, primitive: dict[str, Any], n_targets: int, offset: int) -> None:
-        attributes = primitive["attributes"]
-        self.offset = offset
-        self.positions = document.accessor(attributes["POSITION"], (3,)).astype(np.float64)
-        count = len(self.positions)
-        self.uv: np.ndarray | None = None
-        if "TEXCOORD_0" in attributes:
-            self.uv = document.accessor(attributes["TEXCOORD_0"], (2,), count) * [1.0, -1.0] + [0.0, 1.0]
-        self.colors: np.ndarray | None = None
-        if "COLOR_0" in attributes:
-            self.colors = srgb_from_linear(document.accessor(attributes["COLOR_0"], (3, 4), count)[:, :3])
-        targets = primitive.get("targets", [])
-        if n_targets > _MAX_TARGETS or n_targets * count * 12 > _MAX_MORPH_BYTES:
-            raise ValueError(f"{n_targets} morph targets of {count} vertices are too many")
-        if len(targets) != n_targets:
-            raise ValueError(f"expected primitives of equally many morph targets, got {n_targets} and {len(targets)}")
-        self.targets = [
-            document.accessor(target["POSITION"], (3,), count) if "POSITION" in target else np.zeros((count, 3))
-            for target in targets
-        ]
+    def __init__(self) -> None:
+        self._weights: dict[str, float] = {}
+        self._nameless: dict[int, list[str]] = {}
 
-
-def _triangles(document: _Document, primitive: dict[str, Any], block: _Block) -> np.ndarray:
-    if "indices" in primitive:
-        corners = document.accessor(primitive["indices"], (1,)).ravel().astype(np.int64)
-    else:
-        corners = np.arange(len(block.positions))
-    if len(corners) % 3 or (len(corners) and corners.max() >= len(block.positions)):
-        raise ValueError(f"expected triangles of vertices 0..{len(block.positions) - 1}, got others")
-    return corners.reshape(-1, 3) + block.offset
-
-
-def _first_node(document: _Document) -> tuple[dict[str, Any], np.ndarray]:
-    """The scene's first node with a mesh, depth first, and its (4, 4) matrix in the scene."""
-    if not document.json.get("nodes"):
-        return {}, np.eye(4)
-    scenes = document.json.get("scenes")
-    scene = document.item("scenes", document.json.get("scene", 0)) if scenes else {}
-    waiting = [(index, np.eye(4)) for index in reversed(scene.get("nodes", []) or [0])]
-    seen: set[int] = set()
-    while waiting:
-        index, parent = waiting.pop()
-        node = document.item("nodes", index)
-        if index in seen:
-            continue
-        seen.add(index)
-        matrix = parent @ _local_matrix(node)
-        if not np.isfinite(matrix).all():
-            raise ValueError(f"node {index} has a transform that is not finite")
-        if "mesh" in node:
-            return node, matrix
-        waiting += [(child, matrix) for child in reversed(node.get("children", []))]
-    raise ValueError("no node of the scene has a mesh")
-
-
-def _local_matrix(node: dict[str, Any]) -> np.ndarray:
-    """A node's transform: its matrix (column by column), or translation * rotation (x y z w) * scale."""
-    if "matrix" in node:
-        return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
-    x, y, z, w = (float(value) for value in node.get("rotation", (0, 0, 0, 1)))
-    matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    matrix[:3, :3] *= np.array(node.get("scale", (1, 1, 1)), dtype=np.float64).reshape(3)
-    matrix[:3, 3] = np.array(node.get("translation", (0, 0, 0)), dtype=np.float64).reshape(3)
-    return matrix
-
-
-def _joined(parts: list[np.ndarray | None]) -> np.ndarray | None:
-    present = [part for part in parts if part is not None]
-    return np.concatenate(present) if present and len(present) == len(parts) else None
-
-
-def _target_names(gltf_mesh: dict[str, Any], count: int) -> list[str]:
-    extras = gltf_mesh.get("extras")
-    names = extras.get("targetNames") if isinstance(extras, dict) else None
-    if isinstance(names, list) and len(names) == count and len(set(map(str, names))) == count:
+    def of(self, place: Placed, spec: dict[str, Any], count: int) -> list[str]:
+        """The names of a mesh's ``count`` targets."""
+        extras = spec.get("extras")
+        names = extras.get("targetNames") if isinstance(extras, dict) else None
+        if not (isinstance(names, list) and len(names) == count and len(set(map(str, names))) == count):
+            known = sum(map(len, self._nameless.values()))
+            names = self._nameless.setdefault(place.mesh, [f"target{known + i}" for i in range(count)])
+        weights = np.array(place.node.get("weights", spec.get("weights", [0.0] * count)), dtype=np.float64)
+        if weights.shape != (count,) or not np.isfinite(weights).all():
+            raise ValueError(f"expected {count} finite weights")
+        for name, weight in zip(names, weights.tolist(), strict=True):
+            self._weights.setdefault(str(name), weight)
         return [str(name) for name in names]
-    return [f"target{i}" for i in range(count)]
+
+    def all(self) -> list[str]:
+        """In the file's order."""
+        return list(self._weights)
+
+    def weights(self) -> np.ndarray:
+        """(S,) default weights; where meshes differ, the first one's."""
+        return np.array(list(self._weights.values()), dtype=np.float64)
 
 
-def _texture(path: StrPath, document: _Document, primitives: list[dict[str, Any]]) -> np.ndarray | None:
-    """The base-colour image that all primitives share; None if there is none, several, or one outside the file."""
-    images = set()
-    for primitive in primitives:
-        material = document.item("materials", primitive["material"]) if "material" in primitive else {}
-        reference = material.get("pbrMetallicRoughness", {}).get("baseColorTexture")
-        usable = reference is not None and reference.get("texCoord", 0) == 0
-        images.add(document.item("textures", reference["index"]).get("source") if usable else None)
-    image = images.pop() if len(images) == 1 else None
-    if image is None or "bufferView" not in document.item("images", image):
+def _placed(primitive: Primitive, place: Placed, labels: list[str], offset: int) -> _Part:
+    matrices = primitive.skin_matrices(place.joints)
+    matrix = place.matrix if matrices is None else matrices
+    linear, shift = 1000 * matrix[..., :3, :3], 1000 * matrix[..., :3, 3]
+
+    def turned(values: np.ndarray) -> np.ndarray:
+        if linear.ndim == 2:
+            return values @ linear.T
+        return np.einsum("vij,vj->vi", linear, values)
+
+    deltas = {
+        name: turned(delta).astype(np.float32)
+        for name, delta in zip(labels, primitive.targets, strict=True)
+        if delta is not None
+    }
+    return _Part(primitive, offset, (turned(primitive.positions) + shift).astype(np.float32), deltas)
+
+
+def _turned(triangles: np.ndarray, place: Placed) -> np.ndarray:
+    """Triangles turned round where the node mirrors."""
+    matrix = place.matrix if place.joints is None else place.joints[0]
+    return triangles[:, ::-1] if np.linalg.det(matrix[:3, :3]) < 0 else triangles
+
+
+def _shapes(parts: list[_Part], names: _Names, count: int) -> dict[str, np.ndarray]:
+    check_target_count(len(names.all()), count)
+    shapes = {name: np.zeros((count, 3), np.float32) for name in names.all()}
+    for part in parts:
+        for name, delta in part.deltas.items():
+            shapes[name][part.offset : part.offset + len(delta)] = delta
+    return shapes
+
+
+def _uv(defects: Defects, parts: list[_Part]) -> np.ndarray | None:
+    found = [part.primitive.uv for part in parts]
+    present = [uv for uv in found if uv is not None]
+    if present and len(present) < len(found):
+        defects.add(f"no uv ({len(present)} of {len(found)} parts have some)")
+    return np.concatenate(present) if present and len(present) == len(found) else None
+
+
+def _colors(defects: Defects, parts: list[_Part]) -> np.ndarray | None:
+    """sRGB colours; a part without is white where others have some, as glTF multiplies them."""
+    if all(part.primitive.colors is None for part in parts):
         return None
-    return decode_texture(path, bytes(document.blob(document.item("images", image)["bufferView"])))
+    linear = [
+        np.ones((len(part.vertices), 3)) if part.primitive.colors is None else part.primitive.colors for part in parts
+    ]
+    usable = usable_colors(defects, np.concatenate(linear))
+    return None if usable is None else srgb_from_linear(usable)
 
 
 def _join_seams(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import read_bytes, write_atomically
+from likeness.files import read_bytes, without_mark, write_atomically
 from likeness.images.encode import png_bytes
 from likeness.images.texture import decode_texture
-from likeness.mesh.checks import blaming
+from likeness.mesh.defects import Defects, reported, usable_fields
 from likeness.mesh.fields import MeshFields
 from likeness.mesh.normals import vertex_normals
 from likeness.mesh.polygons import cut_polygons, polygon_corners, polygons
@@ -53,42 +53,47 @@ def read_obj(path: StrPath) -> MeshFields:
     one), ``vt``, ``f`` in all its forms with positive and negative indices and any number of corners, ``g`` and ``o``
     (both become groups), ``mtllib``, ``usemtl``, comments and line continuations. Normals are not kept; lines, points
     and curves are ignored. The texture is the image that all textured faces share, looked for in the file's folder
-    and below; if it is missing, or if there are several, the mesh has none. Corners without uv in a file with uv get
-    (0, 0).
+    and below. Corners without uv in a file with uv get (0, 0).
+
+    Left out with a :class:`likeness.FileWarning`: a texture that is missing, cannot be read, or is one of several; uv
+    that are missing or no numbers; colours that make no sense; faces of fewer than three corners; vertices that are
+    no numbers and that no face has.
 
     Raises:
-        FileError: unreadable, or a line that cannot be understood, with its number.
+        FileError: unreadable, or a line about the geometry that cannot be understood, with its number.
     """
-    data = read_bytes(path)
+    data = without_mark(read_bytes(path))
     if b"\0" in data:
         raise FileError(path, "expected OBJ text, got binary data")
-    statements = _take_apart(path, data)
-    if not len(statements.v.numbers):
-        raise FileError(path, "expected an OBJ file, found no vertex ('v x y z')")
-    vertices, colors = _read_vertices(path, statements.v)
-    uv = _read_uv(path, statements.vt)
-    corners = _read_corners(path, statements)
-    order, starts, quads = cut_polygons(statements.f.counts)
-    triangles, uv_triangles = corners[order, 0], corners[order, 1]
-    has_uv = bool((uv_triangles >= 0).any())
-    if has_uv and (uv_triangles < 0).any():
-        uv_triangles[uv_triangles < 0] = len(uv)
-        uv = np.append(uv, [[0.0, 0.0]], axis=0)
-    seamless = len(uv) == len(vertices) and np.array_equal(triangles, uv_triangles)
-    with blaming(path):
-        return MeshFields(
+    with reported(path) as defects:
+        statements = _take_apart(data, defects)
+        if not len(statements.v.numbers):
+            raise FileError(path, "expected an OBJ file, found no vertex ('v x y z')")
+        vertices, colors = _read_vertices(path, statements.v)
+        corners = _read_corners(path, statements)
+        uv = _read_uv(defects, statements.vt, corners[:, 1])
+        order, starts, quads = cut_polygons(statements.f.counts)
+        triangles, uv_triangles = corners[order, 0], corners[order, 1]
+        _check_used(path, statements.v, vertices, triangles)
+        if uv is not None and (uv_triangles < 0).any():
+            uv_triangles[uv_triangles < 0] = len(uv)
+            uv = np.append(uv, [[0.0, 0.0]], axis=0)
+        seamless = uv is not None and len(uv) == len(vertices) and np.array_equal(triangles, uv_triangles)
+        return usable_fields(
+            defects,
             vertices,
             triangles,
-            uv=uv if has_uv else None,
-            uv_triangles=uv_triangles if has_uv and not seamless else None,
+            uv=uv,
+            uv_triangles=None if uv is None or seamless else uv_triangles,
             colors=colors,
-            texture=_read_texture(path, statements) if has_uv else None,
+            texture=None if uv is None else _read_texture(defects, statements),
             quads=quads if len(quads) else None,
             groups=_read_groups(statements, np.append(starts, len(triangles))),
+            eight_bit=True,
         )
 
 
-def _take_apart(path: StrPath, data: bytes) -> _Statements:
+def _take_apart(data: bytes, defects: Defects) -> _Statements:
     """Sorts the lines by keyword with whole-array operations: files have hundreds of thousands of them."""
     letters = np.frombuffer(_tidy(data), np.uint8).copy()
     ends = np.flatnonzero(letters == ord("\n"))
@@ -108,7 +113,8 @@ def _take_apart(path: StrPath, data: bytes) -> _Statements:
         key, _, rest = letters[starts[i] : ends[i]].tobytes().decode("utf-8", "replace").partition(" ")
         names = tuple(rest.split())
         if len(names) > _MAX_GROUPS_AT_ONCE and key == "g":
-            raise FileError(path, f"line {i + 1}: expected up to {_MAX_GROUPS_AT_ONCE} groups, got {len(names)}")
+            defects.add(f"line {i + 1}: {_MAX_GROUPS_AT_ONCE} groups of {len(names)}")
+            names = names[:_MAX_GROUPS_AT_ONCE]
         if key == "o":
             object_name = ("_".join(names),) if names else ()
         elif key == "g":
@@ -123,7 +129,24 @@ def _take_apart(path: StrPath, data: bytes) -> _Statements:
     letters[starts[is_uv] + 1] = ord(" ")
     letters[ends] = ord("\n")  # also of empty lines
     v, vt, f = (_lines(letters, starts, ends, chosen) for chosen in (is_vertex, is_uv, is_face))
-    return _Statements(v, vt, f, groups, materials, libraries)
+    return _without_edges(_Statements(v, vt, f, groups, materials, libraries), defects)
+
+
+def _without_edges(statements: _Statements, defects: Defects) -> _Statements:
+    """The statements without faces of fewer than three corners."""
+    f = statements.f
+    kept = f.counts >= 3
+    if kept.all():
+        return statements
+    defects.add(f"without {int((~kept).sum())} faces of fewer than 3 corners")
+    fields = [field for field, stays in zip(f.fields, np.repeat(kept, f.counts).tolist(), strict=True) if stays]
+    before = np.append(0, np.cumsum(kept)).tolist()  # faces that stay before each face
+    return replace(
+        statements,
+        f=_Lines(f.numbers[kept], f.counts[kept], fields),
+        groups=[(before[face], names) for face, names in statements.groups],
+        materials=[(before[face], name) for face, name in statements.materials],
+    )
 
 
 def _tidy(data: bytes) -> bytes:
@@ -158,7 +181,7 @@ def _lines(letters: np.ndarray, starts: np.ndarray, ends: np.ndarray, chosen: np
 
 
 def _numbers(path: StrPath, lines: _Lines, key: str, widths: range) -> np.ndarray:
-    """All numbers of the lines in one row, float64, finite."""
+    """All numbers of the lines in one row, float64."""
     bad = np.flatnonzero((lines.counts < widths.start) | (lines.counts >= widths.stop))
     if len(bad):
         raise FileError(
@@ -166,11 +189,7 @@ def _numbers(path: StrPath, lines: _Lines, key: str, widths: range) -> np.ndarra
             f"line {lines.numbers[bad[0]]}: expected {widths.start} to {widths.stop - 1} numbers after '{key}', "
             f"got {lines.counts[bad[0]]}",
         )
-    values = _convert(path, lines, lines.fields, np.float64, _is_float)
-    if not np.isfinite(values).all():
-        line = lines.line_of(int(np.argmin(np.isfinite(values))))
-        raise FileError(path, f"line {line}: expected finite numbers after '{key}'")
-    return values
+    return _convert(path, lines, lines.fields, np.float64, _is_float)
 
 
 def _convert(
@@ -204,27 +223,44 @@ def _read_vertices(path: StrPath, lines: _Lines) -> tuple[np.ndarray, np.ndarray
     values = _numbers(path, lines, "v", range(3, 8))
     row = (np.cumsum(lines.counts) - lines.counts)[:, None]
     vertices = values[row + np.arange(3)]
-    if (lines.counts < 6).any():
-        return vertices, None
-    colors = values[row + np.arange(3, 6)]
-    eight_bit = colors.max() > 1 and np.array_equal(colors, np.rint(colors))
-    return vertices, colors / 255 if eight_bit else colors
+    return vertices, None if (lines.counts < 6).any() else values[row + np.arange(3, 6)]
 
 
-def _read_uv(path: StrPath, lines: _Lines) -> np.ndarray:
-    """(U, 2); a third coordinate is dropped, a missing second is 0."""
-    values = np.append(_numbers(path, lines, "vt", range(1, 4)), 0.0)
+def _check_used(path: StrPath, lines: _Lines, vertices: np.ndarray, triangles: np.ndarray) -> None:
+    used = np.zeros(len(vertices), bool)
+    used[triangles] = True
+    bad = np.flatnonzero(used & ~np.isfinite(vertices).all(axis=1))
+    if len(bad):
+        raise FileError(
+            path, f"line {lines.numbers[bad[0]]}: expected finite numbers after 'v', a face has this vertex"
+        )
+
+
+def _read_uv(defects: Defects, lines: _Lines, corners: np.ndarray) -> np.ndarray | None:
+    """(U, 2); a third coordinate is dropped, a missing second is 0. None where no corner has any, or none is usable.
+
+    Args:
+        defects: of the file.
+        lines: the ``vt`` lines.
+        corners: (N,) index of each corner's uv, -1: none.
+    """
+    if not (corners >= 0).any():
+        return None
+    if corners.max() >= len(lines.numbers):
+        defects.add(f"no uv (faces name uv {corners.max() + 1} of {len(lines.numbers)})")
+        return None
+    try:
+        values = np.append(_numbers(defects.path, lines, "vt", range(1, 4)), 0.0)
+    except FileError as error:
+        defects.without("uv", error)
+        return None
     row = np.cumsum(lines.counts) - lines.counts
     return np.stack([values[row], np.where(lines.counts > 1, values[row + 1], 0.0)], axis=1)
 
 
 def _read_corners(path: StrPath, statements: _Statements) -> np.ndarray:
-    """Zero-based vertex and uv (-1: none) of all faces' corners, (N, 2)."""
+    """Zero-based vertex and uv (-1: none) of all faces' corners, (N, 2); uv may be beyond those that are there."""
     lines = statements.f
-    if (lines.counts < 3).any():
-        bad = int(np.argmax(lines.counts < 3))
-        message = f"expected a face of 3 or more corners, got {lines.counts[bad]}"
-        raise FileError(path, f"line {lines.numbers[bad]}: {message}")
     text = b" ".join([*lines.fields, b""]).replace(b"//", b"/0/").replace(b"/ ", b"/0 ")  # OBJ has no index 0: absent
     letters = np.frombuffer(text, np.uint8)
     slashes_before = np.searchsorted(np.flatnonzero(letters == ord("/")), np.flatnonzero(letters == ord(" ")))
@@ -238,15 +274,14 @@ def _read_corners(path: StrPath, statements: _Statements) -> np.ndarray:
     if (given < 0).any():  # counted back from the last one before the face
         before = np.stack([np.searchsorted(numbers, lines.numbers) for numbers in known], axis=1)
         result += np.where(given < 0, np.repeat(before, lines.counts, axis=0), 0)
-    limits = np.array([len(numbers) for numbers in known])
-    absent = given == 0
-    wrong = ((result < 0) | (result >= limits) | absent) & ~(absent & np.array([False, True]))
-    if wrong.any() or (slashes > 2).any():
-        bad = int(np.argmax(wrong.any(axis=1) | (slashes > 2)))
+    limit, absent = len(known[0]), given[:, 1] == 0
+    wrong = (result[:, 0] < 0) | (result[:, 0] >= limit) | (given[:, 0] == 0) | (slashes > 2)
+    if wrong.any():
+        bad = int(np.argmax(wrong))
         shown = lines.fields[bad][:40].decode("utf-8", "replace")
-        message = f"expected a corner with vertex 1..{limits[0]} and uv 1..{limits[1]}, got {shown!r}"
-        raise FileError(path, f"line {lines.line_of(bad)}: {message}")
-    result[:, 1][absent[:, 1]] = -1
+        raise FileError(path, f"line {lines.line_of(bad)}: expected a corner with vertex 1..{limit}, got {shown!r}")
+    beyond = result[:, 1] < 0  # counted back beyond the first
+    result[:, 1] = np.where(absent, -1, np.where(beyond, len(known[1]), result[:, 1]))
     return result
 
 
@@ -262,23 +297,34 @@ def _read_groups(statements: _Statements, starts: np.ndarray) -> dict[str, np.nd
     return {name: np.concatenate(parts) for name, parts in members.items()} or None
 
 
-def _read_texture(path: StrPath, statements: _Statements) -> np.ndarray | None:
+def _read_texture(defects: Defects, statements: _Statements) -> np.ndarray | None:
     ends = [face for face, _ in statements.materials[1:]] + [len(statements.f.numbers)]
     used = {name for (face, name), end in zip(statements.materials, ends, strict=False) if end > face}
-    folder = Path(path).parent
-    images: set[Path | None] = set()
-    for library in statements.libraries:
-        file = _beside(folder, library)
-        material = ""
-        for line in _tidy(read_bytes(file)).splitlines() if file else ():
-            key, _, rest = line.decode("utf-8", "replace").strip().partition(" ")
-            if key == "newmtl":
-                material = rest.strip()
-            elif key == "map_Kd" and material in used:
-                name = rest.split()[-1] if rest.strip().startswith("-") else rest.strip()  # after its options
-                images.add(_beside(folder, name))
-    image = images.pop() if len(images) == 1 else None
-    return None if image is None else decode_texture(image, read_bytes(image))
+    folder = Path(defects.path).parent
+    images: dict[str, Path | None] = {}
+    try:
+        for library in statements.libraries:
+            file = _beside(folder, library)
+            if file is None and used:
+                defects.add(f"no texture ({library!r} is not beside it)")
+            material = ""
+            for line in _tidy(without_mark(read_bytes(file))).splitlines() if file else ():
+                key, _, rest = line.decode("utf-8", "replace").strip().partition(" ")
+                if key == "newmtl":
+                    material = rest.strip()
+                elif key == "map_Kd" and material in used:
+                    name = rest.split()[-1] if rest.strip().startswith("-") else rest.strip()  # after its options
+                    images[name] = _beside(folder, name)
+        if len(set(images.values())) > 1:
+            defects.add(f"no texture ({len(set(images.values()))} of them, a mesh holds one)")
+            return None
+        for name, image in images.items():
+            if image is None:
+                defects.add(f"no texture ({name[:80]!r} is not beside it)")
+            return None if image is None else decode_texture(image, read_bytes(image))
+    except FileError as error:
+        defects.without("texture", error)
+    return None
 
 
 def _beside(folder: Path, name: str) -> Path | None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import read_bytes, write_atomically
+from likeness.files import read_bytes, without_mark, write_atomically
 from likeness.mesh.checks import blaming
+from likeness.mesh.defects import Defects, reported, usable_fields
 from likeness.mesh.fields import MeshFields
 from likeness.mesh.polygons import cut_polygons, polygon_corners
 
@@ -59,28 +60,76 @@ def read_ply(path: StrPath) -> MeshFields:
 
     Taken: vertex positions (float32 stays so, everything else becomes float64), vertex colours (integers are divided
     by their type's largest value), uv per vertex (``s t``, ``u v`` or ``texture_u texture_v``), and faces with any
-    number of corners. Other properties and elements are skipped. Without faces, a mesh without triangles.
+    number of corners. Other properties and elements are skipped, as are values that a line of an ascii file has
+    beyond the declared ones. Without faces, a mesh without triangles.
+
+    Left out with a :class:`likeness.FileWarning`: colours and uv that make no sense, faces of fewer than three
+    corners, and vertices that are no numbers and that no face has.
 
     Raises:
         FileError: unreadable, cut short, or not as its header says.
     """
-    data = read_bytes(path)
+    data = without_mark(read_bytes(path))
     order, ascii_body, elements, start = _read_header(path, data)
     body = data[start:]
-    if ascii_body:
-        try:
-            body = np.array(body.split(), dtype="<f8").tobytes()
-        except ValueError as error:
-            raise FileError(path, f"expected numbers after the PLY header ({str(error)[:80]})") from error
+    columns = _ascii_columns(path, elements, body) if ascii_body else _columns(path, elements, body, order)[0]
+    if "tristrips" in columns:
+        raise FileError(path, "expected PLY faces, got triangle strips")
+    with reported(path) as defects:
+        return _mesh(defects, columns.get("vertex", {}), columns.get("face", {}))
+
+
+def _columns(
+    path: StrPath, elements: list[_Element], body: bytes, order: str
+) -> tuple[dict[str, dict[str, _Column]], int]:
+    """The columns of all elements up to vertices and faces, and where the bytes behind them begin."""
     columns: dict[str, dict[str, _Column]] = {}
     at = 0
     for element in elements:
         columns[element.name], at = _decode(path, element, body, at, order)
         if {"vertex", "face"} <= columns.keys():
             break
-    if "tristrips" in columns:
-        raise FileError(path, "expected PLY faces, got triangle strips")
-    return _mesh(path, columns.get("vertex", {}), columns.get("face", {}))
+    return columns, at
+
+
+def _ascii_columns(path: StrPath, elements: list[_Element], body: bytes) -> dict[str, dict[str, _Column]]:
+    """As :func:`_columns`; values are taken as they come, or line by line where that does not fit the header."""
+    problem: FileError | None = None
+    try:
+        packed = _doubles(path, body.split())
+        columns, at = _columns(path, elements, packed, "<")
+        if at == len(packed):
+            return columns
+    except FileError as error:
+        problem = error
+    lines = [line for line in map(bytes.split, body.splitlines()) if line]
+    if len(lines) == sum(element.count for element in elements if element.properties):
+        return _columns(path, elements, _doubles(path, _declared(elements, lines)), "<")[0]
+    if problem is not None:
+        raise problem
+    return columns
+
+
+def _doubles(path: StrPath, words: list[bytes]) -> bytes:
+    try:
+        return np.array(words, dtype="<f8").tobytes()
+    except ValueError as error:
+        raise FileError(path, f"expected numbers after the PLY header ({str(error)[:80]})") from error
+
+
+def _declared(elements: list[_Element], lines: list[list[bytes]]) -> list[bytes]:
+    """The words of lines, one per row, that the header declares; more at a line's end are left out."""
+    words: list[bytes] = []
+    row = 0
+    for element in elements:
+        for line in lines[row : row + element.count] if element.properties else ():
+            end = 0
+            for prop in element.properties:
+                length = line[end : end + 1]
+                end += 1 + (int(length[0]) if prop.length is not None and length and length[0].isdigit() else 0)
+            words += line[:end]
+        row += element.count if element.properties else 0
+    return words
 
 
 def _read_header(path: StrPath, data: bytes) -> tuple[str, bool, list[_Element], int]:
@@ -208,7 +257,7 @@ def _struct_code(kind: np.dtype) -> str:
     return (">" if kind.byteorder == ">" else "<") + kind.char
 
 
-def _mesh(path: StrPath, vertex: dict[str, _Column], face: dict[str, _Column]) -> MeshFields:
+def _mesh(defects: Defects, vertex: dict[str, _Column], face: dict[str, _Column]) -> MeshFields:
     def stack(names: tuple[str, ...]) -> np.ndarray | None:
         columns = [vertex[name] for name in names if name in vertex]
         if len(columns) < len(names) or any(column.counts is not None for column in columns):
@@ -222,24 +271,35 @@ def _mesh(path: StrPath, vertex: dict[str, _Column], face: dict[str, _Column]) -
 
     vertices = stack(("x", "y", "z"))
     if vertices is None:
-        raise FileError(path, "expected a PLY file with vertices (x, y, z), found none")
+        raise FileError(defects.path, "expected a PLY file with vertices (x, y, z), found none")
     names, colors = first(_COLOR_NAMES)
     if colors is not None and vertex[names[0]].declared.kind in "iu":
         colors = colors / np.iinfo(vertex[names[0]].declared).max
     indices = face.get("vertex_indices", face.get("vertex_index"))
     triangles, quads = np.empty((0, 3), dtype=np.int32), None
-    with blaming(path):
-        if indices is not None and indices.counts is not None:
-            if (indices.counts < 3).any() or not np.array_equal(indices.values, np.trunc(indices.values)):
-                raise ValueError("expected faces of 3 or more whole indices, got others")
-            if len(indices.values) and not (indices.values.min() >= 0 and indices.values.max() < len(vertices)):
-                raise ValueError(f"expected faces with vertices 0..{len(vertices) - 1}, got others")
-            corners, _, quads = cut_polygons(indices.counts)
-            triangles = indices.values.astype(np.int32)[corners]
-        uv = first(_UV_NAMES)[1]
-        return MeshFields(
-            vertices, triangles, uv=uv, colors=colors, quads=None if quads is None or not len(quads) else quads
-        )
+    if indices is not None and indices.counts is not None:
+        with blaming(defects.path):
+            triangles, quads = _faces(defects, indices.values, indices.counts, len(vertices))
+    uv = first(_UV_NAMES)[1]
+    return usable_fields(defects, vertices, triangles, uv=uv, colors=colors, quads=quads)
+
+
+def _faces(
+    defects: Defects, corners: np.ndarray, counts: np.ndarray, limit: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Triangles (F, 3) and quads (Q,) of polygons' corners in a row, ``counts`` of each."""
+    kept = counts >= 3
+    if not kept.all():
+        if not kept.any():
+            raise ValueError("expected faces of 3 or more whole indices, got others")
+        defects.add(f"without {int((~kept).sum())} faces of fewer than 3 corners")
+        corners, counts = corners[np.repeat(kept, counts)], counts[kept]
+    if not np.array_equal(corners, np.trunc(corners)):
+        raise ValueError("expected faces of 3 or more whole indices, got others")
+    if len(corners) and not (corners.min() >= 0 and corners.max() < limit):
+        raise ValueError(f"expected faces with vertices 0..{limit - 1}, got others")
+    order, _, quads = cut_polygons(counts)
+    return corners.astype(np.int32)[order], quads if len(quads) else None
 
 
 def write_ply(path: StrPath, mesh: MeshFields, *, ascii: bool = False) -> None:

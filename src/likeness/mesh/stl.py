@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import read_bytes, write_atomically
+from likeness.files import read_bytes, without_mark, write_atomically
 from likeness.mesh.checks import blaming
 from likeness.mesh.fields import MeshFields
 
@@ -30,8 +30,8 @@ def read_stl(path: StrPath) -> MeshFields:
     count = int.from_bytes(data[_HEADER : _HEADER + 4], "little") if len(data) >= _HEADER + 4 else -1
     if len(data) == _HEADER + 4 + count * _RECORD.itemsize:
         corners = np.frombuffer(data, _RECORD, count, _HEADER + 4)["corners"].reshape(-1, 3).astype(np.float64)
-    elif data.lstrip()[:5].lower() == b"solid":
-        corners = _corners_of_text(path, data)
+    elif without_mark(data[:120]).lstrip()[:5].lower() == b"solid":
+        corners = _corners_of_text(path, without_mark(data))
     else:
         raise FileError(
             path, f"expected an STL file, got {len(data)} bytes where its header announces {count} triangles"

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import read_npz, write_atomically
+from likeness.files import write_atomically
 from likeness.mesh import Mesh
 from likeness.model.face_model import FaceModel
-from likeness.model.identity import SphereSpace
+from likeness.model.identity import GaussianSpace, SphereSpace
+from likeness.readers import NpzArrays
 
 EXPRESSION_RIDGE = 1e-3
 """Weight of Σe² (mm² per unit of weight squared) where the expression is solved with the code: keeps shapes that
@@ -64,24 +65,47 @@ def codes_of_vertices(
     root = np.sqrt(weights / weights.sum())[:, None]
     target = ((vertices - model.mean) * root).reshape(-1, 3 * count)
     identity = (model.identity_basis * root).reshape(len(model.identity_basis), -1).astype(np.float64)
-    normal, right = identity @ identity.T, target @ identity.T
-    if with_expression:
-        moves = (model.expression_basis * root).reshape(len(model.expression_basis), -1).astype(np.float64)
-        inner = moves @ moves.T + EXPRESSION_RIDGE * np.eye(len(moves))
-        mixed = identity @ moves.T
-        carried = np.linalg.solve(inner, mixed.T)  # the expression that a unit of each code would need
-        normal, right = normal - mixed @ carried, right - target @ moves.T @ carried
-    if isinstance(model.space, SphereSpace):
-        codes = nearest_on_sphere(normal, right, model.space.radius)
-    else:
-        codes = np.linalg.solve(normal + (ridge + 1e-9) * np.eye(len(normal)), right.T).T
+    moves = (model.expression_basis[: None if with_expression else 0] * root).reshape(-1, 3 * count)
+    moves = moves.astype(np.float64)
+    codes, solved = least_squares_codes(
+        model.space, identity, target, moves, np.full(len(moves), EXPRESSION_RIDGE), ridge
+    )
     batch = vertices.shape[:-2]
-    expression = None
-    if with_expression:
-        solved = np.linalg.solve(inner, ((target - codes @ identity) @ moves.T).T).T
-        expression = solved.reshape(*batch, -1).astype(np.float32)
+    expression = solved.reshape(*batch, -1).astype(np.float32) if with_expression else None
     codes = codes.reshape(*batch, -1).astype(np.float32)
     return ShapeCodes(codes, expression, model.vertices(codes, expression))
+
+
+def least_squares_codes(
+    space: GaussianSpace | SphereSpace,
+    basis: np.ndarray,
+    target: np.ndarray,
+    moves: np.ndarray,
+    moves_ridge: np.ndarray,
+    ridge: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Minimise ``|t - Aᵀ c - Mᵀ m|² + ridge |c|² + Σ rᵢ mᵢ²`` over codes c and what moves beside them, for many t.
+
+    Args:
+        space: of the codes; on a sphere their length is given and ``ridge`` does nothing.
+        basis: (K, P) A.
+        target: (n, P) t.
+        moves: (M, P); M may be 0.
+        moves_ridge: (M,) r.
+
+    Returns:
+        (n, K) codes and (n, M) moves.
+    """
+    normal, right = basis @ basis.T, target @ basis.T
+    inner = moves @ moves.T + np.diag(moves_ridge)
+    mixed = basis @ moves.T
+    carried = np.linalg.solve(inner, mixed.T)  # the moves that a unit of each code would need
+    normal, right = normal - mixed @ carried, right - target @ moves.T @ carried
+    if isinstance(space, SphereSpace):
+        codes = nearest_on_sphere(normal, right, space.radius)
+    else:
+        codes = np.linalg.solve(normal + (ridge + 1e-9) * np.eye(len(normal)), right.T).T
+    return codes, np.linalg.solve(inner, ((target - codes @ basis) @ moves.T).T).T
 
 
 def nearest_on_sphere(normal: np.ndarray, right: np.ndarray, radius: float) -> np.ndarray:
@@ -147,13 +171,16 @@ class ShapeEncoder:
         Raises:
             FileError: missing, damaged, or something else.
         """
-        arrays = read_npz(path, "an encoder")
-        try:
-            return cls(arrays["center"], arrays["matrix"], arrays["offset"])
-        except KeyError as error:
-            raise FileError(
-                path, f"expected an encoder with center, matrix and offset, {error} is missing"
-            ) from error
+        arrays = NpzArrays(path, "an encoder with center, matrix and offset")
+        center, matrix, offset = (arrays[name] for name in ("center", "matrix", "offset"))
+        shapes = (len(matrix), *center.shape) if matrix.ndim else (), matrix.shape[:1]
+        if (matrix.shape, offset.shape) != shapes or center.ndim != 2 or center.shape[1] != 3 or not matrix.size:
+            got = f"{center.shape}, {matrix.shape} and {offset.shape}"
+            raise FileError(path, f"expected center (V, 3), matrix (K, V, 3) and offset (K,), got {got}")
+        for values in (center, matrix, offset):
+            if values.dtype.kind != "f" or not np.isfinite(values).all():
+                raise FileError(path, "expected an encoder of finite numbers")
+        return cls(center, matrix, offset)
 
 
 def importance(vertices: np.ndarray, triangles: np.ndarray, regions: dict[str, np.ndarray]) -> np.ndarray:

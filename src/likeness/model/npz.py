@@ -11,9 +11,10 @@ from typing import Any, TypedDict
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import read_npz, write_atomically
+from likeness.files import write_atomically
 from likeness.geometry.landmarks import LandmarkMap
 from likeness.model.topology import Topology
+from likeness.readers import read_npz
 
 FORMAT = "likeness face model 1"
 LARGEST = 400_000_000  # bytes of one array; more than any model of one head needs
@@ -145,4 +146,6 @@ def _finite(arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
 
 def _dequantize(arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
     quantized, scale = arrays[f"{key}_q"], _finite(arrays, f"{key}_scale")
+    if quantized.dtype.kind not in "iu" or scale.ndim != 1:
+        raise ValueError(f"{key} must be integers with a scale each, got {quantized.dtype} and {scale.shape}")
     return quantized.astype(np.float32) * scale[:, None, None]

@@ -14,7 +14,8 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import FileError, StrPath
-from likeness.files import read_npz, write_atomically
+from likeness.files import write_atomically
+from likeness.readers import read_npz
 
 IBUG_POINTS = 68
 LARGEST = 10_000_000
@@ -106,10 +107,8 @@ class PointMap:
         """
         arrays = read_npz(path, "a map of surface points", LARGEST)
         try:
-            return cls(
-                *(arrays[name] for name in ("vertices", "weights", "mirror", "ibug")),
-                _normalised(arrays.get("landmarks")),
-            )
+            known = {name: arrays[name] for name in ("vertices", "weights", "mirror", "ibug")}
+            return cls(**known, landmarks=_normalised(arrays.get("landmarks")))
         except KeyError as error:
             raise FileError(path, f"expected a map of surface points, but {error.args[0]} is missing") from error
         except ValueError as error:

@@ -16,7 +16,7 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import FileError, StrPath
-from likeness.networks.session import open_session
+from likeness.networks.session import describing, open_session
 
 STRIDES = (8, 16, 32)
 """Pixels per cell of the maps, each of which is of half the resolution of the one before."""
@@ -170,7 +170,8 @@ class Finder:
             FileError: missing, damaged, or not a finder of this package.
         """
         session = open_session(path, "a face finder", threads=threads)
-        outputs = [output.name for output in session.get_outputs()]
+        with describing(path, "a face finder"):
+            outputs = [output.name for output in session.get_outputs()]
         if outputs != map_names():
             raise FileError(path, f"expected a face finder with outputs {map_names()}, got {outputs}")
         return cls(session)

@@ -10,7 +10,7 @@ import numpy as np
 from likeness.errors import FileError, StrPath
 from likeness.geometry.crop import Crop
 from likeness.geometry.landmarks import MOUTH_CORNERS, NOSE_TIP, eye_centers
-from likeness.networks.session import open_session
+from likeness.networks.session import describing, open_session
 
 FIVE_POINTS = np.array([(30.29, 51.70), (65.53, 51.50), (48.03, 71.74), (33.55, 92.37), (62.73, 92.20)])
 """Where such networks expect the image's left and right eye, nose tip, left and right corner of the mouth in 96 x 112
@@ -42,12 +42,13 @@ class Teacher:
             FileError: missing, damaged, or of other shapes.
         """
         session = open_session(path, "a face-recognition network", threads=threads)
-        inputs = [tuple(one.shape) for one in session.get_inputs()]
-        outputs = [tuple(one.shape) for one in session.get_outputs()]
-        fits = len(inputs) == 1 and inputs[0][1:] in [(3, HEIGHT, width) for width in WIDTHS]
-        if not fits or len(outputs) != 1 or len(outputs[0]) != 2:
-            raise FileError(path, f"expected (n, 3, 112, 96 or 112) -> (n, D), got {inputs} -> {outputs}")
-        return cls(session, inputs[0][3], int(outputs[0][1]))
+        with describing(path, "a face-recognition network"):
+            inputs = [tuple(one.shape) for one in session.get_inputs()]
+            outputs = [tuple(one.shape) for one in session.get_outputs()]
+            fits = len(inputs) == 1 and inputs[0][1:] in [(3, HEIGHT, width) for width in WIDTHS]
+            if not fits or len(outputs) != 1 or len(outputs[0]) != 2:
+                raise FileError(path, f"expected (n, 3, 112, 96 or 112) -> (n, D), got {inputs} -> {outputs}")
+            return cls(session, inputs[0][3], int(outputs[0][1]))
 
     def aligned(self, image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """(112, width, 3) uint8: the face with these 68 landmarks (photo pixels) as the network wants it."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.networks.session import open_session
+from likeness.networks.session import describing, open_session
 
 OUTPUTS = ("identity", "expression", "rotation", "translation", "albedo", "light", "score")
 DENSE_OUTPUTS = ("points", "deviation")
@@ -65,18 +65,21 @@ class Network:
             FileError: missing, damaged, or not a regressor of this package.
         """
         session = open_session(path, "a regressor", threads=threads, gpu=True)
-        outputs = {output.name: output.shape for output in session.get_outputs()}
-        metadata = session.get_modelmeta().custom_metadata_map
-        if set(OUTPUTS) - set(outputs):
-            raise FileError(path, f"expected outputs {OUTPUTS}, got {sorted(outputs)}")
-        size = int(session.get_inputs()[0].shape[1])
-        points = 0
-        if set(DENSE_OUTPUTS) <= set(outputs):
-            points = outputs["deviation"][1]
-            if not isinstance(points, int) or outputs["points"][1:] != [points, 2]:
-                raise FileError(path, f"expected points (n, P, 2) and deviation (n, P), got {outputs}")
-        name = metadata.get("name", Path(path).stem)
-        return cls(session, size, name, metadata.get("face_model", ""), points, _fusion(path, session, outputs, size))
+        with describing(path, "a regressor"):
+            outputs = {output.name: output.shape for output in session.get_outputs()}
+            metadata = session.get_modelmeta().custom_metadata_map
+            if set(OUTPUTS) - set(outputs):
+                raise FileError(path, f"expected outputs {OUTPUTS}, got {sorted(outputs)}")
+            size = int(session.get_inputs()[0].shape[1])
+            points = 0
+            if set(DENSE_OUTPUTS) <= set(outputs):
+                points = outputs["deviation"][1]
+                if not isinstance(points, int) or outputs["points"][1:] != [points, 2]:
+                    raise FileError(path, f"expected points (n, P, 2) and deviation (n, P), got {outputs}")
+            name = metadata.get("name", Path(path).stem)
+            return cls(
+                session, size, name, metadata.get("face_model", ""), points, _fusion(path, session, outputs, size)
+            )
 
     def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
         """Crops (N, S, S, 3) uint8 -> name -> (N, ...) float32, by :data:`OUTPUTS`, :data:`DENSE_OUTPUTS` where

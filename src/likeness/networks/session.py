@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +50,21 @@ def open_session(path: StrPath, what: str, *, threads: int | None = None, gpu: b
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime raises its own untyped errors for damaged files
         raise FileError(path, f"cannot be read as ONNX ({str(error).splitlines()[0][:160]})") from error
+
+
+@contextmanager
+def describing(path: StrPath, what: str) -> Iterator[None]:
+    """While a session is asked what it is: names, shapes and notes that are damaged raise a dozen types.
+
+    Raises:
+        FileError: in place of any error within.
+    """
+    try:
+        yield
+    except FileError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise FileError(
+            path, f"expected {what}, it does not say what it is ({type(error).__name__}: {reason})"
+        ) from error

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from likeness.assets import asset
-from likeness.errors import FileError, StrPath
+from likeness.errors import FileError, LikenessError, MissingExtraError, StrPath, as_file_error
 from likeness.fit import Start
 from likeness.geometry.camera import Camera
 from likeness.geometry.crop import Crop
-from likeness.images.photo import photo_from_array
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.model.surface_points import PointMap, default_point_map
 from likeness.networks.regressor import Network
+from likeness.reconstruct.inputs import PhotoResult, PhotoSource, as_photo, each_source, label_of, stem_of
 from likeness.reconstruct.proposals import (
-    Photo,
     Proposal,
     crop_from_landmarks,
     crop_from_proposal,
     find_faces,
-    load_photo,
 )
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Reconstruction
@@ -81,7 +80,7 @@ class Reconstructor:
 
     def __call__(
         self,
-        photo: StrPath | np.ndarray,
+        photo: PhotoSource,
         *,
         boxes: np.ndarray | None = None,
         landmarks: np.ndarray | None = None,
@@ -91,7 +90,8 @@ class Reconstructor:
         """Reconstruct the faces of one photo.
 
         Args:
-            photo: a file, or an upright RGB image (H, W, 3) uint8.
+            photo: a file's path, its content as bytes, an open file, an upright RGB image (H, W, 3) uint8, or a
+                Pillow image.
             boxes: (N, 4) x0 y0 x1 y1 px around faces, if you know them: used as they are, none is dropped.
             landmarks: (N, 68, 2) px iBUG points, if you know them: their crops are used as they are.
             focal: focal length in pixels, if you know it; else the file's EXIF is asked.
@@ -104,7 +104,9 @@ class Reconstructor:
             FileError: the file is no usable photo.
             ValueError: an array of another shape or type.
         """
-        loaded, name = _as_photo(photo)
+        loaded, name = as_photo(photo), stem_of(photo)
+        if loaded.note:
+            warnings.warn(f"{label_of(photo)} {loaded.note}", stacklevel=2)
         if focal is None:
             focal = loaded.focal
         if boxes is not None or landmarks is not None:
@@ -120,6 +122,39 @@ class Reconstructor:
             replace(self._carry_back(face, loaded.image, focal, name), source=source, number=number)
             for number, face in enumerate(found[:max_faces], start=1)
         ]
+
+    def batch(self, photos: Iterable[PhotoSource], *, max_faces: int | None = None) -> Iterator[PhotoResult]:
+        """Reconstruct the faces of many photos, one after the other; none of them ends the others.
+
+        Args:
+            photos: each as for :meth:`__call__`, or a folder, or a pattern such as ``shots/*.jpg``.
+            max_faces: keep the best of each photo.
+
+        Yields:
+            One :class:`PhotoResult` a photo, in their order, as soon as it is done: its faces, or why there are none.
+        """
+        for given in photos:
+            try:
+                sources = [*each_source(given)]
+            except LikenessError as error:
+                yield PhotoResult(given, label_of(given), error=error)
+                continue
+            for source in sources:
+                yield self._result(source, max_faces)
+
+    def _result(self, given: PhotoSource, max_faces: int | None) -> PhotoResult:
+        name, photo = label_of(given), None
+        try:
+            photo = as_photo(given)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the photo's note is in the result
+                faces = self(photo, max_faces=max_faces)
+            named = (replace(face, name=stem_of(given)) for face in faces)
+            return PhotoResult(given, name, photo, tuple(named))
+        except MissingExtraError:
+            raise
+        except Exception as error:  # whatever a photo does, the others are done
+            return PhotoResult(given, name, photo, error=as_file_error(name, error))
 
     def _find(self, image: np.ndarray) -> list[_Face]:
         """Faces of an image: every proposal is run twice, the second time on the crop that the first one found.
@@ -233,12 +268,6 @@ def _point_map(path: StrPath, count: int, points: PointMap | StrPath | None) -> 
     if len(points) != count:
         raise FileError(path, f"places {count} surface points, expected the {len(points)} of the map")
     return points
-
-
-def _as_photo(photo: StrPath | np.ndarray) -> tuple[Photo, str]:
-    if not isinstance(photo, np.ndarray):
-        return load_photo(photo), Path(photo).stem
-    return photo_from_array(photo), "face"
 
 
 def _given_crops(boxes: np.ndarray | None, landmarks: np.ndarray | None, size: int) -> list[Crop]:

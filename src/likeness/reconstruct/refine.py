@@ -110,9 +110,8 @@ class Refiner:
 
 
 def _refined(fit: FaceFit, code: np.ndarray, landmarks: np.ndarray) -> Refined:
-    identity, expression, rotation, translation = (
-        np.asarray(part, np.float32) for part in (code, fit.expression, fit.rotation, fit.translation)
-    )
+    parts = (code, fit.expression, fit.rotation, fit.translation)
+    identity, expression, rotation, translation = (np.asarray(part, np.float32) for part in parts)
     return Refined(identity, expression, rotation, translation, landmarks)
 
 

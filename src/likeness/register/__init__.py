@@ -11,6 +11,7 @@ from likeness.geometry.units import UNITS
 from likeness.mesh.closest import ClosestPoints, Surface, closest_points
 from likeness.mesh.laplacians import carry_smoothly, graph_laplacian, warp_through_points
 from likeness.mesh.normals import vertex_normals as vertex_normals_of
+from likeness.register.coefficients import Correspondence, Transferred, transfer_shape
 from likeness.register.initial_pose import Placement, place_by_landmarks, read_landmarks
 from likeness.register.model_fit import FitSettings, ModelFit, fit_model
 from likeness.register.nonrigid_scan import DrapeSettings, drape
@@ -24,6 +25,7 @@ __all__ = [
     "FORMATS",
     "UNITS",
     "ClosestPoints",
+    "Correspondence",
     "DrapeSettings",
     "FitSettings",
     "ModelFit",
@@ -33,6 +35,7 @@ __all__ = [
     "Registration",
     "Similarity",
     "Surface",
+    "Transferred",
     "carry_smoothly",
     "closest_points",
     "drape",
@@ -49,6 +52,7 @@ __all__ = [
     "similarity_from_points",
     "simplified",
     "transfer",
+    "transfer_shape",
     "vertex_normals_of",
     "warp_through_points",
 ]

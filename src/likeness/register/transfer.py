@@ -65,17 +65,7 @@ def transfer(
     same_triangles = np.array_equal(model.topology.triangles, template.topology.triangles)
     if same_triangles and model.mean.shape == template.mean.shape:
         return replace(model, topology=template.topology)
-    triangles = _skin_triangles(model)
-    if landmarks is None and model.topology.landmarks is not None:
-        landmarks = model.landmark_bases[0][:INNER_COUNT]
-    registration = register_scan(
-        Mesh(model.mean.astype(np.float64), triangles),
-        template,
-        landmarks=landmarks,
-        units="mm",
-        reconstructor=reconstructor,
-    )
-    carrier = _Carrier.of(model, template, triangles, registration)
+    carrier, registration = carrier_between(model, template, landmarks, reconstructor)
     own = dict(zip(template.expression_names, template.expression_basis.astype(np.float64), strict=True))
     nothing = np.zeros_like(template.mean, np.float64)
     expression_detail = np.stack([own.get(name, nothing) for name in model.expression_names])
@@ -96,6 +86,23 @@ def transfer(
     )
 
 
+def carrier_between(
+    model: FaceModel, template: FaceModel, landmarks: Array | None, reconstructor: Reconstructor | None
+) -> tuple[Carrier, Registration]:
+    """The template registered to a model's mean, and what carries fields over; arguments as in :func:`transfer`."""
+    triangles = _skin_triangles(model)
+    if landmarks is None and model.topology.landmarks is not None:
+        landmarks = model.landmark_bases[0][:INNER_COUNT]
+    registration = register_scan(
+        Mesh(model.mean.astype(np.float64), triangles),
+        template,
+        landmarks=landmarks,
+        units="mm",
+        reconstructor=reconstructor,
+    )
+    return Carrier.of(model, template, triangles, registration), registration
+
+
 def _skin_triangles(model: FaceModel) -> Array:
     """The model's triangles (F, 3) that a scanner would see: without eyeballs, mouth and other small pieces."""
     topology, count = model.topology, len(model.mean)
@@ -110,7 +117,7 @@ def _skin_triangles(model: FaceModel) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class _Carrier:
+class Carrier:
     """Carries fields on a model's mean over to the template registered to it."""
 
     model: FaceModel
@@ -122,7 +129,7 @@ class _Carrier:
     turn: Array  # (3, 3) model's axes -> template's, displacements
 
     @classmethod
-    def of(cls, model: FaceModel, template: FaceModel, triangles: Array, registration: Registration) -> _Carrier:
+    def of(cls, model: FaceModel, template: FaceModel, triangles: Array, registration: Registration) -> Carrier:
         parts = Parts.of(template)
         back = registration.scan_from_model.inverse()
         surface = Surface(back.apply(model.mean), triangles)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +16,8 @@ from likeness.train.photos.network import NetSettings, Regressor
 
 CHECKPOINT = "checkpoint.pt"
 """The file in a training's output folder."""
+
+WHAT = "a checkpoint of a regressor"
 
 
 M = TypeVar("M", bound=nn.Module)
@@ -43,8 +48,14 @@ def load_regressor(path: StrPath) -> tuple[Regressor, dict[str, Any]]:
         FileError: missing, damaged, or not written by :func:`likeness.train.photos.trainer.train_photos`.
     """
     state = read_checkpoint(path)
-    network = Regressor(NetSettings(**state["net"]))
-    network.load_state_dict(state["average"])
+    with taking_up(path, WHAT):
+        settings = NetSettings(**state["net"])
+        with torch.device("meta"):  # nothing is allocated for sizes that the weights do not have
+            sizes = {name: value.shape for name, value in Regressor(settings).state_dict().items()}
+        if sizes != {name: value.shape for name, value in state["average"].items()}:
+            raise ValueError("weights of other sizes than it says")
+        network = Regressor(settings)
+        network.load_state_dict(state["average"])
     return network.eval(), state
 
 
@@ -54,15 +65,50 @@ def read_checkpoint(path: StrPath) -> dict[str, Any]:
     Raises:
         FileError: missing, damaged, or not a checkpoint of a regressor.
     """
+    return read_state(path, "likeness regressor", WHAT)
+
+
+def read_state(path: StrPath, kind: str, what: str) -> dict[str, Any]:
+    """What a training wrote with ``torch.save``: tensors, numbers, text and containers of them, never code.
+
+    Args:
+        path: the file.
+        kind: what the state must say that it is, under ``kind``.
+        what: that is, for messages: "a checkpoint of a regressor".
+
+    Raises:
+        FileError: missing, damaged, or of another kind.
+    """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch stores its tensors as they are: nothing in it may grow
+            if any(entry.file_size > entry.compress_size for entry in archive.infolist()):
+                raise FileError(path, f"expected {what}, the file is something else")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise FileError(path, f"cannot be read ({error.strerror or error})") from error
+    except FileError:
+        raise
     except Exception as error:  # torch raises pickle, zip and runtime errors for damaged files
-        raise FileError(path, "expected a regressor's checkpoint, the file is damaged or something else") from error
-    if not isinstance(state, dict) or state.get("kind") != "likeness regressor":
-        raise FileError(path, "expected a checkpoint of a regressor")
+        raise FileError(path, f"expected {what}, the file is damaged or something else") from error
+    if not isinstance(state, dict) or state.get("kind") != kind:
+        raise FileError(path, f"expected {what}")
     return state
+
+
+@contextmanager
+def taking_up(path: StrPath, what: str) -> Iterator[None]:
+    """While a state that was read is used: whatever does not fit is told as the file's fault.
+
+    Raises:
+        FileError: in place of any error within.
+    """
+    try:
+        yield
+    except FileError:
+        raise
+    except Exception as error:  # a state can be wrong in any of its parts, and torch has no one type for that
+        reason = " ".join(str(error).split())[:200]
+        raise FileError(path, f"expected {what}, its parts do not fit ({type(error).__name__}: {reason})") from error
 
 
 def with_defaults(known: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:

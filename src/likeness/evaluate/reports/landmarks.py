@@ -16,9 +16,9 @@ from likeness.evaluate.pictures import around
 from likeness.evaluate.plots import MISSING, available, cumulative_plot
 from likeness.evaluate.predictions import FoundFace, Prediction
 from likeness.evaluate.tables import Table, number, percent
-from likeness.files import read_npz
 from likeness.geometry.landmarks import INNER
 from likeness.metrics.landmark_error import landmark_errors
+from likeness.readers import read_npz
 
 EXAMPLES = 6
 SUBSETS = {"all 68": None, "inner 51": np.array(INNER)}

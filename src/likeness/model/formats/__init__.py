@@ -4,7 +4,10 @@
 |---|---|---|
 | Basel Face Model 2009 | ``01_MorphableModel.mat`` (and ``Exp_Pca.bin``) | :mod:`likeness.model.formats.bfm` |
 | Basel Face Model 2017, 2019 | ``.h5`` (full, bfm, face12) | :mod:`likeness.model.formats.bfm` |
+| Deep3DFaceRecon's of BFM 2009 | ``BFM_model_front.mat`` | :mod:`likeness.model.formats.bfm_descendants` |
+| 3DDFA_V2's of BFM 2009 | ``bfm_noneck_v3.pkl`` | :mod:`likeness.model.formats.bfm_descendants` |
 | FLAME 2020, 2023 | ``.pkl``, ``.npz`` | :mod:`likeness.model.formats.flame` |
+| FLAME's landmarks, masks | ``.npy``, ``.pkl`` beside it | :mod:`likeness.model.formats.flame_companions` |
 | ICT face model | folder of OBJ files, ``ict-face-model.npz`` | :mod:`likeness.model.formats.ict` |
 | Surrey and others of eos | ``.bin`` | :mod:`likeness.model.formats.eos` |
 | FaceVerse 0 to 3 | ``.npy`` | :mod:`likeness.model.formats.faceverse` |
@@ -17,22 +20,27 @@ file claims is believed before it is checked against the bytes that are there.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from likeness.errors import FileError, StrPath
+from likeness.errors import FileError, FileWarning, StrPath
+from likeness.files import read_bytes
 from likeness.model.face_model import FaceModel
 from likeness.model.formats.arrays import Npz
 from likeness.model.formats.assembly import Parts, assemble
 from likeness.model.formats.landmark_mappings import read_contours, read_landmarks
+from likeness.model.formats.mat import read_mat
 
 __all__ = ["load_model"]
 
 _EXPECTED = (
-    "expected a face model: BFM (.mat, .h5), FLAME (.pkl, .npz), ICT (folder, .npz), eos (.bin), FaceVerse (.npy), "
-    "FaceScape (.npz) or likeness (.npz)"
+    "expected a face model: BFM (.mat, .h5, .pkl), FLAME (.pkl, .npz), ICT (folder, .npz), eos (.bin), "
+    "FaceVerse (.npy), FaceScape (.npz) or likeness (.npz)"
 )
 _MAGIC = {
     b"\x89HDF\r\n\x1a\n": "bfm-h5",
@@ -55,6 +63,7 @@ def load_model(
     blendshapes: StrPath | None = None,
     landmarks: StrPath | None = None,
     contours: StrPath | None = None,
+    masks: StrPath | None = None,
 ) -> FaceModel:
     """Read a face model of any format above; its beginning decides which, or the suffix if that tells nothing.
 
@@ -69,8 +78,11 @@ def load_model(
         blendshapes: expressions in a file of their own: eos's, or Guo et al.'s ``Exp_Pca.bin`` for BFM 2009; None:
             what lies in the same folder under its usual name.
         landmarks: where the 68 iBUG points are; see :func:`likeness.model.formats.landmark_mappings.read_landmarks`.
-            None: as the format knows them; models without have no ``landmark_map``.
+            For FLAME also its ``landmark_embedding.npy``. None: as the format knows them, for FLAME from a file of
+            that name beside it; models without have no ``landmark_map``.
         contours: eos's ``*_contours.json``, for mappings that lack the points of the jaw line.
+        masks: FLAME's ``FLAME_masks.pkl``, which become regions; None: a file of that name beside it. What was only
+            found beside a model and cannot be used is left out with a :class:`likeness.FileWarning`.
 
     Raises:
         FileError: missing, damaged, hostile, or none of these formats; says what was expected.
@@ -81,6 +93,8 @@ def load_model(
     kind = _kind(source)
     if blendshapes is not None and kind not in ("bfm-2009", "eos"):
         raise ValueError(f"expected blendshapes only for BFM 2009 and eos models, {path} is {kind}")
+    if masks is not None and not kind.startswith("flame"):
+        raise ValueError(f"expected masks only for FLAME, {path} is {kind}")
     if kind == "likeness":
         if landmarks is not None or contours is not None:
             raise ValueError(f"expected no landmarks or contours, {path} is a likeness model and has its own")
@@ -88,7 +102,9 @@ def load_model(
     try:
         with np.errstate(all="ignore"):  # what overflows is not finite, and refused for that
             parts = _read(kind, source, blendshapes)
-            if landmarks is not None:
+            if kind.startswith("flame"):
+                parts = _with_flames_companions(source, parts, landmarks, masks)
+            elif landmarks is not None:
                 parts = replace(parts, landmarks=read_landmarks(landmarks))
             if contours is not None:
                 parts = replace(parts, contours=read_contours(contours))
@@ -108,12 +124,12 @@ def _kind(path: Path) -> str:
         raise FileError(path, f"cannot be read ({getattr(error, 'strerror', None) or error}); {_EXPECTED}") from error
     if head.startswith(b"PK\x03\x04"):
         return _kind_of_npz(path)
-    for start, kind in _MAGIC.items():
-        if head.startswith(start):
-            return kind
-    if path.suffix.lower() in _SUFFIXES:
-        return _SUFFIXES[path.suffix.lower()]
-    raise FileError(path, _EXPECTED)
+    kind = next((kind for start, kind in _MAGIC.items() if head.startswith(start)), None)
+    kind = kind or _SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise FileError(path, _EXPECTED)
+    # An array's name is in a pickle as it is, whatever the protocol.
+    return "3ddfa" if kind == "flame" and b"w_shp" in read_bytes(path) else kind
 
 
 def _kind_of_npz(path: Path) -> str:
@@ -126,10 +142,23 @@ def _kind_of_npz(path: Path) -> str:
 
 def _read(kind: str, path: Path, blendshapes: StrPath | None) -> Parts:
     """The parts of a model; its format's module is imported only now."""
-    if kind in ("bfm-2009", "bfm-h5"):
-        from likeness.model.formats import bfm
+    if kind == "bfm-2009":
+        from likeness.model.formats import bfm, bfm_descendants
 
-        return bfm.read_bfm_2009(path, blendshapes) if kind == "bfm-2009" else bfm.read_bfm_h5(path)
+        arrays = read_mat(path, {*bfm.KEYS_2009, *bfm_descendants.DEEP3D})
+        if "meanshape" not in arrays:
+            return bfm.read_bfm_2009(path, arrays, blendshapes)
+        if blendshapes is not None:
+            raise ValueError(f"expected no blendshapes, {path} has its own")
+        return bfm_descendants.read_deep3d(path, arrays)
+    if kind == "bfm-h5":
+        from likeness.model.formats.bfm import read_bfm_h5
+
+        return read_bfm_h5(path)
+    if kind == "3ddfa":
+        from likeness.model.formats.bfm_descendants import read_3ddfa
+
+        return read_3ddfa(path)
     if kind in ("flame", "flame-npz"):
         from likeness.model.formats import flame
 
@@ -149,3 +178,32 @@ def _read(kind: str, path: Path, blendshapes: StrPath | None) -> Parts:
     from likeness.model.formats.facescape import read_facescape
 
     return read_facescape(path, Npz(path))
+
+
+def _with_flames_companions(path: Path, parts: Parts, landmarks: StrPath | None, masks: StrPath | None) -> Parts:
+    """FLAME with the landmarks and regions of files given, or found beside it: those are left out if they are bad."""
+    from likeness.model.formats import flame_companions as companions
+
+    if landmarks is not None and Path(landmarks).suffix.lower() != ".npy":
+        parts = replace(parts, landmarks=read_landmarks(landmarks))
+    else:
+        with _forgiving(path, landmarks is None):
+            file = path.parent / companions.EMBEDDING if landmarks is None else Path(landmarks)
+            if landmarks is not None or file.is_file():
+                parts = replace(parts, embedding=companions.read_embedding(file, np.asarray(parts.triangles)))
+    with _forgiving(path, masks is None):
+        file = path.parent / companions.MASKS if masks is None else Path(masks)
+        if masks is not None or file.is_file():
+            parts = replace(parts, regions=companions.read_masks(file, len(parts.mean)))
+    return parts
+
+
+@contextmanager
+def _forgiving(path: Path, forgive: bool) -> Iterator[None]:
+    """Turns an error about a companion file into a warning where nobody asked for that file."""
+    try:
+        yield
+    except FileError as error:
+        if not forgive:
+            raise
+        warnings.warn(FileWarning(path, f"left out: {error}"), stacklevel=5)

@@ -1,29 +1,16 @@
 """Reading arrays out of other people's files without believing what their headers claim.
 
-Every size is compared with the bytes that are there before anything is allocated. Compressed content may grow, but
-not beyond :data:`GROWTH` times the file (or :data:`SMALL` bytes, whatever is more): real models shrink by a factor
-of two or so, decompression bombs by a thousand.
+What :mod:`likeness.readers` does, for other programs' binary layouts and for arrays of Python objects, whose pickles
+are taken apart (:mod:`likeness.model.formats.pickles`), never run.
 """
 
 from __future__ import annotations
 
-import io
-import zipfile
-from pathlib import Path
-
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.model.formats.pickles import array_of_bytes, load_pickle
-
-SMALL = 64_000_000  # bytes that any file may claim
-GROWTH = 20
-
-
-def check_growth(path: StrPath, what: str, claimed: int, present: int) -> None:
-    """FileError if ``claimed`` bytes are more than ``present`` ones can reasonably hold."""
-    if claimed > max(SMALL, GROWTH * present):
-        raise FileError(path, f"expected {what} of a face model, got a claim of {claimed} bytes in {present}")
+from likeness.model.formats.pickles import load_pickle
+from likeness.readers import NpzArrays, array_of_bytes, npy_header
 
 
 class Cursor:
@@ -54,59 +41,30 @@ class Cursor:
         return int(self.take(kind, 1, what)[0])
 
 
-def parse_npy(path: StrPath, what: str, data: bytes) -> np.ndarray:
+def parse_npy(path: StrPath, what: str, data: bytes | bytearray) -> np.ndarray:
     """The array in an ``.npy`` file's bytes; object arrays by :func:`likeness.model.formats.pickles.load_pickle`.
 
     Raises:
         FileError: not an ``.npy``, truncated, or of another kind than numbers, text and objects.
     """
-    stream = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(stream)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"version {version}")
-        read = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
-        shape, fortran, kind = read(stream)
-    except Exception as error:  # NumPy parses the header as Python text, whose parsers raise a dozen types
-        reason = str(error).replace("\n", " ")[:80]
-        raise FileError(path, f"expected {what} as .npy ({type(error).__name__}: {reason})") from error
-    body = data[stream.tell() :]
-    if kind.hasobject:
-        values = load_pickle(path, body)
-        if not isinstance(values, np.ndarray) or values.shape != shape:
-            raise FileError(path, f"expected {what} as an array of objects {shape}")
-        return values
-    try:
-        return array_of_bytes(body, kind, shape, fortran)
+        header = npy_header(data)
+        body = memoryview(data)[header.start :]
+        if header.kind.hasobject:
+            values = load_pickle(path, bytes(body))
+            if not isinstance(values, np.ndarray) or values.shape != header.shape:
+                raise ValueError(f"expected an array of objects {header.shape}")
+            return values
+        return array_of_bytes(body, header.kind, header.shape, header.fortran)
     except ValueError as error:
-        raise FileError(path, f"expected {what}: {error}") from error
+        raise FileError(path, f"expected {what} as .npy: {' '.join(str(error).split())[:200]}") from error
 
 
-class Npz:
-    """The arrays of an ``.npz``, read one at a time.
-
-    Raises:
-        FileError: not an ``.npz``, damaged, or its members claim to be far larger than the file.
-    """
+class Npz(NpzArrays):
+    """The arrays of a face model's ``.npz``, of objects too, read one at a time."""
 
     def __init__(self, path: StrPath) -> None:
-        self.path = path
-        try:
-            with zipfile.ZipFile(path) as archive:
-                self._sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-        except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
-            raise FileError(path, f"expected an .npz ({type(error).__name__}: {error})") from error
-        check_growth(path, "the arrays", sum(self._sizes.values()), Path(path).stat().st_size)
-
-    def __contains__(self, name: str) -> bool:
-        return f"{name}.npy" in self._sizes
+        super().__init__(path, "a face model")
 
     def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self:
-            raise FileError(self.path, f"expected an array {name!r}, got {', '.join(sorted(self._sizes))[:120]}")
-        try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(f"{name}.npy") as member:
-                data = member.read(self._sizes[f"{name}.npy"] + 1)
-        except Exception as error:  # zipfile and the decompressors raise a dozen types for damaged members
-            raise FileError(self.path, f"cannot read {name!r} ({type(error).__name__}: {error})") from error
-        return parse_npy(self.path, repr(name), data)
+        return parse_npy(self.path, repr(name), self.member(name))

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from likeness.geometry.landmarks import eye_centers as points_around_eyes
 from likeness.images.color import linear_from_srgb
 from likeness.mesh import Mesh
 from likeness.model.face_model import FaceModel
-from likeness.model.formats.landmark_mappings import Contours, eye_centers, landmark_map
+from likeness.model.formats.landmark_mappings import Contours, Embedding, embedded_map, eye_centers, landmark_map
 from likeness.model.topology import Topology
 
 DARKEST = 2 / 255  # sRGB; where a logarithm of reflectance still means something
@@ -31,6 +32,7 @@ class Parts:
         expression_names: the E names.
         color_mean, color_basis: (V, 3) and (A, V, 3) sRGB, 0 to 1; None where the file has no colours.
         landmarks: iBUG point 0 to 67 -> vertex; some may be missing, see :func:`landmark_map`.
+        embedding: all 68 points on the surface; then ``landmarks`` are not needed.
         contours: outlines of the face, if the file tells them; see :class:`Contours`.
         eyes: (2, 3) centres of the right and the left eye where they are known better than by landmarks.
         signs: (3,) of ±1 with product 1: which axes of the file run against ours.
@@ -47,6 +49,7 @@ class Parts:
     color_mean: np.ndarray | None = None
     color_basis: np.ndarray | None = None
     landmarks: Mapping[int, int] | None = None
+    embedding: Embedding | None = None
     contours: Contours | None = None
     eyes: np.ndarray | None = None
     signs: np.ndarray = field(default_factory=lambda: np.ones(3))
@@ -73,13 +76,18 @@ def assemble(parts: Parts) -> FaceModel:
     )
     triangles, uv_triangles = _counter_clockwise(mesh)
     eyes = eye_centers(mesh.vertices, parts.landmarks)
+    if parts.embedding is not None:
+        eyes = np.stack(points_around_eyes(parts.embedding.points(mesh.vertices)))
     if parts.eyes is not None:
         eyes = parts.eyes * (parts.unit * parts.signs)
     mean = mesh.vertices if eyes is None else mesh.vertices - eyes.mean(0)
     landmarks = None
-    if parts.landmarks is not None:
-        skin = parts.regions.get("skin", np.ones(count, bool))
-        landmarks = landmark_map(parts.landmarks, mean, triangles[skin[triangles].all(1)], parts.contours)
+    skin = parts.regions.get("skin", np.ones(count, bool))
+    surface = triangles[skin[triangles].all(1)]
+    if parts.embedding is not None:
+        landmarks = embedded_map(parts.embedding, mean, surface)
+    elif parts.landmarks is not None:
+        landmarks = landmark_map(parts.landmarks, mean, surface, parts.contours)
     if not all(name.isprintable() for name in parts.expression_names):
         raise ValueError("expected printable names of expressions")
     albedo_mean, albedo_basis = log_albedo(count, parts.color_mean, parts.color_basis)

@@ -19,7 +19,6 @@ Axes are ours in both. Codes and expression weights are about N(0, 1).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +27,26 @@ import numpy as np
 from likeness.errors import FileError, StrPath
 from likeness.extras import import_extra
 from likeness.files import read_bytes
-from likeness.model.formats.arrays import Cursor, check_growth
+from likeness.model.formats.arrays import Cursor
 from likeness.model.formats.assembly import Parts, modes, numbered, points
 from likeness.model.formats.mat import read_mat
+from likeness.readers import check_growth, read_json
 
-_KEYS_2009 = ("shapeMU", "shapePC", "shapeEV", "texMU", "texPC", "texEV", "tl")
+KEYS_2009 = ("shapeMU", "shapePC", "shapeEV", "texMU", "texPC", "texEV", "tl")
 _EYE_CORNERS = tuple(f"{side}.eye.corner_{corner}" for side in ("right", "left") for corner in ("outer", "inner"))
 
 
-def read_bfm_2009(path: StrPath, blendshapes: StrPath | None = None) -> Parts:
-    """BFM 2009, with Guo et al.'s expressions from ``blendshapes`` or ``Exp_Pca.bin`` in the same folder, if any.
+def read_bfm_2009(path: StrPath, arrays: dict[str, np.ndarray], blendshapes: StrPath | None = None) -> Parts:
+    """BFM 2009 of its file's variables.
+
+    Guo et al.'s expressions come from ``blendshapes`` or ``Exp_Pca.bin`` in the same folder, if any.
 
     With expressions the model is reduced to the vertices that have them, in the order of ``trimIndex``.
 
     Raises:
         FileError: truncated, not such a file, or the files that belong to the expressions are missing.
     """
-    arrays = read_mat(path, _KEYS_2009)
-    missing = [key for key in _KEYS_2009 if key not in arrays]
+    missing = [key for key in KEYS_2009 if key not in arrays]
     if missing:
         raise FileError(path, f"expected the Basel Face Model 2009, but {', '.join(missing)} are missing")
     mean = points("shapeMU", arrays["shapeMU"].astype(np.float32))
@@ -176,9 +177,10 @@ def _scaled(file: _H5, model: str, count: int) -> np.ndarray:
 def _eyes(text: str | None) -> np.ndarray | None:
     """(2, 3) between the corners of the right and the left eye, from ``[{"id": ..., "coordinates": [x, y, z]}]``."""
     try:
-        named = {point["id"]: [float(x) for x in point["coordinates"]] for point in json.loads(text or "[]")}
+        points_ = read_json("metadata/landmarks/json", "named points", text or "[]")
+        named = {point["id"]: [float(x) for x in point["coordinates"]] for point in points_}
         corners = np.array([named[corner] for corner in _EYE_CORNERS])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (FileError, ValueError, KeyError, TypeError):
         return None  # only the origin depends on it
     return corners.reshape(2, 2, 3).mean(1) if corners.shape == (4, 3) and np.isfinite(corners).all() else None
 

@@ -13,7 +13,6 @@ and neck, 2 and 3 left and right eyeball) and ``source_vertex`` (the vertex in t
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import read_bytes
 from likeness.mesh import Mesh
 from likeness.model.face_model import ARKIT_NAMES
 from likeness.model.formats.arrays import Npz
 from likeness.model.formats.assembly import Parts
+from likeness.readers import read_json
 
 NEUTRAL = "generic_neutral_mesh.obj"
 VERTICES = 26719
@@ -142,8 +141,8 @@ def _arkit_basis(shapes: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np
 
 def _expression_names(path: Path) -> list[str]:
     try:
-        names = json.loads(read_bytes(path))["expressions"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        names = read_json(path, "names of 'expressions'")["expressions"]
+    except (KeyError, TypeError) as error:
         raise FileError(path, f"expected JSON with the names of 'expressions' ({type(error).__name__})") from error
     # Names become file names, so none may lead out of the folder.
     if not isinstance(names, list) or not all(isinstance(n, str) and re.fullmatch(r"\w{1,60}", n) for n in names):

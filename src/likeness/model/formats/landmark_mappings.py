@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from likeness.geometry.landmarks import (
     RIGHT_EYE,
     LandmarkMap,
 )
+from likeness.readers import read_json
 
 CANDIDATES = 14
 # The inner corners of the mouth lie this share of the way from the outer corner to between the inner lips' outermost
@@ -35,6 +35,22 @@ class Contours:
 
     right: tuple[int, ...]
     left: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """The 68 iBUG points of a face from the front, on the surface.
+
+    Args:
+        vertices, weights: (68, 3) corners of triangles and their weights.
+    """
+
+    vertices: np.ndarray
+    weights: np.ndarray
+
+    def points(self, vertices: np.ndarray) -> np.ndarray:
+        """(68, 3) where they are on a head (V, 3)."""
+        return np.asarray((vertices[self.vertices] * self.weights[..., None]).sum(axis=1))
 
 
 def read_landmarks(path: StrPath) -> dict[int, int]:
@@ -66,9 +82,9 @@ def read_contours(path: StrPath) -> Contours:
         FileError: anything else.
     """
     try:
-        contour = json.loads(_text(path))["model_contour"]
+        contour = read_json(path, "eos's model contours", _text(path))["model_contour"]
         sides = [contour[side] for side in ("right_contour", "left_contour")]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError) as error:
         raise FileError(path, f"expected eos's model contours as JSON ({type(error).__name__})") from error
     for side in sides:
         if not isinstance(side, list) or len(side) < 2 or not all(type(vertex) is int for vertex in side):
@@ -120,7 +136,25 @@ def landmark_map(
         jaw = _spread(landmarks, vertices, contours)
     else:
         jaw = vertices[[landmarks[i] for i in range(JAW_COUNT)]]
-    lines = [_line(i, jaw[i], vertices[landmarks[NOSE_BOTTOM]], vertices, triangles) for i in range(JAW_COUNT)]
+    return _with_lines(inner, weights, jaw, vertices[landmarks[NOSE_BOTTOM]], vertices, triangles)
+
+
+def embedded_map(embedding: Embedding, vertices: np.ndarray, triangles: np.ndarray) -> LandmarkMap:
+    """As :func:`landmark_map`, of points anywhere on the surface."""
+    at = embedding.points(vertices)
+    inner, weights = embedding.vertices[JAW_COUNT:], embedding.weights[JAW_COUNT:]
+    return _with_lines(inner.astype(np.int32), weights, at[:JAW_COUNT], at[NOSE_BOTTOM], vertices, triangles)
+
+
+def _with_lines(
+    inner: np.ndarray,
+    weights: np.ndarray,
+    jaw: np.ndarray,
+    nose: np.ndarray,
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+) -> LandmarkMap:
+    lines = [_line(i, jaw[i], nose, vertices, triangles) for i in range(JAW_COUNT)]
     return LandmarkMap(
         inner,
         weights.astype(np.float32),

@@ -14,7 +14,7 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.files import read_bytes
-from likeness.model.formats.arrays import GROWTH, SMALL
+from likeness.readers import GROWTH, SMALL
 
 MATLAB_ORIGIN = 1.0
 """The first pixel's centre in MATLAB's pixels, ours is 0.

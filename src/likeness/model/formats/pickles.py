@@ -14,11 +14,13 @@ import math
 import pickle
 import pickletools
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from likeness.errors import FileError, StrPath
+from likeness.readers import array_of_bytes
 
 _CORES = ("numpy.core.", "numpy._core.")
 _RECONSTRUCT = tuple(f"{core}multiarray._reconstruct" for core in _CORES)
@@ -35,9 +37,13 @@ _ALLOWED = {
     "numpy.ndarray",
     "numpy.dtype",
     "_codecs.encode",
+    "collections.OrderedDict",  # with the next two, a tensor in landmarks of DECA
+    "torch._utils._rebuild_tensor_v2",
+    "torch.storage._load_from_bytes",
     *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("object", "bytes", "bytearray")),
     *(f"scipy.sparse.{m}.{k}_{c}" for k in ("csc", "csr", "coo") for m in (k, f"_{k}") for c in ("matrix", "array")),
 }
+_INSTRUCTIONS = {operation.code: operation for operation in pickletools.opcodes}
 _DEEPEST = 8  # arrays within chumpy arrays within ...
 
 
@@ -109,11 +115,30 @@ def load_pickle(path: StrPath, data: bytes, most: int | None = None) -> Any:
 
 def _check_instructions(data: bytes, most: int | None) -> None:
     """Refuses memo numbers beyond the number of instructions: the unpickler allocates a table up to the highest."""
-    for count, (operation, argument, _) in enumerate(pickletools.genops(data)):
+    for count, (name, argument) in enumerate(_operations(data)):
         if most is not None and count > most:
             raise pickle.UnpicklingError(f"more than {most} instructions")
-        if "PUT" in operation.name and isinstance(argument, int) and argument > count:
+        if "PUT" in name and isinstance(argument, int) and argument > count:
             raise pickle.UnpicklingError(f"memo entry {argument} after {count} instructions")
+
+
+def _operations(data: bytes) -> Iterator[tuple[str, Any]]:
+    """Name and argument of each instruction, as ``pickletools.genops``, which takes text of protocol 0 for ASCII:
+    there Python 2 wrote an array's bytes."""
+    stream = io.BytesIO(data)
+    while True:
+        code = stream.read(1)
+        operation = _INSTRUCTIONS.get(code.decode("latin1"))
+        if operation is None:
+            raise pickle.UnpicklingError(f"no instruction {code!r} at byte {stream.tell() - len(code)}")
+        argument = None
+        if operation.name == "STRING":
+            stream.readline()
+        elif operation.arg is not None:
+            argument = operation.arg.reader(stream)
+        yield operation.name, argument
+        if operation.name == "STOP":
+            return
 
 
 def _objects(record: Record) -> Any:
@@ -156,19 +181,6 @@ def as_array(value: Any, depth: int = 0) -> np.ndarray:
     if value.kind in _SCALAR and len(value.args) == 2:
         return _array((), value.args[0], False, value.args[1])
     raise ValueError(f"expected an array, got {value.kind}")
-
-
-def array_of_bytes(data: bytes, kind: np.dtype, shape: tuple[int, ...], fortran: bool) -> np.ndarray:
-    """Bytes as an array of numbers or text, read-only.
-
-    Raises:
-        ValueError: another type, another number of bytes, or text that is no Unicode.
-    """
-    if kind.kind not in "biufUS" or not kind.itemsize or math.prod(shape) * kind.itemsize != len(data):
-        raise ValueError(f"expected an array {str(kind)[:40]} {str(shape)[:60]}, got {len(data)} bytes")
-    if kind.kind == "U" and (np.frombuffer(data, np.dtype("u4").newbyteorder(kind.byteorder)) > 0x10FFFF).any():
-        raise ValueError("expected text, got numbers beyond Unicode")
-    return np.frombuffer(data, kind).reshape(shape, order="F" if fortran else "C")
 
 
 def as_bytes(value: Any) -> bytes:

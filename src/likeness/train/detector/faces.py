@@ -17,10 +17,10 @@ from likeness.datasets import Frames, ImageStore, Photos, read_frames, read_phot
 from likeness.datasets import SyntheticFaces as SyntheticFolder
 from likeness.datasets.image_store import next_readable
 from likeness.errors import FileError, StrPath
-from likeness.files import read_npz
 from likeness.geometry.camera import Camera, image_center
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.model.face_model import FaceModel
+from likeness.readers import read_npz
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
 from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.train.generate import rendered as synthetic

@@ -23,13 +23,14 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from likeness.errors import FileError, MissingExtraError, StrPath
 from likeness.files import file_digest, write_atomically
 from likeness.networks.detector import map_names
-from likeness.train.checkpoint import CHECKPOINT, MovingAverage
+from likeness.train.checkpoint import CHECKPOINT, MovingAverage, read_state, taking_up
 from likeness.train.detector.network import FinderNet, encode, finder_loss
 from likeness.train.detector.scenes import SceneMaker
 from likeness.train.photos.export import OPSET, _store_half
 from likeness.train.settings import FinderSettings
 
 KIND = "likeness finder"
+WHAT = "a checkpoint of a finder"
 FILE = "finder.onnx"
 SIDE = 192
 """The training scenes' side, pixels."""
@@ -95,7 +96,7 @@ def train_finder(
     torch.manual_seed(settings.seed)
     plain = FinderNet()
     if start is not None:
-        plain.load_state_dict(read_finder_checkpoint(start)["average"])
+        _load_average(plain, start)
     started = "" if start is None else file_digest(start)
     average = MovingAverage(plain, settings.ema)
     network, optimizer = fabric.setup(plain, torch.optim.AdamW(_groups(plain, settings), lr=settings.learning_rate))
@@ -144,14 +145,15 @@ def _continue(
 ) -> int:
     """Take up a checkpoint; the number of steps that it has behind it."""
     state = read_finder_checkpoint(path)
-    if state["settings"] != asdict(settings):
-        raise FileError(path, f"expected a training with {asdict(settings)}, got {state['settings']}")
-    if state.get("start", "") != started:
-        raise FileError(path, "expected a training that began with the same weights")
-    network.load_state_dict(state["network"])
-    average.load_state_dict(state["average"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
+    with taking_up(path, WHAT):
+        if state["settings"] != asdict(settings):
+            raise FileError(path, f"expected a training with {asdict(settings)}, got {state['settings']}")
+        if state.get("start", "") != started:
+            raise FileError(path, "expected a training that began with the same weights")
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        return int(state["step"])
 
 
 def read_finder_checkpoint(path: StrPath) -> dict[str, Any]:
@@ -160,15 +162,13 @@ def read_finder_checkpoint(path: StrPath) -> dict[str, Any]:
     Raises:
         FileError: missing, damaged, or not a checkpoint of a finder.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # torch raises pickle, zip and runtime errors for damaged files
-        raise FileError(path, "expected a finder's checkpoint, the file is damaged or something else") from error
-    if not isinstance(state, dict) or state.get("kind") != KIND:
-        raise FileError(path, "expected a checkpoint of a finder")
-    return state
+    return read_state(path, KIND, WHAT)
+
+
+def _load_average(network: nn.Module, checkpoint: StrPath) -> None:
+    state = read_finder_checkpoint(checkpoint)
+    with taking_up(checkpoint, WHAT):
+        network.load_state_dict(state["average"])
 
 
 def finder_onnx_bytes(network: FinderNet) -> bytes:
@@ -209,5 +209,5 @@ def export_finder(checkpoint: StrPath, out: StrPath) -> None:
         FileError: the checkpoint cannot be read, or the file cannot be written.
     """
     network = FinderNet()
-    network.load_state_dict(read_finder_checkpoint(checkpoint)["average"])
+    _load_average(network, checkpoint)
     write_atomically(out, finder_onnx_bytes(network))

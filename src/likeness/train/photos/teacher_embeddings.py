@@ -12,8 +12,9 @@ import numpy as np
 from likeness.datasets import ImageStore, Photos
 from likeness.datasets.image_store import readable
 from likeness.errors import FileError
-from likeness.files import file_digest, read_npz, write_atomically
+from likeness.files import file_digest, write_atomically
 from likeness.networks.recogniser import Teacher
+from likeness.readers import read_npz
 from likeness.train.photos.labels import PseudoLabels, Sources, Told
 
 NOTES = "told.npz"
@@ -107,6 +108,8 @@ class TeacherNotes:
         except (FileError, KeyError):
             return None
         if [array.shape for array in arrays] != [(frames, self.size), (photos, self.size)]:
+            return None
+        if any(array.dtype.kind != "f" for array in arrays):
             return None
         return Told(arrays[0] if frames else None, arrays[1] if photos else None)
 

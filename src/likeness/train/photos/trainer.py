@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from likeness.errors import FileError, LikenessError
 from likeness.files import write_atomically
 from likeness.model.face_model import FaceModel
-from likeness.train.checkpoint import CHECKPOINT, load_regressor, read_checkpoint, with_defaults
+from likeness.train.checkpoint import CHECKPOINT, WHAT, load_regressor, read_checkpoint, taking_up, with_defaults
 from likeness.train.losses.reconstruction import LandmarkHead
 from likeness.train.photos.batches import TrainBatches
 from likeness.train.photos.labels import PseudoLabels, Sources
@@ -92,7 +92,9 @@ class Trainer:
         self.validation: dict[str, float] = {}
         self.losses: dict[str, float] = {}
         if settings.resume and (settings.out / CHECKPOINT).is_file():
-            self._restore(read_checkpoint(settings.out / CHECKPOINT))
+            state = read_checkpoint(settings.out / CHECKPOINT)
+            with taking_up(settings.out / CHECKPOINT, WHAT):
+                self._restore(state)
         self._begin, self._first = time.monotonic(), self.step
         self._saved = self._begin
 

@@ -6,7 +6,6 @@ losses on shapes, and the smoothness and symmetry of a basis, cost hundreds of n
 
 from __future__ import annotations
 
-import csv
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,16 @@ import numpy as np
 
 from likeness.datasets.listing import MAX_DAMAGED
 from likeness.errors import FileError, LikenessError, StrPath, as_file_error, listed
-from likeness.files import read_npz
 from likeness.mesh import Mesh
 from likeness.model.codes import importance
 from likeness.model.face_model import FaceModel
+from likeness.readers import NpzArrays, read_table
 from likeness.register import graph_laplacian
 
 NEUTRAL = "neutral"
 """The expression label of a face at rest in ``table.csv``."""
+
+_ARRAYS = {"vertices": np.float32, "identity": np.int64, "weights": np.float32, "held_out": np.bool_}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,9 @@ class RegisteredMeshes:
         identity: (N,) int64 person.
         weights: (N, 52) ARKit weights; 0 at rest; a row of NaN where the expression's weights are not known.
         held_out: (N,) bool: never trained on. A person is held out as a whole.
+
+    Raises:
+        ValueError: arrays of other kinds or shapes, vertices that are not finite, or a person in both parts.
     """
 
     vertices: np.ndarray
@@ -43,10 +47,18 @@ class RegisteredMeshes:
     held_out: np.ndarray
 
     def __post_init__(self) -> None:
-        count = len(self.vertices)
-        for name in ("identity", "weights", "held_out"):
-            if len(getattr(self, name)) != count:
-                raise ValueError(f"expected {name} for {count} meshes, got {len(getattr(self, name))}")
+        count = len(self.vertices) if self.vertices.ndim == 3 else 0
+        for name, kinds, tail in (
+            ("vertices", "f", self.vertices.shape[1:]),
+            ("identity", "iu", ()),
+            ("weights", "f", self.weights.shape[1:2]),
+            ("held_out", "b", ()),
+        ):
+            array = getattr(self, name)
+            if array.dtype.kind not in kinds or array.shape != (count, *tail):
+                raise ValueError(f"expected {name} of {count} meshes, got {array.dtype} {array.shape}")
+        if not np.isfinite(self.vertices).all():
+            raise ValueError("expected finite vertices")
         if set(self.identity[self.held_out]) & set(self.identity[~self.held_out]):
             raise ValueError("expected people that are held out as a whole, some are in both parts")
 
@@ -79,20 +91,10 @@ def read_meshes(
         return _from_folder(path, template, held_out)
     if not path.is_file():
         raise FileError(path, "no such file or folder; expected registered meshes or a face model")
-    found = read_npz(path, "registered meshes or a face model")
+    found = NpzArrays(path, "registered meshes or a face model")
     if "vertices" not in found:
         return sample_meshes(FaceModel.load(path), template, people, held_out, seed)
-    try:
-        arrays = {name: found[name] for name in ("vertices", "identity", "weights", "held_out")}
-    except KeyError as error:
-        raise FileError(path, f"expected vertices, identity, weights and held_out, {error} is missing") from error
-    shape = arrays["vertices"].shape
-    if shape[1:] != template.mean.shape:
-        raise FileError(path, f"expected vertices (N, {len(template.mean)}, 3) of the template, got {shape}")
-    try:
-        return RegisteredMeshes(**arrays)
-    except ValueError as error:
-        raise FileError(path, str(error)) from error
+    return _from_arrays(path, {name: found[name] for name in _ARRAYS}, template)
 
 
 def sample_meshes(model: FaceModel, template: FaceModel, people: int, held_out: int, seed: int) -> RegisteredMeshes:
@@ -109,15 +111,29 @@ def sample_meshes(model: FaceModel, template: FaceModel, people: int, held_out: 
     return RegisteredMeshes(model.vertices(codes, weights), identity, weights, identity >= people - held_out)
 
 
+def _from_arrays(path: Path, arrays: dict[str, np.ndarray], template: FaceModel) -> RegisteredMeshes:
+    count, expressions = len(np.atleast_1d(arrays["vertices"])), len(template.expression_names)
+    wanted = {
+        "vertices": ((count, *template.mean.shape), "f"),
+        "identity": ((count,), "iu"),
+        "weights": ((count, expressions), "f"),
+        "held_out": ((count,), "b"),
+    }
+    for name, (shape, kinds) in wanted.items():
+        values = arrays[name]
+        if values.shape != shape or values.dtype.kind not in kinds:
+            raise FileError(path, f"expected {name} {shape} of the template, got {values.dtype} {values.shape}")
+    if not np.isfinite(arrays["vertices"]).all() or np.isinf(arrays["weights"]).any():
+        raise FileError(path, "expected vertices and weights of finite numbers (weights may be NaN)")
+    try:
+        return RegisteredMeshes(**{name: arrays[name].astype(kind, copy=False) for name, kind in _ARRAYS.items()})
+    except ValueError as error:
+        raise FileError(path, str(error)) from error
+
+
 def _from_folder(folder: Path, template: FaceModel, held_out: int) -> RegisteredMeshes:
     table = folder / "table.csv"
-    try:
-        with table.open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FileError(table, f"cannot be read ({error}); expected columns file, identity, expression") from error
-    if not rows or not {"file", "identity", "expression"} <= set(rows[0]):
-        raise FileError(table, "expected rows with the columns file, identity, expression")
+    rows = read_table(table, ("file", "identity", "expression"))
     people = {name: number for number, name in enumerate(sorted({row["identity"] for row in rows}))}
     identity = np.array([people[row["identity"]] for row in rows], np.int64)
     vertices = np.empty((len(rows), *template.mean.shape), np.float32)

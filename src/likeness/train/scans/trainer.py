@@ -29,6 +29,7 @@ from likeness.model.codes import ShapeEncoder, nearest_on_sphere
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import Lift, SphereSpace
 from likeness.result_folder import Source
+from likeness.train.checkpoint import read_state, taking_up
 from likeness.train.losses.margin import margin_softmax, uniformity
 from likeness.train.scans.meshes import Reduction, RegisteredMeshes
 from likeness.train.settings import DRAWN, ScanSettings
@@ -295,22 +296,16 @@ class ScanTrainer:
         write_atomically(self.settings.out / CHECKPOINT, buffer.getvalue())
 
     def _restore(self, path: Path) -> None:
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises pickle, zip and runtime errors for damaged files
-            raise FileError(
-                path, "expected a checkpoint of stage 1, the file is damaged or something else"
-            ) from error
-        if not isinstance(state, dict) or state.get("kind") != KIND:
-            raise FileError(path, "expected a checkpoint of stage 1")
-        mine = self.settings.decisive()
-        different = [name for name, value in mine.items() if state["settings"].get(name) != value]
-        if different or state["net"]["codes"].shape != self.net.codes.shape:
-            raise FileError(path, f"cannot go on with other {', '.join(different) or 'people'}")
-        self.net.load_state_dict(state["net"])
-        self.first = state["first"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
+        what = "a checkpoint of stage 1"
+        state, mine = read_state(path, KIND, what), self.settings.decisive()
+        with taking_up(path, what):
+            different = [name for name, value in mine.items() if state["settings"].get(name) != value]
+            if different or state["net"]["codes"].shape != self.net.codes.shape:
+                raise FileError(path, f"cannot go on with other {', '.join(different) or 'people'}")
+            self.net.load_state_dict(state["net"])
+            self.first = state["first"]
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = int(state["step"])
 
 
 def start(neutral: np.ndarray, settings: ScanSettings) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,63 @@
+"""HEIC, AVIF and JPEG XL by Pillow and its plugins, which are optional."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from likeness.errors import MissingExtraError
+from likeness.extras import import_extra
+
+_MODES = ("L", "RGB", "RGBA")
+
+
+def plugin_pixels(format: str, data: bytes) -> np.ndarray:
+    """(H, W), (H, W, 3) or (H, W, 4) uint8, RGB, turned and mirrored as the file says (AVIF: as it is stored).
+
+    Args:
+        format: "HEIC", "AVIF" or "JPEG XL".
+        data: the file's content.
+
+    Raises:
+        ValueError: damaged; or what reads it is not installed, and then the message says how to get it.
+    """
+    try:
+        return {"HEIC": _heic, "AVIF": _avif, "JPEG XL": _jxl}[format](data)
+    except MissingExtraError as error:
+        raise ValueError(f"is {format}; {error}") from error
+    except MemoryError:
+        raise
+    except BaseException as error:  # a plugin in Rust panics with what is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ValueError(
+            f"is damaged: expected {format} that decodes ({' '.join(str(error).split())[:120]})"
+        ) from error
+
+
+def _heic(data: bytes) -> np.ndarray:
+    try:
+        library = import_extra("pi_heif", "reading HEIC", "heif")
+    except MissingExtraError:
+        library = import_extra("pillow_heif", "reading HEIC", "heif")  # the same with an encoder
+    picture = library.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+    return np.array(picture)  # a copy: the pixels are the picture's, and go with it
+
+
+def _avif(data: bytes) -> np.ndarray:
+    return _by_pillow(data, "AVIF", "reading AVIF with this version of OpenCV", "heif")
+
+
+def _jxl(data: bytes) -> np.ndarray:
+    import_extra("pillow_jxl", "reading JPEG XL", "jxl")
+    return _by_pillow(data, "JXL", "reading JPEG XL", "jxl")
+
+
+def _by_pillow(data: bytes, name: str, feature: str, extra: str) -> np.ndarray:
+    image_module = import_extra("PIL.Image", feature, extra)
+    image_module.init()
+    if name not in image_module.OPEN:
+        raise MissingExtraError(feature, extra)
+    with image_module.open(io.BytesIO(data), formats=(name,)) as picture:
+        return np.array(picture if picture.mode in _MODES else picture.convert("RGBA"))

@@ -1,0 +1,181 @@
+"""The kinds of photos that phones, cameras and converters make, beyond those of ``test_photo_files``."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import cv2
+import numpy as np
+import pytest
+from test_photo_files import assert_same, encoded, picture
+
+from likeness.geometry.crop import OUTSIDE_GREY
+from likeness.images.header import read_header
+from likeness.images.photo import photo_from_bytes
+
+FOCAL = 50 * np.hypot(60, 40) / np.hypot(36, 24)
+
+
+def exif_of(orientation: int) -> bytes:
+    exif = pytest.importorskip("PIL.Image").Exif()
+    exif[0x0112] = orientation
+    exif.get_ifd(0x8769)[0xA405] = 50
+    return bytes(exif.tobytes())
+
+
+def by_pillow(kind: str, plugin: str = "", **options: object) -> bytes:
+    """``picture()`` as a file that Pillow, with a plugin, writes."""
+    image_module = pytest.importorskip("PIL.Image")
+    image_module.init()
+    if plugin:
+        library = pytest.importorskip(plugin)
+        if plugin == "pillow_heif":
+            library.register_heif_opener()
+    if kind not in image_module.SAVE:
+        pytest.skip(f"this Pillow writes no {kind}")
+    stream = io.BytesIO()
+    image_module.fromarray(picture()).save(stream, kind, quality=95, **options)
+    return stream.getvalue()
+
+
+def upright(orientation: int) -> np.ndarray:
+    """``picture()`` as it is shown with an orientation, by Pillow."""
+    image_module, ops = pytest.importorskip("PIL.Image"), pytest.importorskip("PIL.ImageOps")
+    image = image_module.open(io.BytesIO(by_pillow("TIFF", exif=exif_of(orientation))))
+    return np.asarray(ops.exif_transpose(image).convert("RGB"))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("kind", "plugin"), [("AVIF", ""), ("HEIF", "pillow_heif")])
+def test_heif_is_turned_as_its_boxes_say(kind: str, plugin: str, orientation: int) -> None:
+    photo = photo_from_bytes(by_pillow(kind, plugin, exif=exif_of(orientation)))
+    assert_same(photo.image, upright(orientation), 8)
+    assert photo.focal == pytest.approx(FOCAL, rel=1e-4)
+
+
+def test_ten_bits_are_scaled() -> None:
+    if "AVIF" not in cv2.getBuildInformation():
+        pytest.skip("this OpenCV writes no AVIF")
+    deep = np.rint(picture() * (1023 / 255)).astype(np.uint16)
+    data = cv2.imencode(".avif", deep[..., ::-1], [cv2.IMWRITE_AVIF_DEPTH, 10, cv2.IMWRITE_AVIF_QUALITY, 95])[1]
+    assert_same(photo_from_bytes(data.tobytes()).image, picture(), 8)
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}])
+def test_jpeg_xl(options: dict[str, object]) -> None:
+    data = by_pillow("JXL", "pillow_jxl", exif=exif_of(6), **options)
+    photo = photo_from_bytes(data)
+    assert_same(photo.image, picture(), 8)  # its own orientation counts, which is upright
+    assert photo.focal == pytest.approx(FOCAL, rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [(24, 300), (256, 512), (37, 91), (50, 50), (64, 4000), (1, 1)])
+def test_the_size_of_a_jpeg_xl_is_known_before_it_is_decoded(size: tuple[int, int]) -> None:
+    image_module = pytest.importorskip("PIL.Image")
+    pytest.importorskip("pillow_jxl")
+    stream = io.BytesIO()
+    image_module.fromarray(np.zeros((*size, 3), np.uint8)).save(stream, "JXL")
+    assert read_header(stream.getvalue()).size == size[::-1]
+
+
+def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A photo that needs an extra is refused like any bad one, so that it does not end the others."""
+    import sys
+
+    for name in ("pi_heif", "pillow_heif"):
+        monkeypatch.setitem(sys.modules, name, None)
+    data = by_pillow("AVIF")
+    heic = data[:8] + b"heic" + data[12:16] + b"mif1heic" + data[24:]
+    with pytest.raises(ValueError, match=r"is HEIC; .*pip install 'likeness3d\[heif\]'"):
+        photo_from_bytes(heic)
+
+
+@pytest.mark.parametrize("kind", [2, 3, 5, 6])
+@pytest.mark.parametrize("white", [100, 255, 1023, 65535])
+def test_netpbm(kind: int, white: int) -> None:
+    image = picture() if kind in (3, 6) else picture()[..., 0]
+    values = np.rint(image * (white / 255)).astype(int)
+    head = f"P{kind} # a comment, 12\n60\t40 # 7\n{white}\n".encode()
+    body = " ".join(map(str, values.ravel())).encode()
+    if kind in (5, 6):
+        body = values.astype("u1" if white < 256 else ">u2").tobytes()
+    expected = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    assert_same(photo_from_bytes(head + body).image, expected, 1)
+    with pytest.raises(ValueError, match="cut short"):
+        photo_from_bytes(head + body[: len(body) // 3])
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_jpeg_2000(bits: int) -> None:
+    deep = picture().astype(np.uint16) * 257 >> (16 - bits)
+    data = encoded(deep.astype(np.uint8 if bits == 8 else np.uint16), ".jp2")
+    assert_same(photo_from_bytes(data).image, picture(), 1)
+    bare = data[data.index(b"\xff\x4f\xff\x51") :]
+    assert_same(photo_from_bytes(bare).image, picture(), 1)
+    with pytest.raises(ValueError, match=r"cut short|damaged"):
+        photo_from_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("full", [1.0, 255.0, 65535.0])
+def test_float_tiff(kind: type, full: float) -> None:
+    image = (picture() / 255.0 * full).astype(kind)
+    data = cv2.imencode(".tif", image[..., ::-1])[1].tobytes()
+    assert_same(photo_from_bytes(data).image, picture(), 1)
+    image[0, 0], image[0, 1] = np.nan, np.inf
+    data = cv2.imencode(".tif", image[..., ::-1])[1].tobytes()
+    assert_same(photo_from_bytes(data).image, picture(), 1)
+
+
+def test_a_jpeg_without_its_end_marker_is_whole(capfd: pytest.CaptureFixture[str]) -> None:
+    data = encoded(picture(80, 120), ".jpg")
+    for missing in (1, 2):
+        photo = photo_from_bytes(data[:-missing])
+        np.testing.assert_array_equal(photo.image, photo_from_bytes(data).image)
+        assert photo.note == "is cut short; all its pixels are there"
+    assert photo_from_bytes(data).note == ""
+    assert capfd.readouterr().err == ""
+
+
+def test_of_a_cut_jpeg_what_is_there_is_used(capfd: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (256, 64, 3), dtype=np.uint8)
+    data = encoded(noise, ".jpg")
+    whole = photo_from_bytes(data).image
+    for share in (0.99, 0.8, 0.6):
+        photo = photo_from_bytes(data[: int(share * len(data))])
+        missing = int(photo.note.split(";")[1].split()[0])
+        lines = 256 - missing
+        assert share - 0.15 < lines / 256 < share + 0.01
+        np.testing.assert_array_equal(photo.image[:lines], whole[:lines])
+        assert (photo.image[lines:] == OUTSIDE_GREY).all()
+    with pytest.raises(ValueError, match=r"cut short: .* of 256 lines"):
+        photo_from_bytes(data[: int(0.4 * len(data))])
+    assert capfd.readouterr().err == ""
+
+
+def test_of_a_cut_progressive_jpeg_details_are_missing() -> None:
+    coarse = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    image = cv2.resize(coarse, (128, 128), interpolation=cv2.INTER_CUBIC)
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    photo = photo_from_bytes(data[: int(0.7 * len(data))])
+    assert photo.note == "is cut short; its last details are missing"
+    assert np.abs(photo.image.astype(int) - photo_from_bytes(data).image).mean() < 10
+
+
+def test_a_picture_in_a_heif_that_is_larger_than_the_whole_is_refused() -> None:
+    """A decoder makes room for it before it finds out."""
+    data = by_pillow("AVIF")
+    at = data.index(b"ispe")
+    box = struct.pack(">I4sIII", 20, b"ispe", 0, 60_000, 60_000)
+    grown = bytearray(data[: at - 4] + box + data[at - 4 :])
+    for name in (b"meta", b"iprp", b"ipco"):
+        place = grown.index(name) - 4
+        struct.pack_into(">I", grown, place, struct.unpack_from(">I", grown, place)[0] + 20)
+    with pytest.raises(ValueError, match=r"no larger than the whole|60000 x 60000"):
+        photo_from_bytes(bytes(grown))
+
+
+def test_videos_are_no_photos() -> None:
+    with pytest.raises(ValueError, match="is a video"):
+        photo_from_bytes(b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + bytes(100))
