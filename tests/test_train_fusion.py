@@ -308,7 +308,13 @@ def test_the_command_makes_a_network_that_fuses(
     command += ["--colours", run, "--threads", "1", "-o", out]
     main([str(word) for word in command])
     told = capsys.readouterr().out
-    for words in ("18 labelled photos of 3 people", "people 3/3", "photos 18/18", "rendered 20/20", "fused_mm"):
+    for words in (
+        "18 labelled photos of 3 people",
+        "people 3/3",
+        "photos 18/18",
+        "rendered 20/20",
+        "not filtered: 3 people",
+    ):
         assert words in told
     made, state = load_regressor(out / CHECKPOINT)
     assert made.settings.fused == 4

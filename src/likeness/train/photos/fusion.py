@@ -109,6 +109,12 @@ class Known:
         """How many real ones."""
         return int(self.person.max()) + 1
 
+    @property
+    def well_known(self) -> int:
+        """How many have :data:`LEAST_SPREAD` photos; if no more than there are directions of shape, how people spread
+        in some of them is not known, and a filter would give these up."""
+        return int((np.bincount(self.person) >= LEAST_SPREAD).sum())
+
 
 @dataclass(frozen=True, eq=False)
 class Estimator:

@@ -126,7 +126,12 @@ def train_fusion(run: FusionRun, sources: Sources, tell: Callable[[str], None]) 
         f"learning from {len(known.inputs):,} photos of {known.people:,} people and {len(rendered):,} rendered faces"
     )
     plain = learn(known, factor, FusionSettings.of_features(run.settings.steps, run.settings.seed), fitted=False)
-    fused = learn(known, factor, run.settings).filtered(known.inputs, known.person, factor, run.settings.strength)
+    fused = learn(known, factor, run.settings)
+    if known.well_known > len(factor):
+        fused = fused.filtered(known.inputs, known.person, factor, run.settings.strength)
+    else:
+        tell(f"not filtered: {known.well_known} people do not span {len(factor)} directions of shape")
+    figures["people"] = known.well_known
     figures |= missed(fused, plain, *held_out, factor)
     made = install(network, fused, plain, _colours(photographed))
     _write(run, made, state, figures)
