@@ -93,7 +93,8 @@ def test_csv_columns_are_found_by_title(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "first, second, same missing"),
+        ("", "empty"),
+        ("\n", "first, second, same missing"),
         ("first,second\na,b\n", "same missing"),
         ("first,second,same\n", "no pairs"),
         ("first,second,same\na,b,1\n\na,,0\n", "line 4"),

@@ -259,12 +259,13 @@ def read_table(path: StrPath, columns: Sequence[str]) -> list[dict[str, str]]:
     return [dict(zip(titles, row, strict=True)) for row in rows[1:]]
 
 
-def read_rows(path: StrPath, what: str) -> list[list[str]]:
-    """The rows of a CSV file as they are, empty ones left out; FileError if it is missing, too large or no text."""
+def read_rows(path: StrPath, what: str, *, blank: bool = False) -> list[list[str]]:
+    """The rows of a CSV file as they are, blank lines left out unless ``blank`` asks for them, as empty rows, where
+    messages count lines; FileError if it is missing, too large or no text."""
     _check_size(path, what, MAX_TABLE_BYTES)
     try:
         text = read_bytes(path).decode("utf-8-sig")
-        return [row for row in csv.reader(io.StringIO(text, newline=""), skipinitialspace=True) if row]
+        return [row for row in csv.reader(io.StringIO(text, newline=""), skipinitialspace=True) if row or blank]
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileError(path, f"cannot be read as text, expected {what} ({_reason(error)})") from error
 

@@ -71,7 +71,7 @@ def read_pair_csv(path: StrPath, folds: int = FOLDS) -> Pairs:
     Raises:
         FileError: missing, empty, a column missing, or a value that cannot be read (says which line).
     """
-    rows = [[value.strip() for value in row] for row in read_rows(path, "a CSV of pairs")]
+    rows = [[value.strip() for value in row] for row in read_rows(path, "a CSV of pairs", blank=True)]
     titles = [title.lower() for title in rows[0]] if rows else []
     where = {key: next((titles.index(n) for n in known if n in titles), None) for key, known in COLUMNS.items()}
     missing = [key for key in ("first", "second", "same") if where[key] is None]
