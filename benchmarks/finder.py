@@ -1,6 +1,7 @@
 """The face finder: recall, false faces and time, on frames, portraits and pasted scenes of people it never saw.
 
-    python benchmarks/finder.py DATA [--finder FILE] [--scenes N] [--whole] [--haar] [--json FILE] [--picture FILE]
+    python benchmarks/finder.py DATA [--finder FILE] [--network FILE] [--scenes N] [--every N] [--whole] [--haar]
+        [--json FILE] [--picture FILE]
 
 DATA holds photos/video-val.tar and photos/photo-val.tar. The scenes are pasted from these (and from synthetic heads
 with --synthetic and --model) at 24 to 400 px into pictures of 160 to 640 px, with drawn hard negatives, from a seed.
@@ -196,7 +197,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Recall, false faces and time of the face finder.")
     parser.add_argument("data", type=Path)
     parser.add_argument("--finder", type=Path, help="another finder (.onnx) than the embedded one")
+    parser.add_argument("--network", type=Path, help="another network (.onnx) than the embedded one, for --whole")
     parser.add_argument("--scenes", type=int, default=500)
+    parser.add_argument("--every", type=int, default=1, help="every N-th frame and photo only")
     parser.add_argument("--least", type=float, default=SURE, help="answers with lower scores are left out")
     parser.add_argument("--synthetic", type=Path, help="folder of synthetic faces for the scenes, with --model")
     parser.add_argument("--model", type=Path, help="the face model of the synthetic faces")
@@ -219,13 +222,13 @@ def main() -> None:
         first=19_000,
     )
     sets = {
-        "video-val": whole_frames(bank),
-        "photo-val": portraits(bank),
+        "video-val": whole_frames(bank)[:: arguments.every],
+        "photo-val": portraits(bank)[:: arguments.every],
         "pasted": pasted_scenes(bank, arguments.scenes),
     }
     ways: dict[str, Find] = {"finder": by_finder(finder, arguments.least)}
     if arguments.whole:
-        ways["whole program"] = by_program(Reconstructor(threads=1))
+        ways["whole program"] = by_program(Reconstructor(network=arguments.network, threads=1, refine=False))
     if arguments.haar:
         ways["Haar"] = by_haar()
     result: dict[str, Any] = {"shortest side, pixels": MIN_SIDE, "least_score": arguments.least}

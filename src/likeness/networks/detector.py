@@ -46,6 +46,9 @@ faces, small ones beside large ones; 0.5 doubled the false ones."""
 OVERLAP = 0.5
 """Answers that share more than this part of the smaller one's square are about one face."""
 
+MARGIN, GREY = 8, 127
+"""The border around every copy, pixels, and its level: a face that the photo's edge cuts has cells on either side."""
+
 LEAST_SCORE = 0.2
 """Answers below are dropped."""
 
@@ -179,7 +182,7 @@ class Finder:
         """One (6, ⌈h/s⌉, ⌈w/s⌉) float32 per stride for a view (h, w, 3) uint8 RGB of any size."""
         height, width = view.shape[:2]
         step = STRIDES[-1]
-        padded = np.full((1, -(-height // step) * step, -(-width // step) * step, 3), 127, np.uint8)
+        padded = np.full((1, -(-height // step) * step, -(-width // step) * step, 3), GREY, np.uint8)
         padded[0, :height, :width] = view
         maps = self.session.run(map_names(), {"image": padded})
         return [
@@ -189,8 +192,12 @@ class Finder:
 
     def look(self, image: np.ndarray, side: int, least: float = LEAST_SCORE) -> Finding:
         """Faces of an image (H, W, 3) uint8 RGB, seen in a copy whose longer side has at most ``side`` pixels."""
+        import cv2
+
         view = shrunk(image, side)
-        found = decode(self.maps(view), least)
+        framed = cv2.copyMakeBorder(view, *(4 * (MARGIN,)), cv2.BORDER_CONSTANT, value=(GREY,) * 3)
+        found = decode(self.maps(framed), least)
+        found = found._replace(center=found.center - MARGIN)
         return without_doubles(found.select(found.size >= LEAST_SIZE)).enlarged(view.shape, image.shape)
 
     def __call__(self, image: np.ndarray, sides: tuple[int, ...] = LOOKS, least: float = LEAST_SCORE) -> Finding:

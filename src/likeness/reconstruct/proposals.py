@@ -41,11 +41,15 @@ PADDING = 0.35
 """The border for faces that fill the photo, over the longer side."""
 
 CERTAIN, STEEP = 0.9, 0.9
-"""The photo is turned by quarters too unless its best face has the first score at least, and is turned by less than
-the second, radians. The finder has learned turns up to 75°: a face on its head is one to it, but a dubious one."""
+"""The photo is turned by quarters too unless its best face has the first score at least, and all sure ones are turned
+by less than the second, radians: where one lies, others may. The finder has learned turns up to 75°: a face on its
+head is one to it, but a dubious one."""
 
 TURNED_CHANCE = 0.95
 """A face found upright goes before the same found turned."""
+
+EYES_APART = 0.12, 0.25
+"""Eyes closer than the first part of the landmarks' size say nothing about a head's tilt, from the second on all."""
 
 WHOLE_SIDES = (1.0, 1.4, 0.7)
 """Crops over the photo's short side that are proposed where no face was found."""
@@ -146,8 +150,14 @@ def _stages(image: np.ndarray, finder: Finder) -> Iterator[tuple[Callable[[], Fi
 
     yield upright, lambda found: False
     yield padded, lambda found: found.is_sure
-    yield turned, lambda found: bool(found.is_sure and found.score[0] >= CERTAIN and abs(found.angle[0]) < STEEP)
+    yield turned, _is_upright
     yield crowd, lambda found: found.is_sure
+
+
+def _is_upright(found: Finding) -> bool:
+    """Whether the best face is certain and none that is sure is turned far."""
+    steep = np.abs(found.angle[found.score >= SURE])
+    return bool(found.is_sure and found.score[0] >= CERTAIN and (steep < STEEP).all())
 
 
 def _find_padded(image: np.ndarray, finder: Finder) -> Finding:
@@ -189,7 +199,9 @@ def crop_from_proposal(proposal: Proposal, size: int) -> Crop:
     return Crop.from_box(proposal.center, CROP_PER_LANDMARK_BOX * proposal.size, size, proposal.angle)
 
 
-def crop_from_landmarks(landmarks: Any, size: int, *, upright: bool = False) -> Crop:
+def crop_from_landmarks(
+    landmarks: Any, size: int, *, upright: bool = False, head_up: np.ndarray | None = None
+) -> Crop:
     """The crop around 68 landmarks: centred on their box, its side ``CROP_PER_LANDMARK_BOX`` × sqrt(w h).
 
     Args:
@@ -197,6 +209,8 @@ def crop_from_landmarks(landmarks: Any, size: int, *, upright: bool = False) -> 
         size: the crop's side, pixels.
         upright: turn the crop so that the line between the eyes' centres is level in it; the box is then the one that
             is upright in the crop.
+        head_up: (2,) the way to the top of the head, photo pixels, if it is known: profiles, whose eyes are too close
+            together for a line, are turned by it.
 
     Raises:
         ValueError: another shape, or points that span no area.
@@ -204,7 +218,7 @@ def crop_from_landmarks(landmarks: Any, size: int, *, upright: bool = False) -> 
     points = np.asarray(landmarks, np.float64)
     if points.shape != (68, 2) or not np.isfinite(points).all():
         raise ValueError(f"expected 68 finite landmarks (68, 2), got {points.shape}")
-    angle = _eye_line(*eye_centers(points)) if upright else 0.0
+    angle = _tilt(points, head_up) if upright else 0.0
     turn = _turn(angle)
     level = points @ turn
     low, high = level.min(axis=0), level.max(axis=0)
@@ -214,9 +228,18 @@ def crop_from_landmarks(landmarks: Any, size: int, *, upright: bool = False) -> 
     return Crop.from_box(turn @ (low + high) / 2.0, side, size, angle)
 
 
-def _eye_line(right: np.ndarray, left: np.ndarray) -> float:
-    """The angle of the line from the subject's right eye to the left, radians from x towards y."""
-    return float(np.arctan2(left[1] - right[1], left[0] - right[0]))
+def _tilt(points: np.ndarray, head_up: np.ndarray | None) -> float:
+    """The angle of the line from the subject's right eye to the left, or for profiles across the head, radians from x
+    towards y."""
+    right, left = eye_centers(points)
+    across = left - right
+    apart = float(np.linalg.norm(across)) / max(1e-9, float(np.prod(np.ptp(points, axis=0))) ** 0.5)
+    if head_up is not None and apart < EYES_APART[1]:
+        low, high = EYES_APART
+        share = np.clip((high - apart) / (high - low), 0.0, 1.0)
+        level = np.array([-head_up[1], head_up[0]]) / max(1e-9, float(np.linalg.norm(head_up)))
+        across = (1.0 - share) * across / max(1e-9, float(np.linalg.norm(across))) + share * level
+    return float(np.arctan2(across[1], across[0]))
 
 
 def _turn(angle: float) -> np.ndarray:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from likeness.images.photo import photo_from_array
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.model.surface_points import PointMap, default_point_map
 from likeness.networks.regressor import Network
+from likeness.reconstruct.chance import chance_of_face, disagreement, evidence
 from likeness.reconstruct.proposals import (
     Photo,
     Proposal,
@@ -27,11 +29,11 @@ from likeness.reconstruct.proposals import (
 )
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Reconstruction
+from likeness.reconstruct.search import Face, likeliest_faces, without_doubles
 from likeness.reconstruct.test_time import SCALES, averaged, looks_at, mirrored_answer, nearer_answer
 from likeness.result_folder import Source
 
 MIN_SCORE = 0.5
-SAME_FACE = 0.5  # of the smaller landmark box that the larger one shares: two proposals that end on one face
 
 
 class Reconstructor:
@@ -41,7 +43,8 @@ class Reconstructor:
         model: a face model or its file; None: the embedded default.
         network: the regressor's ``.onnx`` file; None: the embedded default.
         yunet_model: the file of OpenCV's YuNet detector, used instead of the embedded face finder.
-        min_score: faces in which the network, times who found them, believes less are dropped.
+        min_score: faces whose chance is lower are dropped (:mod:`likeness.reconstruct.chance`); with a network that
+            places no points, those in which it, times who found them, believes less.
         threads: CPU threads of the network; None: all.
         points: which points of the surface the network places, or the file that says it; None: the embedded map. It
             is looked at where the network places any.
@@ -98,7 +101,7 @@ class Reconstructor:
             max_faces: keep the best.
 
         Returns:
-            The faces, best first (the network's score, then size); empty if there is none.
+            The faces, best first (score, then size); empty if there is none.
 
         Raises:
             FileError: the file is no usable photo.
@@ -110,7 +113,7 @@ class Reconstructor:
         if boxes is not None or landmarks is not None:
             crops = _given_crops(boxes, landmarks, self.network.size)
             if landmarks is None:
-                crops = [self._recrop(face) for face in self._regress(loaded.image, crops)]
+                crops = [face.next_crop() for face in self._regress(loaded.image, crops)]
             found = self._regress(loaded.image, crops, final=True)
         else:
             found = self._find(loaded.image)
@@ -121,31 +124,36 @@ class Reconstructor:
             for number, face in enumerate(found[:max_faces], start=1)
         ]
 
-    def _find(self, image: np.ndarray) -> list[_Face]:
-        """Faces of an image: every proposal is run twice, the second time on the crop that the first one found.
-
-        Who proposes and the network err on different things: the product of what both believe is asked for. Of four
-        false faces on video-val one remains so, of 15 on 500 pasted scenes 12, and no true one is lost. Where nobody
-        proposes or no face passes, the network alone decides.
-        """
+    def _find(self, image: np.ndarray) -> list[Face]:
+        """Faces of an image; where no proposal is confirmed, those of a more thorough search are tried."""
         for thorough in (False, True):
             proposals = find_faces(image, thorough=thorough, yunet_model=self.yunet_model)
-            first = self._regress(image, [crop_from_proposal(p, self.network.size) for p in proposals])
-            beliefs = [1.0 if thorough or p.kind == "whole" else p.score for p in proposals]
-            # A proposal is only roughly placed, so its first score is asked for half, no more.
-            half = 0.5 * self.min_score
-            likely = [(face, belief) for face, belief in zip(first, beliefs, strict=True) if face.score > half]
-            second = self._regress(image, [self._recrop(face) for face, _ in likely], final=True)
-            judged = zip(second, (belief for _, belief in likely), strict=True)
-            found = _without_doubles([face for face, belief in judged if face.score * belief >= self.min_score])
+            found = self._confirmed(image, proposals, thorough)
             if found:
                 return found
         return []
 
-    def _recrop(self, face: _Face) -> Crop:
-        return crop_from_landmarks(face.landmarks, self.network.size, upright=True)
+    def _confirmed(self, image: np.ndarray, proposals: list[Proposal], thorough: bool) -> list[Face]:
+        """What the network makes of proposals: every one is run twice, the second time on the crop that the first
+        one found.
 
-    def _regress(self, image: np.ndarray, crops: list[Crop], final: bool = False) -> list[_Face]:
+        A network that places points judges by how its looks agree (:mod:`likeness.reconstruct.search`). Another one
+        and who proposes err on different things: the product of what both believe is asked for. Of four false faces
+        on video-val one remains so, of 15 on 500 pasted scenes 12, and no true one is lost. Where nobody proposes or
+        no face passes, the network alone decides.
+        """
+        crops = [crop_from_proposal(proposal, self.network.size) for proposal in proposals]
+        glance, look_well = partial(self._regress, image), partial(self._regress, image, final=True)
+        if self.points is not None:
+            return likeliest_faces(crops, glance, look_well, self.min_score)
+        beliefs = [1.0 if thorough or p.kind == "whole" else p.score for p in proposals]
+        # A proposal is only roughly placed, so its first score is asked for half, no more.
+        half = 0.5 * self.min_score
+        likely = [(face, belief) for face, belief in zip(glance(crops), beliefs, strict=True) if face.score > half]
+        judged = zip(look_well([face.next_crop() for face, _ in likely]), likely, strict=True)
+        return without_doubles([face for face, (_, belief) in judged if face.score * belief >= self.min_score])
+
+    def _regress(self, image: np.ndarray, crops: list[Crop], final: bool = False) -> list[Face]:
         """Run the network on crops of an image; for the final answer on all looks at them
         (:mod:`likeness.reconstruct.test_time`)."""
         if not crops:
@@ -158,7 +166,7 @@ class Reconstructor:
             points = self.model.landmark_points(answer["identity"], answer["expression"])
             placed = points @ answer["rotation"].T + answer["translation"]
             landmarks = self.model.landmark_map.project(camera, placed, answer["rotation"])
-            faces.append(_Face(answer, crop, crop.to_photo(landmarks), points, float(answer["score"])))
+            faces.append(Face(answer, crop, crop.to_photo(landmarks), points, float(answer["score"])))
         return faces
 
     def _look_well(self, image: np.ndarray, crops: list[Crop]) -> dict[str, np.ndarray]:
@@ -174,9 +182,13 @@ class Reconstructor:
             if number >= len(SCALES):
                 part = mirrored_answer(part, self.model, self.points, self.network.size)
             answers.append(nearer_answer(part, scale, self.network.size))
-        return averaged(answers, self.model)
+        mean = averaged(answers, self.model)
+        if self.points is not None:
+            mean["evidence"] = evidence(disagreement(answers), mean)
+            mean["score"] = chance_of_face(mean["evidence"])
+        return mean
 
-    def _carry_back(self, face: _Face, image: np.ndarray, focal: float | None, name: str) -> Reconstruction:
+    def _carry_back(self, face: Face, image: np.ndarray, focal: float | None, name: str) -> Reconstruction:
         size = (image.shape[1], image.shape[0])
         answer = face.answer
         pose = face.crop.camera_to_photo(size, answer["rotation"], answer["translation"], face.points, focal)
@@ -211,17 +223,6 @@ class Reconstructor:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Face:
-    """The network's answer for one crop, and its landmarks (68, 2) in photo pixels."""
-
-    answer: dict[str, np.ndarray]
-    crop: Crop
-    landmarks: np.ndarray
-    points: np.ndarray  # (N, 3) mm landmark candidates
-    score: float
-
-
 def _point_map(path: StrPath, count: int, points: PointMap | StrPath | None) -> PointMap | None:
     """The map of the points that the network of a file places, if it places any."""
     if not count:
@@ -249,22 +250,6 @@ def _given_crops(boxes: np.ndarray | None, landmarks: np.ndarray | None, size: i
     if corners.ndim != 2 or corners.shape[1] != 4 or not (corners[:, 2:] > corners[:, :2]).all():
         raise ValueError(f"expected boxes (N, 4) as x0 y0 x1 y1 with x1 > x0 and y1 > y0, got {corners.shape}")
     return [crop_from_proposal(Proposal(box, 1.0, "given"), size) for box in corners]
-
-
-def _without_doubles(faces: list[_Face]) -> list[_Face]:
-    """Drop what ended on the face of a better one."""
-    kept: list[_Face] = []
-    for face in sorted(faces, key=lambda face: -face.score):
-        if all(_overlap(face.landmarks, other.landmarks) < SAME_FACE for other in kept):
-            kept.append(face)
-    return kept
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """What the boxes around two sets of points have in common, over the area of the smaller one."""
-    low, high = np.maximum(a.min(0), b.min(0)), np.minimum(a.max(0), b.max(0))
-    common = float(np.prod(np.maximum(high - low, 0)))
-    return common / max(1e-9, min(float(np.prod(np.ptp(points, axis=0))) for points in (a, b)))
 
 
 def _side(points: np.ndarray) -> float:

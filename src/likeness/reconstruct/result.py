@@ -35,7 +35,8 @@ class Reconstruction:
         translation: (3,) mm; ``pixel = project(camera, rotation @ x + translation)``.
         landmarks: (68, 2) iBUG points, photo pixels, as the network saw them in the face's crop.
         box: (4,) x0 y0 x1 y1 around the landmarks, photo pixels.
-        score: 0 to 1, the network's belief that this is a face.
+        score: 0 to 1, the chance that this is a face the right way up; a network that places no points says only what
+            it believes.
         photo: (H, W, 3) uint8 RGB, the upright photo.
         name: of the photo, without folder and suffix.
         network: what the network's file calls itself.

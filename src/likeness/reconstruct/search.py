@@ -1,0 +1,128 @@
+"""Which faces a photo shows and which way up: readings of every proposal compete by the chance that they are right.
+
+A crop is read in two steps: a first look says roughly where the face lies, the looks at the crop around it say
+exactly, and by how far they agree what the chance is (:mod:`likeness.reconstruct.chance`). Only where that leaves
+doubts is the crop also read after quarter turns: upside down, masked and half seen faces, and what is none. Of the
+readings of one place the likeliest stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from likeness.geometry.crop import Crop
+from likeness.reconstruct.proposals import crop_from_landmarks
+
+SAME_FACE = 0.5
+"""Of the smaller box that the larger one shares: two readings that end on one face."""
+
+HOPE = 0.1
+"""The network's score of a first look from which a crop is looked at well. A first crop is only roughly placed, so
+this is far below any score that is believed."""
+
+SETTLED = 0.9
+"""The chance from which a reading's turns are not tried."""
+
+NEAR = 0.2, 0.2, 0.1
+"""How far a final crop may be turned (radians), of another size (natural logarithm) and beside (sides) the one around
+its own answer; a doubtful one that is farther is looked at once more there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """The network's answer for one crop.
+
+    Attributes:
+        answer: by the names of :class:`likeness.networks.regressor.Network`, without the crops' dimension.
+        crop: that was looked at.
+        landmarks: (68, 2) photo pixels.
+        points: (N, 3) mm, landmark candidates.
+        score: 0 to 1, the belief that it is a face.
+    """
+
+    answer: dict[str, np.ndarray]
+    crop: Crop
+    landmarks: np.ndarray
+    points: np.ndarray
+    score: float
+
+    @property
+    def outline(self) -> np.ndarray:
+        """(P, 2) photo pixels that tell where the face is: its surface points, or else its landmarks."""
+        if "points" in self.answer:
+            return np.asarray(self.crop.to_photo(self.answer["points"]))
+        return self.landmarks
+
+    def next_crop(self) -> Crop:
+        """The upright crop around this answer."""
+        head_up = self.crop.photo_from_crop[:, :2] @ self.answer["rotation"][:2, 1]
+        return crop_from_landmarks(self.landmarks, self.crop.size, upright=True, head_up=head_up)
+
+
+Read = Callable[[list[Crop]], list[Face]]
+"""Crops -> the network's answers, in their order."""
+
+
+def likeliest_faces(crops: Sequence[Crop], glance: Read, look_well: Read, least: float) -> list[Face]:
+    """The faces of a photo, best first, each the right way up.
+
+    Args:
+        crops: where faces may be.
+        glance: the first look at crops.
+        look_well: the final answer for crops, whose score is a chance.
+        least: faces with a lower chance are dropped.
+    """
+
+    faces = readings(crops, glance, look_well)
+    settled = [face for face in faces if face.score >= SETTLED]
+    doubtful = [crop for crop in crops if not any(_shows(crop, face) for face in settled)]
+    turned = [quarter_turned(crop, quarters) for crop in doubtful for quarters in (1, 2, 3)]
+    return without_doubles([face for face in (*faces, *readings(turned, glance, look_well)) if face.score >= least])
+
+
+def readings(crops: Sequence[Crop], glance: Read, look_well: Read) -> list[Face]:
+    """What hopeful ones among the crops show, doubtful ones that strayed where they strayed to; arguments as of
+    :func:`likeliest_faces`."""
+    hopeful = [face for face in glance(list(crops)) if face.score > HOPE]
+    seen = look_well([face.next_crop() for face in hopeful])
+    strayed = [face.score < SETTLED and _has_strayed(face) for face in seen]
+    again = look_well([face.next_crop() for face, has in zip(seen, strayed, strict=True) if has])
+    return [face for face, has in zip(seen, strayed, strict=True) if not has] + again
+
+
+def quarter_turned(crop: Crop, quarters: int) -> Crop:
+    """The same square of the photo, seen turned by so many quarters from x towards y."""
+    return Crop.from_box(crop.center, crop.side, crop.size, crop.angle + quarters * np.pi / 2.0)
+
+
+def without_doubles(faces: list[Face]) -> list[Face]:
+    """Best first, without what ended on the face of a better one, however it is turned."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        if all(_overlap(face.outline, other.outline) < SAME_FACE for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _has_strayed(face: Face) -> bool:
+    """Whether the crop around an answer is quite another than the one that was looked at."""
+    there = face.next_crop()
+    turn = abs(float(np.angle(np.exp(1j * (there.angle - face.crop.angle)))))
+    apart = float(np.linalg.norm(there.center - face.crop.center)) / face.crop.side
+    return any(np.array([turn, abs(np.log(there.side / face.crop.side)), apart]) > NEAR)
+
+
+def _shows(crop: Crop, face: Face) -> bool:
+    """Whether a proposed crop is about a face that was read."""
+    square = crop.to_photo(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]) * (crop.size - 1))
+    return _overlap(square, face.outline) >= SAME_FACE
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """What the boxes around two sets of points have in common, over the area of the smaller one."""
+    low, high = np.maximum(a.min(0), b.min(0)), np.minimum(a.max(0), b.max(0))
+    common = float(np.prod(np.maximum(high - low, 0)))
+    return common / max(1e-9, min(float(np.prod(np.ptp(points, axis=0))) for points in (a, b)))
