@@ -15,7 +15,7 @@ import numpy as np
 OFFSET = -11.79
 WEIGHTS = np.array([-1.96, -0.55, 0.74])
 """Of the columns of :func:`evidence`. Fitted by ``benchmarks/face_chance.py fit`` to readings of faces (as they are,
-turned, masked, small, pasted into other scenes) and of pictures without any: PROVENANCE."""
+turned, masked, small, pasted into other scenes) and of pictures without any."""
 
 SURE_SCORE = 6.0
 """The network's log odds are cut off at this, on either side."""
