@@ -1,6 +1,6 @@
 """Which combinations of a network's surface points the 68 landmarks are, as annotators place them: into the map.
 
-    python runs/landmark_weights.py NETWORK.onnx FRAMES.tar MAP.npz
+    python runs/landmark_weights.py NETWORK.onnx FRAMES.tar MAP.npz [--model MODEL.npz]
 
 FRAMES are annotated pictures that the network has trained on or not; MAP is completed in place. The network looks at
 the annotated faces as the program does, so what is learned is how its points relate to annotations, its own habits
@@ -26,9 +26,10 @@ def main() -> None:
     parser.add_argument("network", type=Path)
     parser.add_argument("frames", type=Path)
     parser.add_argument("map", type=Path)
+    parser.add_argument("--model", type=Path, help="the face model that the network is for")
     arguments = parser.parse_args()
     known = PointMap.load(arguments.map)
-    look = Reconstructor(network=arguments.network, points=known, refine=False)
+    look = Reconstructor(arguments.model, arguments.network, points=known, refine=False)
     frames = read_frames(arguments.frames)
     placed = []
     for number in range(len(frames.images)):
