@@ -142,8 +142,8 @@ _POINTS = (("spread", "spread", 2), ("slope of truth on prediction", "slope", 2)
 _PROPORTIONS = ("nose width", "inner eye distance", "mouth width", "upper lip")
 
 
-def _rows(scans: Collection[str]) -> list[Row]:
-    """Label, place in :func:`measure_fidelity`'s result, digits."""
+def _hand_placed_rows() -> list[Row]:
+    """Those of the portraits' hand-placed points."""
     rows: list[Row] = []
     for label, key in (("found points", "found"), ("neutral head from the front", "front")):
         at = ("portraits", key)
@@ -157,6 +157,12 @@ def _rows(scans: Collection[str]) -> list[Row]:
             *((f"  {name}", (*at, name_), digits) for name, name_, digits in _POINTS),
             *((f"  correlation: {name}", (*at, "proportions", name), 2) for name in _PROPORTIONS),
         ]
+    return rows
+
+
+def _rows(scans: Collection[str]) -> list[Row]:
+    """Label, place in :func:`measure_fidelity`'s result, digits."""
+    rows = _hand_placed_rows()
     rows += [
         ("  of the smiling photo, explained", ("portraits", "front_of_smile", "explained"), 2),
         ("rank-1 by shape, neutral and smiling photo", ("portraits", "rank1_across"), 2),
