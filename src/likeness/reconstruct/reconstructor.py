@@ -221,7 +221,7 @@ class Reconstructor:
             answers.append(nearer_answer(part, scale, self.network.size))
         mean = averaged(answers, self.model)
         if self.points is not None:
-            mean["evidence"] = evidence(disagreement(answers), mean)
+            mean["evidence"] = evidence(disagreement(answers), mean["score"])
             mean["score"] = chance_of_face(mean["evidence"])
         return mean
 
