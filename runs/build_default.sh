@@ -66,7 +66,7 @@ done
 trained=()
 for name in {video,photo}-train people-train; do trained+=("$work/labels-$name.npz"); done
 "$python" -m likeness train fusion "$work/points" -o "$work/fusion" --data "$data"/photos/{video,photo,people}-train.tar \
-  --dense-labels "${trained[@]}" --synthetic "$work/synthetic" --model "$work/sphere.npz" --point-map "$work/surface_points.npz" \
+  --point-labels "${trained[@]}" --synthetic "$work/synthetic" --model "$work/sphere.npz" --point-map "$work/surface_points.npz" \
   --teacher "$data/teacher-mobilefacenet.onnx" --colours "$work/default" --threads "${THREADS:-2}" --resume
 # The 68 landmarks, as annotators place them, from the points.
 "$python" runs/landmark_weights.py "$work/fusion/regressor.onnx" "$data/photos/video-train.tar" "$work/surface_points.npz" \

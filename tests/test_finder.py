@@ -7,6 +7,7 @@ import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -345,14 +346,14 @@ def test_torch_and_onnx_agree_and_training_resumes(maker, tmp_path: Path) -> Non
         pass
 
     stopped = tmp_path / "stopped"
-    real = finder.write_atomically
+    real = finder.write_state
 
-    def write_then_stop(path: Path, data: bytes) -> None:
-        real(path, data)
+    def write_then_stop(path: Path, state: dict[str, Any]) -> None:
+        real(path, state)
         raise StoppedError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finder, "write_atomically", write_then_stop)
+        patch.setattr(finder, "write_state", write_then_stop)
         with pytest.raises(StoppedError):
             finder.train_finder(maker, stopped, settings, workers=0)
     resumed = finder.train_finder(maker, stopped, settings, workers=0, resume=True)

@@ -290,7 +290,7 @@ def test_the_command_makes_a_network_that_fuses(
         run,
         "--data",
         tar,
-        "--dense-labels",
+        "--point-labels",
         tmp_path / "labels.npz",
         "--synthetic",
         synthetic,

@@ -29,7 +29,7 @@ class Fusion:
     """Folder for regressor.onnx, the checkpoint and the people's shapes (evidence.npz)."""
     data: tuple[Path, ...]
     """Photos of people, several of each, in the layouts of likeness train photos."""
-    dense_labels: tuple[Path, ...]
+    point_labels: Annotated[tuple[Path, ...], tyro.conf.arg(aliases=["--dense-labels"])]
     """Where surface points lie in them (.npz of likeness train label-points)."""
     synthetic: Path
     """Folder of rendered faces (`likeness train synthetic`)."""
@@ -81,7 +81,7 @@ def train_on_points(settings: Fusion, tell: Callable[[str], None]) -> None:
     opened = open_sources(settings.data)
     for line in opened.describe():
         tell(line)
-    labels = [read_point_labels(path, len(points)) for path in settings.dense_labels]
+    labels = [read_point_labels(path, len(points)) for path in settings.point_labels]
     stores = [None if one is None else one.images for one in (opened.frames, opened.photos)]
     synthetic = SyntheticFaces(settings.synthetic, model)
     sources = Sources(model, opened.frames, synthetic, opened.photos, None, points, *match_points(labels, stores))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from likeness.errors import FileError, StrPath
+from likeness.files import write_atomically
 from likeness.train.photos.network import NetSettings, Regressor
 
 CHECKPOINT = "checkpoint.pt"
@@ -93,6 +95,17 @@ def read_state(path: StrPath, kind: str, what: str) -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("kind") != kind:
         raise FileError(path, f"expected {what}")
     return state
+
+
+def write_state(path: StrPath, state: dict[str, Any]) -> None:
+    """Write what :func:`read_state` reads: whole, or not at all.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getvalue())
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from likeness.errors import FileError, MissingExtraError, StrPath
 from likeness.files import file_digest, write_atomically
 from likeness.networks.detector import map_names
-from likeness.train.checkpoint import CHECKPOINT, MovingAverage, read_state, taking_up
+from likeness.train.checkpoint import CHECKPOINT, MovingAverage, read_state, taking_up, write_state
 from likeness.train.detector.network import FinderNet, encode, finder_loss
 from likeness.train.detector.scenes import SceneMaker
 from likeness.train.photos.export import OPSET, _store_half
@@ -124,12 +124,8 @@ def train_finder(
             seen.clear()
         if done % settings.save_every == 0 or done == settings.steps:
             state = {"kind": KIND, "step": done, "settings": asdict(settings), "start": started}
-            state.update(
-                network=plain.state_dict(), average=average.module.state_dict(), optimizer=optimizer.state_dict()
-            )
-            buffer = io.BytesIO()
-            torch.save(state, buffer)
-            write_atomically(path, buffer.getvalue())
+            learned = {"network": plain, "average": average.module, "optimizer": optimizer}
+            write_state(path, {**state, **{name: part.state_dict() for name, part in learned.items()}})
     return average.module.eval()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ import numpy as np
 import torch
 
 from likeness.errors import FileError
-from likeness.files import write_atomically
-from likeness.train.checkpoint import CHECKPOINT, load_regressor
+from likeness.train.checkpoint import CHECKPOINT, load_regressor, write_state
 from likeness.train.photos.evidence import (
     Evidence,
     PlacedFaces,
@@ -212,9 +210,8 @@ def _write(run: FusionRun, network: Regressor, state: dict[str, Any], figures: d
         "figures": figures,
     }
     kept = {name: state[name] for name in KEPT if name in state}
-    buffer = BytesIO()
-    torch.save({**kept, "net": asdict(network.settings), "average": network.state_dict(), "fusion": fusion}, buffer)
-    write_atomically(run.out / CHECKPOINT, buffer.getvalue())
+    made = {"net": asdict(network.settings), "average": network.state_dict(), "fusion": fusion}
+    write_state(run.out / CHECKPOINT, {**kept, **made})
 
 
 def _lines(what: str, tell: Callable[[str], None]) -> Callable[[int, int], None]:

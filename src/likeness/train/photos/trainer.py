@@ -8,7 +8,6 @@ loss is gated by it. The same program trains the plain regressor, SIR and the Sp
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,9 +19,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from likeness.errors import FileError, LikenessError
-from likeness.files import write_atomically
 from likeness.model.face_model import FaceModel
-from likeness.train.checkpoint import CHECKPOINT, WHAT, load_regressor, read_checkpoint, taking_up, with_defaults
+from likeness.train.checkpoint import (
+    CHECKPOINT,
+    WHAT,
+    load_regressor,
+    read_checkpoint,
+    taking_up,
+    with_defaults,
+    write_state,
+)
 from likeness.train.losses.reconstruction import LandmarkHead
 from likeness.train.photos.batches import TrainBatches
 from likeness.train.photos.labels import PseudoLabels, Sources
@@ -261,9 +267,7 @@ class Trainer:
     def _save(self) -> None:
         if self.fabric.is_global_zero:
             self.settings.out.mkdir(parents=True, exist_ok=True)
-            buffer = io.BytesIO()
-            torch.save(self.state(), buffer)
-            write_atomically(self.settings.out / CHECKPOINT, buffer.getvalue())
+            write_state(self.settings.out / CHECKPOINT, self.state())
         self.fabric.barrier()
         self._saved = time.monotonic()
 

@@ -11,7 +11,6 @@ and crowds all codes on one side (``ScanSettings.start`` chooses).
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from likeness.model.codes import ShapeEncoder, nearest_on_sphere
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import Lift, SphereSpace
 from likeness.result_folder import Source
-from likeness.train.checkpoint import read_state, taking_up
+from likeness.train.checkpoint import read_state, taking_up, write_state
 from likeness.train.losses.margin import margin_softmax, uniformity
 from likeness.train.scans.meshes import Reduction, RegisteredMeshes
 from likeness.train.settings import DRAWN, ScanSettings
@@ -283,7 +282,6 @@ class ScanTrainer:
     def _save(self) -> None:
         if self.settings.out is None:
             return
-        buffer = io.BytesIO()
         state = {
             "kind": KIND,
             "settings": self.settings.decisive(),
@@ -292,8 +290,7 @@ class ScanTrainer:
             "first": self.first,
             "optimizer": self.optimizer.state_dict(),
         }
-        torch.save(state, buffer)
-        write_atomically(self.settings.out / CHECKPOINT, buffer.getvalue())
+        write_state(self.settings.out / CHECKPOINT, state)
 
     def _restore(self, path: Path) -> None:
         what = "a checkpoint of stage 1"
