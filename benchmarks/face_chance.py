@@ -94,7 +94,7 @@ def gather(reconstruct: Reconstructor, pictures: Iterator[Scene]) -> tuple[np.nd
         turned = [quarter_turned(crop, int(rng.integers(1, 4))) for crop in chosen]
         look = partial(reconstruct._regress, image)
         for face in readings(chosen + turned, look, partial(look, final=True)):
-            rows.append(face.answer["evidence"])
+            rows.append(face.answer.evidence)
             truth.append(judged(scene, square(face)))
     known = np.isfinite(truth)
     return np.array(rows).reshape(-1, 2)[known], np.array(truth)[known]

@@ -1,4 +1,4 @@
-"""The face finder: recall, false faces and time, on frames, portraits and pasted scenes of people it never saw.
+"""The face detector: recall, false faces and time, on frames, portraits and pasted scenes of people it never saw.
 
     python benchmarks/finder.py DATA [--finder FILE] [--network FILE] [--scenes N] [--every N] [--whole] [--haar]
         [--json FILE] [--picture FILE]
@@ -7,7 +7,7 @@ DATA holds photos/video-val.tar and photos/photo-val.tar. The scenes are pasted 
 with --synthetic and --model) at 24 to 400 px into pictures of 160 to 640 px, with drawn hard negatives, from a seed.
 A face counts as found when an answer's square overlaps its own by 40 % (intersection over union); false is what lies
 on no face, or on one that has a better answer. ``--whole`` measures the whole program too, in which the network
-confirms what the finder proposes; ``--haar`` OpenCV's frontal cascade, where this OpenCV has it.
+confirms what the detector proposes; ``--haar`` OpenCV's frontal cascade, where this OpenCV has it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from likeness import Reconstructor
 from likeness.images.photo import MIN_SIDE
 from likeness.model.face_model import FaceModel
-from likeness.networks.detector import SURE, Finder, default_finder
+from likeness.networks.detector import SURE, Detector, default_detector
 from likeness.reconstruct.proposals import crop_from_landmarks
 from likeness.train.detector.faces import FaceBank, read_bank
 from likeness.train.detector.scenes import Scene, SceneMaker, SceneSettings
@@ -111,8 +111,8 @@ def measure(find: Find, scenes: list[Scene]) -> dict[str, Any]:
     return result
 
 
-def by_finder(finder: Finder, least: float) -> Find:
-    """The finder alone."""
+def by_finder(finder: Detector, least: float) -> Find:
+    """The detector alone."""
 
     def find(image: np.ndarray) -> np.ndarray:
         found = finder(image)
@@ -123,7 +123,7 @@ def by_finder(finder: Finder, least: float) -> Find:
 
 
 def by_program(reconstruct: Reconstructor) -> Find:
-    """The finder, its proposals confirmed by the network."""
+    """The detector, its proposals confirmed by the network."""
 
     def find(image: np.ndarray) -> np.ndarray:
         crops = [crop_from_landmarks(face.landmarks, 64, upright=True) for face in reconstruct(image)]
@@ -194,7 +194,7 @@ def draw(find: Find, scenes: list[Scene], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Recall, false faces and time of the face finder.")
+    parser = argparse.ArgumentParser(description="Recall, false faces and time of the face detector.")
     parser.add_argument("data", type=Path)
     parser.add_argument("--finder", type=Path, help="another finder (.onnx) than the embedded one")
     parser.add_argument("--network", type=Path, help="another network (.onnx) than the embedded one, for --whole")
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path, help="a picture of the scenes with mistakes")
     arguments = parser.parse_args()
-    finder = Finder.load(arguments.finder) if arguments.finder else default_finder()
+    finder = Detector.load(arguments.finder) if arguments.finder else default_detector()
     photos = arguments.data / "photos"
     bank = read_bank(
         photos / "video-val.tar",

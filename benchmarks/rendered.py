@@ -35,7 +35,7 @@ def measure(network: Network, model: FaceModel, folder: Path) -> dict[str, float
     maker = SampleMaker(Sources(model, synthetic=faces), PLAIN)
     numbers = range(len(faces) - RENDERED_HELD_OUT, len(faces))
     samples = [maker.synthetic(number, np.random.default_rng(number)) for number in numbers]
-    found = model.geometry(network(np.stack([sample.image for sample in samples]))["identity"])
+    found = model.geometry(network(np.stack([sample.image for sample in samples])).identity)
     truth = model.geometry(np.stack([sample.labels["identity"] for sample in samples]))
     mean = truth.mean(0)
     directions = np.linalg.eigh(np.cov(truth.T))[1][:, ::-1][:, :STRONGEST]

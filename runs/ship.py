@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from likeness.train.checkpoint import CHECKPOINT, read_checkpoint
-from likeness.train.detector.trainer import read_finder_checkpoint
+from likeness.train.detector.trainer import read_detector_checkpoint
 
 LARGEST = 16 * 2**20  # bytes of all assets together
 # name in the package -> in WORK
@@ -88,7 +88,7 @@ def training(checkpoint: Path) -> dict[str, Any]:
 
 def finder_training(checkpoint: Path) -> dict[str, Any]:
     """How the face finder was trained."""
-    state = read_finder_checkpoint(checkpoint)
+    state = read_detector_checkpoint(checkpoint)
     return {"start": state.get("start", ""), **{key: state[key] for key in ("settings", "step")}}
 
 

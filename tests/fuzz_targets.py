@@ -336,10 +336,10 @@ def read_mesh(path: Path, _: FaceModel) -> Any:
 
 
 def read_network(path: Path, _: FaceModel) -> Any:
-    from likeness.networks.detector import Finder
+    from likeness.networks.detector import Detector
     from likeness.networks.regressor import Network
 
-    for network in (Network, Finder):
+    for network in (Network, Detector):
         try:
             network.load(path)
         except FileError:

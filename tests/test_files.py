@@ -14,7 +14,7 @@ from likeness.assets import asset
 from likeness.errors import FileError
 from likeness.model.codes import ShapeEncoder
 from likeness.model.face_model import FaceModel
-from likeness.networks.detector import Finder
+from likeness.networks.detector import Detector
 from likeness.networks.recogniser import Teacher
 from likeness.networks.regressor import Network
 from likeness.networks.session import open_session
@@ -57,7 +57,7 @@ def test_an_array_that_claims_too_much_is_not_read(tmp_path: Path) -> None:
         read_npz(tmp_path / "a.npz", "arrays", 1000)
 
 
-@pytest.mark.parametrize("load", [Network.load, Finder.load, Teacher.load])
+@pytest.mark.parametrize("load", [Network.load, Detector.load, Teacher.load])
 def test_networks_that_cannot_be_opened_are_named_alike(load: Callable[[Path], Any], tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none\.onnx: no such file; expected a .* \(\.onnx\)"):
         load(tmp_path / "none.onnx")
@@ -67,7 +67,7 @@ def test_networks_that_cannot_be_opened_are_named_alike(load: Callable[[Path], A
 
 
 def test_a_session_keeps_to_its_threads_and_tells_nobody() -> None:
-    session = open_session(asset("finder.onnx"), "a face finder", threads=1)
+    session = open_session(asset("finder.onnx"), "a face detector", threads=1)
     options = session.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
     assert session.get_providers() == ["CPUExecutionProvider"]

@@ -1,4 +1,4 @@
-"""Laws of the face finder: what its cells say and mean, looks at any size, the scenes and the training."""
+"""Laws of the face detector: what its cells say and mean, looks at any size, the scenes and the training."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import pytest
 from likeness import FileError
 from likeness.assets import asset
 from likeness.networks.detector import (
-    LOOKS,
     MARGIN,
     SIZES,
     STRIDES,
     SURE,
-    Finder,
-    Finding,
+    VIEW_SIDES,
+    Detections,
+    Detector,
     decode,
-    default_finder,
+    default_detector,
     without_doubles,
 )
 
@@ -37,10 +37,10 @@ def astronaut() -> np.ndarray:
     return pytest.importorskip("skimage.data").astronaut()
 
 
-def finding(*rows: tuple[float, float, float, float, float]) -> Finding:
+def finding(*rows: tuple[float, float, float, float, float]) -> Detections:
     """Rows of x, y, size, angle and score."""
     values = np.array(rows, float).reshape(-1, 5)
-    return Finding.joined([Finding(values[:, :2], values[:, 2], values[:, 3], values[:, 4])])
+    return Detections.joined([Detections(values[:, :2], values[:, 2], values[:, 3], values[:, 4])])
 
 
 # what the cells mean
@@ -87,7 +87,7 @@ def test_neighbours_stay_two() -> None:
 
 
 def assert_finds(image: np.ndarray, center: np.ndarray, size: float, angle: float = 0.0) -> None:
-    found = default_finder()(image)
+    found = default_detector()(image)
     assert len(found.score), "found nothing"
     assert np.linalg.norm(found.center[0] - center) < 0.15 * size, f"found {found}, expected {center}, {size}"
     assert abs(np.log(found.size[0] / size)) < 0.25, f"found {found}, expected {center}, {size}"
@@ -113,7 +113,7 @@ def test_the_angle_follows_a_turn(astronaut: np.ndarray, degrees: float) -> None
     turn = np.array([[c, -s], [s, c]])
     center = np.array([150.0, 150.0])
     matrix = np.column_stack([turn, center - turn @ FACE])
-    own = float(default_finder()(astronaut).angle[0])
+    own = float(default_detector()(astronaut).angle[0])
     turned = cv2.warpAffine(astronaut, matrix, (300, 300), borderMode=cv2.BORDER_REPLICATE)
     assert_finds(turned, center, FACE_SIZE, own + np.radians(degrees))
 
@@ -122,7 +122,7 @@ def test_a_small_face_beside_a_large_one_is_found_too(astronaut: np.ndarray) -> 
     small = cv2.resize(astronaut, (130, 130), interpolation=cv2.INTER_AREA)
     both = np.pad(astronaut, ((0, 0), (0, 188), (0, 0)), constant_values=127)
     both[300:430, 540:670] = small
-    found = default_finder()(both)
+    found = default_detector()(both)
     for center, size in ((FACE, FACE_SIZE), ((FACE + 0.5) * 130 / 512 + [539.5, 299.5], FACE_SIZE * 130 / 512)):
         away = np.linalg.norm(found.center[found.score > SURE] - center, axis=1)
         assert away.min() < 0.4 * size, f"expected a face of {size:.0f} pixels at {center}, found {found}"
@@ -134,7 +134,7 @@ def test_a_shift_by_whole_cells_changes_nothing(astronaut: np.ndarray) -> None:
     big = np.full((416, 416, 3), 127, np.uint8)
     big[128:288, 128:288] = small
     moved = np.roll(big, (32, 64), axis=(0, 1))
-    one, other = (default_finder().look(image, 10_000) for image in (big, moved))
+    one, other = (default_detector().detect_in_view(image, 10_000) for image in (big, moved))
     assert len(one.score)
     np.testing.assert_allclose(other.center, one.center + [64, 32], atol=0.05)
     np.testing.assert_allclose(other.size, one.size, rtol=1e-2)
@@ -143,7 +143,7 @@ def test_a_shift_by_whole_cells_changes_nothing(astronaut: np.ndarray) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (900, 1), (31, 33), (32, 32), (97, 225), (40, 3000)])
 def test_any_size_can_be_searched(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    found = default_finder()(image)
+    found = default_detector()(image)
     assert found.center.shape == (len(found.score), 2)
     for values in found:
         assert np.isfinite(values).all()
@@ -151,24 +151,24 @@ def test_any_size_can_be_searched(shape: tuple[int, int]) -> None:
 
 def test_the_copies_that_are_looked_at_are_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    finder = default_finder()
+    finder = default_detector()
 
-    def maps(self: Finder, view: np.ndarray) -> list[np.ndarray]:
+    def maps(self: Detector, view: np.ndarray) -> list[np.ndarray]:
         seen.append(view.shape[:2])
         return [np.full((6, 1, 1), -20.0, np.float32)] * 3
 
-    monkeypatch.setattr(Finder, "maps", maps)
+    monkeypatch.setattr(Detector, "maps", maps)
     for shape in ((100, 80), (600, 1200)):
         finder(np.zeros((*shape, 3), np.uint8))
     inner = [(height - 2 * MARGIN, width - 2 * MARGIN) for height, width in seen]
-    assert inner == [(96, 77), (100, 80), *((side // 2, side) for side in LOOKS)]
+    assert inner == [(96, 77), (100, 80), *((side // 2, side) for side in VIEW_SIDES)]
 
 
 def test_threads_find_the_same(astronaut: np.ndarray) -> None:
     images = [astronaut[:, :450], np.ascontiguousarray(astronaut[:, ::-1])] * 4
-    alone = [default_finder()(image).center for image in images]
+    alone = [default_detector()(image).center for image in images]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda image: default_finder()(image).center, images))
+        together = list(pool.map(lambda image: default_detector()(image).center, images))
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -179,10 +179,10 @@ def test_files_that_are_no_finder_are_named(tmp_path: Path) -> None:
     for name, content in cases.items():
         (tmp_path / f"{name}.onnx").write_bytes(content)
         with pytest.raises(FileError, match=name) as error:
-            Finder.load(tmp_path / f"{name}.onnx")
+            Detector.load(tmp_path / f"{name}.onnx")
         assert "\n" not in str(error.value)
     with pytest.raises(FileError, match="none"):
-        Finder.load(tmp_path / "none.onnx")
+        Detector.load(tmp_path / "none.onnx")
 
 
 # training
@@ -325,12 +325,12 @@ def test_the_loss_is_least_where_the_answer_is_right(maker) -> None:  # type: ig
     scene = next(s for s in (maker((n,), (192, 192)) for n in range(50)) if len(s.faces) > 1)
     targets = [torch.from_numpy(t)[None] for t in finder_net.encode(scene.faces, scene.ignored, (192, 192))]
     right = tuple(torch.cat([torch.where(t[:, :1] > 0, 12.0, -12.0), t[:, 1:]], 1) for t in targets)
-    best = float(finder_net.finder_loss(right, targets)[0])
+    best = float(finder_net.detector_loss(right, targets)[0])
     assert best < 1e-4
     for channel in range(6):
         change = (9.0 if channel == 0 else 0.3) * torch.eye(6)[channel][None, :, None, None]
         worse = tuple(m + change for m in right)
-        assert float(finder_net.finder_loss(worse, targets)[0]) > best + 0.01
+        assert float(finder_net.detector_loss(worse, targets)[0]) > best + 0.01
 
 
 def test_torch_and_onnx_agree_and_training_resumes(maker, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -338,9 +338,9 @@ def test_torch_and_onnx_agree_and_training_resumes(maker, tmp_path: Path) -> Non
     pytest.importorskip("onnx")
     import torch
 
-    settings = finder.FinderSettings(budget=8, batch=2, precision="32-true", save_every=2)
-    whole = finder.train_finder(maker, tmp_path / "whole", settings, workers=0)
-    assert finder.read_finder_checkpoint(tmp_path / "whole" / "checkpoint.pt")["step"] == 4
+    settings = finder.DetectorSettings(budget=8, batch=2, precision="32-true", save_every=2)
+    whole = finder.train_detector(maker, tmp_path / "whole", settings, workers=0)
+    assert finder.read_detector_checkpoint(tmp_path / "whole" / "checkpoint.pt")["step"] == 4
 
     class StoppedError(Exception):
         pass
@@ -355,26 +355,28 @@ def test_torch_and_onnx_agree_and_training_resumes(maker, tmp_path: Path) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finder, "write_state", write_then_stop)
         with pytest.raises(StoppedError):
-            finder.train_finder(maker, stopped, settings, workers=0)
-    resumed = finder.train_finder(maker, stopped, settings, workers=0, resume=True)
+            finder.train_detector(maker, stopped, settings, workers=0)
+    resumed = finder.train_detector(maker, stopped, settings, workers=0, resume=True)
     for one, other in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other)
     with pytest.raises(FileError, match="expected a training"):
-        finder.train_finder(maker, stopped, finder.FinderSettings(budget=9), workers=0, resume=True)
+        finder.train_detector(maker, stopped, finder.DetectorSettings(budget=9), workers=0, resume=True)
 
-    started = finder.train_finder(
+    started = finder.train_detector(
         maker, tmp_path / "started", replace(settings, learning_rate=0.0), start=stopped / "checkpoint.pt", workers=0
     )
     for (name, one), other in zip(whole.named_parameters(), started.parameters(), strict=True):
         torch.testing.assert_close(one, other, msg=name)
     with pytest.raises(FileError, match="began with the same weights"):
-        finder.train_finder(maker, tmp_path / "started", replace(settings, learning_rate=0.0), workers=0, resume=True)
+        finder.train_detector(
+            maker, tmp_path / "started", replace(settings, learning_rate=0.0), workers=0, resume=True
+        )
 
-    finder.export_finder(stopped / "checkpoint.pt", tmp_path / "finder.onnx")
+    finder.export_detector(stopped / "checkpoint.pt", tmp_path / "finder.onnx")
     view = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
     with torch.no_grad():
         expected = resumed(torch.from_numpy(view)[None])
-    for got, want in zip(Finder.load(tmp_path / "finder.onnx").maps(view), expected, strict=True):
+    for got, want in zip(Detector.load(tmp_path / "finder.onnx").maps(view), expected, strict=True):
         np.testing.assert_allclose(got, want[0].numpy(), atol=2e-2)
 
 
@@ -386,4 +388,4 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
     torch.save({"kind": "likeness regressor"}, tmp_path / "other.pt")
     for name in ("text", "other", "missing"):
         with pytest.raises(FileError, match=name):
-            finder.read_finder_checkpoint(tmp_path / f"{name}.pt")
+            finder.read_detector_checkpoint(tmp_path / f"{name}.pt")

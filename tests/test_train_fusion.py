@@ -210,7 +210,7 @@ def test_network_and_file_say_what_the_estimator_says(small_model: FaceModel, tm
     made = install(net, fused, plain, {"albedo": colour})
     crops = images(3).numpy()
     before, after = seen(net, crops), seen(made, crops)
-    inputs = FusionInputs(before["features"], rng.standard_normal((3, 12)), rng.standard_normal((3, 4)))
+    inputs = FusionInputs(before.features, rng.standard_normal((3, 12)), rng.standard_normal((3, 4)))
     path = tmp_path / "regressor.onnx"
     path.write_bytes(onnx_bytes(made, "test", "small", half))
     loaded = Network.load(path)
@@ -220,15 +220,15 @@ def test_network_and_file_say_what_the_estimator_says(small_model: FaceModel, tm
     expected, limit = fused(inputs), 3e-2 if half else 1e-3
     for own, fusion, off in (
         (mean, Fusion(made.fusion.numpy()), 1e-4),
-        (loaded(crops)["mean"], loaded.fusion, limit),
+        (loaded(crops).mean, loaded.fusion, limit),
     ):
         found = own + np.stack([fusion(*one) for one in zip(inputs.code, inputs.circumstances, strict=True)])
         np.testing.assert_allclose(found, expected, atol=off)
-    np.testing.assert_allclose(after["identity"], small_model.space.project(plain(replace_fit(inputs))), atol=1e-4)
-    np.testing.assert_allclose(after["albedo"], before["features"] @ colour[0] + colour[1], atol=1e-4)
+    np.testing.assert_allclose(after.identity, small_model.space.project(plain(replace_fit(inputs))), atol=1e-4)
+    np.testing.assert_allclose(after.albedo, before.features @ colour[0] + colour[1], atol=1e-4)
     for name in ("expression", "rotation", "translation", "points", "deviation", "features", "score"):
-        np.testing.assert_array_equal(after[name], before[name])
-    np.testing.assert_array_equal(seen(install(made, fused, plain, {}), crops)["albedo"], after["albedo"])
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    np.testing.assert_array_equal(seen(install(made, fused, plain, {}), crops).albedo, after.albedo)
 
 
 def replace_fit(inputs: FusionInputs) -> FusionInputs:
@@ -248,9 +248,9 @@ def test_looks_at_photos_are_means_of_the_photo_and_its_mirror_image(
     assert found.colours["light"].shape == (10, 9, 3)
     crops = images(2).numpy()
     one, other = (looker.answers(some, mirrored=True) for some in (crops, np.ascontiguousarray(crops[:, :, ::-1])))
-    np.testing.assert_allclose(one["features"], other["features"], atol=1e-5)
-    mirrored = small_map(small_model).mirrored(other["points"], 112)
-    np.testing.assert_allclose(one["points"], mirrored, atol=1e-3)
+    np.testing.assert_allclose(one.features, other.features, atol=1e-5)
+    mirrored = small_map(small_model).mirrored(other.points, 112)
+    np.testing.assert_allclose(one.points, mirrored, atol=1e-3)
     with pytest.raises(ValueError, match="places the map's 44 points, it places 0"):
         Looker(type(net)(replace(net.settings, points=())), small_model, small_map(small_model))
 

@@ -128,4 +128,4 @@ def test_the_file_is_what_the_reconstructor_opens(small_model: FaceModel, tmp_pa
     path.write_bytes(onnx_bytes(network(small_model), "test", "small"))
     opened = Network.load(path)
     assert (opened.size, opened.name, opened.model_name) == (CROP_SIZE, "test", "small")
-    assert opened(images(2).numpy())["identity"].shape == (2, 12)
+    assert opened(images(2).numpy()).identity.shape == (2, 12)

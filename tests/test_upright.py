@@ -14,7 +14,8 @@ from likeness.geometry.crop import Crop
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.model.face_model import FaceModel
 from likeness.model.surface_points import default_point_map
-from likeness.networks.detector import Finding, default_finder
+from likeness.networks.detector import Detections, default_detector
+from likeness.networks.regressor import CropAnswer
 from likeness.reconstruct.chance import WEIGHTS, chance_of_face, disagreement, evidence
 from likeness.reconstruct.proposals import _is_upright, crop_from_landmarks
 from likeness.reconstruct.search import Face, likeliest_faces, quarter_turned, without_doubles
@@ -29,10 +30,10 @@ LEVEL[36:42], LEVEL[42:48] = [-0.5, -0.4], [0.5, -0.4]
 # the chance
 
 
-def looks(points: np.ndarray, noise: float, seed: int = 1) -> list[dict[str, np.ndarray]]:
-    """Four looks whose points stray by normal noise."""
+def looks(points: np.ndarray, noise: float, seed: int = 1) -> list[np.ndarray]:
+    """Four views whose points stray by normal noise."""
     stray = np.random.default_rng(seed).normal(0.0, noise, (4, *points.shape))
-    return [{"points": points + one} for one in stray]
+    return [points + one for one in stray]
 
 
 def test_looks_that_agree_disagree_by_nothing() -> None:
@@ -43,7 +44,7 @@ def test_looks_that_agree_disagree_by_nothing() -> None:
 def test_disagreement_is_relative_to_the_face() -> None:
     points = rng.normal(0, 20, (3, 40, 2))
     plain = looks(points, 1.0)
-    large = [{"points": 3.0 * one["points"] + 7.0} for one in plain]
+    large = [3.0 * one + 7.0 for one in plain]
     np.testing.assert_allclose(disagreement(large), disagreement(plain), rtol=1e-9)
 
 
@@ -82,7 +83,8 @@ class World:
         angle = self.angle if right else crop.angle
         c, s = np.cos(angle), np.sin(angle)
         landmarks = np.array(self.center) + 50.0 * LEVEL @ np.array([[c, s], [-s, c]])
-        answer = {"rotation": FRONTAL @ rotation_from_euler(0.0, 0.0, 0.0)}
+        none = np.zeros(0)
+        answer = CropAnswer(none, none, FRONTAL @ rotation_from_euler(0.0, 0.0, 0.0), none, none, none, none)
         return Face(answer, crop, landmarks, np.zeros((68, 3)), good if right else bad)
 
     def glance(self, crops: list[Crop]) -> list[Face]:
@@ -156,16 +158,16 @@ def test_faces_that_a_border_cuts_are_proposed_on_either_side() -> None:
     photo = pytest.importorskip("skimage.data").astronaut()
     cut = np.ascontiguousarray(photo[40:400, 190:])  # the face begins at about 180
     for image in (cut, np.ascontiguousarray(cut[:, ::-1])):
-        found = default_finder()(image)
+        found = default_detector()(image)
         assert found.is_sure
         x = found.center[0, 0] if image is cut else image.shape[1] - 1 - found.center[0, 0]
         assert abs(x - (219 - 190)) < 25
 
 
 def test_where_a_sure_face_is_steep_others_are_sought_on_their_heads() -> None:
-    def faces(*rows: tuple[float, float]) -> Finding:
+    def faces(*rows: tuple[float, float]) -> Detections:
         angles, scores = np.array(rows).T
-        return Finding(np.zeros((len(rows), 2)), np.full(len(rows), 40.0), angles, scores)
+        return Detections(np.zeros((len(rows), 2)), np.full(len(rows), 40.0), angles, scores)
 
     assert _is_upright(faces((0.1, 0.97)))
     assert _is_upright(faces((0.1, 0.97), (2.0, 0.3)))
@@ -186,12 +188,12 @@ class Placing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.network, name)
 
-    def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, crops: np.ndarray) -> CropAnswer:
         out = self.network(crops)
-        points = default_point_map().gather(self.model.vertices(out["identity"], out["expression"]))
-        seen = points @ out["rotation"].swapaxes(1, 2) + out["translation"][:, None]
+        points = default_point_map().gather(self.model.vertices(out.identity, out.expression))
+        seen = points @ out.rotation.swapaxes(1, 2) + out.translation[:, None]
         placed = project(Camera.from_crop_size(self.network.size), seen).astype(np.float32)
-        return {**out, "points": placed, "deviation": np.full(placed.shape[:2], 1.5, np.float32)}
+        return out._replace(points=placed, deviation=np.full(placed.shape[:2], 1.5, np.float32))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The embedded default: face model, network and face finder, checked against ``provenance.json`` before use."""
+"""The embedded default: face model, network and face detector, checked against ``provenance.json`` before use."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from likeness.arguments import MaybePath
-from likeness.train.settings import FinderSettings
+from likeness.train.settings import DetectorSettings
 
 Tell = Callable[[str], None]
 Step = Callable[[str, int, int], None]
@@ -68,15 +68,15 @@ class Detector:
     """Folder of rendered faces (`likeness train synthetic`)."""
     network: MaybePath = None
     """The regressor (.onnx) that labels the photos, if not the embedded one."""
-    budget: int = FinderSettings.budget
+    budget: int = DetectorSettings.budget
     """Scenes to see."""
     threads: int = 2
     """CPU threads, one left to who makes scenes."""
     workers: int = 1
     """Processes that make the scenes."""
-    precision: str = FinderSettings.precision
+    precision: str = DetectorSettings.precision
     """32-true where the hardware does not know bfloat16."""
-    learning_rate: float = FinderSettings.learning_rate
+    learning_rate: float = DetectorSettings.learning_rate
     """The highest; it rises, then falls along a cosine."""
     start: MaybePath = None
     """Folder of an earlier training to begin with the weights of."""
@@ -138,7 +138,7 @@ def train_detector(settings: Detector, tell: Tell) -> None:
     from likeness.train.checkpoint import CHECKPOINT
     from likeness.train.detector.faces import read_bank
     from likeness.train.detector.scenes import SceneMaker
-    from likeness.train.detector.trainer import FILE, export_finder, train_finder
+    from likeness.train.detector.trainer import FILE, export_detector, train_detector
 
     photos = settings.data / "photos"
     bank = read_bank(
@@ -149,7 +149,7 @@ def train_detector(settings: Detector, tell: Tell) -> None:
         model=FaceModel.load(settings.model),
         network=settings.network,
     )
-    training = FinderSettings(
+    training = DetectorSettings(
         budget=settings.budget, learning_rate=settings.learning_rate, precision=settings.precision
     )
     start, began = time.perf_counter(), [0]
@@ -160,7 +160,7 @@ def train_detector(settings: Detector, tell: Tell) -> None:
         losses = " ".join(f"{name} {value:.3g}" for name, value in terms.items())
         tell(f"{step}/{training.steps} {pace:.0f} scenes/s | {losses}")
 
-    train_finder(
+    train_detector(
         SceneMaker(bank),
         settings.out,
         training,
@@ -170,7 +170,7 @@ def train_detector(settings: Detector, tell: Tell) -> None:
         threads=max(1, settings.threads - 1),
         report=report,
     )
-    export_finder(settings.out / CHECKPOINT, settings.out / FILE)
+    export_detector(settings.out / CHECKPOINT, settings.out / FILE)
     tell(f"-> {settings.out / FILE}")
 
 

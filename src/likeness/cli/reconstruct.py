@@ -42,7 +42,7 @@ class Reconstruct:
     network: MaybePath = None
     """Another regressor (.onnx) than the embedded one."""
     yunet: MaybePath = None
-    """The file of OpenCV's YuNet face detector, used instead of the embedded face finder."""
+    """The file of OpenCV's YuNet face detector, used instead of the embedded one."""
     threads: MaybeInt = None
     """CPU threads of the network."""
     overwrite: bool = False

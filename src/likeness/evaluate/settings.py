@@ -35,7 +35,7 @@ class Settings:
     network: MaybePath = None
     """Another regressor (.onnx) than the embedded one."""
     yunet: MaybePath = None
-    """The file of OpenCV's YuNet face detector, used instead of the embedded face finder."""
+    """The file of OpenCV's YuNet face detector, used instead of the embedded one."""
     min_score: float = 0.5
     """Drop faces that the network believes less in (0 to 1)."""
     threads: MaybeInt = None

@@ -1,1 +1,1 @@
-"""The embedded networks in ONNX: pictures in, named arrays out."""
+"""The embedded networks in ONNX: pictures in, named tuples of arrays out."""

@@ -1,4 +1,4 @@
-"""The face finder: a small fully convolutional network that looks at a photo at a few sizes.
+"""The face detector: a small fully convolutional network that looks at a photo at a few sizes.
 
 Every cell of its three maps (one per 8, 16 and 32 pixels) says whether a face's middle is near, and where, how large
 and how far turned the face is; so an image of any size takes one run, and a face of 10 pixels as well as one that
@@ -28,7 +28,7 @@ CHANNELS = 6
 """Of a map: the score's logit; the face's middle from the cell's (x, y), in cells; the logarithm of its size over the
 map's own; the cosine and the sine of its angle."""
 
-LOOKS = (96, 208, 416)
+VIEW_SIDES = (96, 208, 416)
 """The longer sides of the copies that are looked at, pixels; the first no smaller than the photo is the last."""
 
 SPAN = (20.0, 56.0)
@@ -53,7 +53,7 @@ LEAST_SCORE = 0.2
 """Answers below are dropped."""
 
 
-class Finding(NamedTuple):
+class Detections(NamedTuple):
     """Faces in an image, best first.
 
     Attributes:
@@ -68,22 +68,22 @@ class Finding(NamedTuple):
     angle: np.ndarray
     score: np.ndarray
 
-    def select(self, rows: np.ndarray) -> Finding:
+    def select(self, rows: np.ndarray) -> Detections:
         """Some of them, by number or by a mask."""
-        return Finding(*(values[rows] for values in self))
+        return Detections(*(values[rows] for values in self))
 
     @property
     def is_sure(self) -> bool:
         """Whether one of the faces is, by :data:`SURE`."""
         return bool((self.score >= SURE).any())
 
-    def enlarged(self, view: tuple[int, ...], image: tuple[int, ...]) -> Finding:
+    def enlarged(self, view: tuple[int, ...], image: tuple[int, ...]) -> Detections:
         """The same faces in the image of a view; shapes (height, width, ...)."""
         step = np.array([image[1] / view[1], image[0] / view[0]])
         return self._replace(center=(self.center + 0.5) * step - 0.5, size=self.size * np.prod(step) ** 0.5)
 
     @classmethod
-    def joined(cls, parts: list[Finding]) -> Finding:
+    def joined(cls, parts: list[Detections]) -> Detections:
         """All of several, best first; of none: no face."""
         none = cls(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros(0))
         parts = [none, *parts]
@@ -97,7 +97,7 @@ def cell_centers(shape: tuple[int, int], stride: int) -> np.ndarray:
     return np.stack([x, y], axis=-1) * float(stride) + 0.5 * (stride - 1)
 
 
-def decode(maps: list[np.ndarray], least: float = LEAST_SCORE) -> Finding:
+def decode(maps: list[np.ndarray], least: float = LEAST_SCORE) -> Detections:
     """What the cells say, before answers about one face are joined.
 
     Args:
@@ -114,17 +114,17 @@ def decode(maps: list[np.ndarray], least: float = LEAST_SCORE) -> Finding:
         score, x, y, log_size, c, s = values[:, rows, columns].astype(np.float64)
         middle = np.stack([columns, rows], axis=-1) * float(stride) + 0.5 * (stride - 1)
         parts.append(
-            Finding(
+            Detections(
                 middle + stride * np.stack([x, y], axis=-1),
                 size * np.exp(np.clip(log_size, -3.0, 3.0)),
                 np.arctan2(s, c),
                 1.0 / (1.0 + np.exp(-score)),
             )
         )
-    return Finding.joined(parts)
+    return Detections.joined(parts)
 
 
-def without_doubles(found: Finding, overlap: float = OVERLAP) -> Finding:
+def without_doubles(found: Detections, overlap: float = OVERLAP) -> Detections:
     """One answer per face: the mean of those that overlap with the best, weighted by their scores squared.
 
     Args:
@@ -148,11 +148,11 @@ def without_doubles(found: Finding, overlap: float = OVERLAP) -> Finding:
         left = left.select(~same)
     if not kept:
         return found
-    return Finding(*(np.array(values) for values in zip(*kept, strict=True)))
+    return Detections(*(np.array(values) for values in zip(*kept, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
-class Finder:
+class Detector:
     """The network, ready to look.
 
     Attributes:
@@ -162,21 +162,21 @@ class Finder:
     session: Any
 
     @classmethod
-    def load(cls, path: StrPath, threads: int = 1) -> Finder:
-        """Open an exported finder.
+    def load(cls, path: StrPath, threads: int = 1) -> Detector:
+        """Open an exported detector.
 
         Args:
             path: the ``.onnx`` file.
             threads: CPU threads; more than one pays for large photos only.
 
         Raises:
-            FileError: missing, damaged, or not a finder of this package.
+            FileError: missing, damaged, or not a detector of this package.
         """
-        session = open_session(path, "a face finder", threads=threads)
-        with describing(path, "a face finder"):
+        session = open_session(path, "a face detector", threads=threads)
+        with describing(path, "a face detector"):
             outputs = [output.name for output in session.get_outputs()]
         if outputs != map_names():
-            raise FileError(path, f"expected a face finder with outputs {map_names()}, got {outputs}")
+            raise FileError(path, f"expected a face detector with outputs {map_names()}, got {outputs}")
         return cls(session)
 
     def maps(self, view: np.ndarray) -> list[np.ndarray]:
@@ -191,7 +191,7 @@ class Finder:
             for values, stride in zip(maps, STRIDES, strict=True)
         ]
 
-    def look(self, image: np.ndarray, side: int, least: float = LEAST_SCORE) -> Finding:
+    def detect_in_view(self, image: np.ndarray, side: int, least: float = LEAST_SCORE) -> Detections:
         """Faces of an image (H, W, 3) uint8 RGB, seen in a copy whose longer side has at most ``side`` pixels."""
         import cv2
 
@@ -201,8 +201,10 @@ class Finder:
         found = found._replace(center=found.center - MARGIN)
         return without_doubles(found.select(found.size >= LEAST_SIZE)).enlarged(view.shape, image.shape)
 
-    def __call__(self, image: np.ndarray, sides: tuple[int, ...] = LOOKS, least: float = LEAST_SCORE) -> Finding:
-        """Faces of an image (H, W, 3) uint8 RGB, in copies from small to large: see :data:`LOOKS`.
+    def __call__(
+        self, image: np.ndarray, sides: tuple[int, ...] = VIEW_SIDES, least: float = LEAST_SCORE
+    ) -> Detections:
+        """Faces of an image (H, W, 3) uint8 RGB, in copies from small to large: see :data:`VIEW_SIDES`.
 
         Args:
             image: of any size.
@@ -210,17 +212,17 @@ class Finder:
             least: answers with lower scores are dropped.
         """
         largest = shrunk(image, sides[-1])  # the smaller copies are made of it: that is faster than of the photo
-        longer, parts = max(largest.shape[:2]), [Finding.joined([])]
+        longer, parts = max(largest.shape[:2]), [Detections.joined([])]
         for number, side in enumerate(sides):
             sure = any(part.is_sure for part in parts)
-            found = self.look(largest, side, max(least, BESIDES) if sure else least)
+            found = self.detect_in_view(largest, side, max(least, BESIDES) if sure else least)
             factor = min(1.0, side / longer)
             is_last = side >= longer or number == len(sides) - 1
             low, high = LEAST_SIZE if is_last else SPAN[0], SPAN[1] if number else np.inf
             parts.append(found.select((found.size * factor >= low) & (found.size * factor < high)))
             if is_last:
                 break
-        return without_doubles(Finding.joined(parts)).enlarged(largest.shape, image.shape)
+        return without_doubles(Detections.joined(parts)).enlarged(largest.shape, image.shape)
 
 
 def shrunk(image: np.ndarray, side: int) -> np.ndarray:
@@ -244,10 +246,10 @@ def map_names() -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def default_finder() -> Finder:
-    """The embedded finder, loaded once; safe for many threads.
+def default_detector() -> Detector:
+    """The embedded detector, loaded once; safe for many threads.
 
     Raises:
         FileError: the embedded file is missing or damaged.
     """
-    return Finder.load(asset("finder.onnx"))
+    return Detector.load(asset("finder.onnx"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,20 @@ SIZE = 256
 
 POINTS = 478
 """How many points it places."""
+
+
+class LandmarkerAnswer(NamedTuple):
+    """What the network says of one crop.
+
+    Attributes:
+        points: (478, 3) float64: x, y in pixels of the crop, (0, 0) the first pixel's centre (the network counts from
+            its corner: points of a face and of its mirror image then agree), and z in the same unit, smaller towards
+            the camera.
+        chance: that the crop shows a face, 0 to 1.
+    """
+
+    points: np.ndarray
+    chance: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +79,12 @@ class FaceLandmarker:
             raise FileError(file, f"expected (1, 256, 256, 3) -> {POINTS} points and a score, got inputs {inputs}")
         return cls(interpreter, (sizes[3 * POINTS], first[0]))
 
-    def __call__(self, crop: np.ndarray) -> tuple[np.ndarray, float]:
-        """A crop (256, 256, 3) uint8 RGB -> points (478, 3) float64 and the chance that it shows a face, 0 to 1.
-
-        Points are x, y in pixels of the crop, (0, 0) the first pixel's centre (the network counts from its corner:
-        points of a face and of its mirror image then agree), and z in the same unit, smaller towards the camera.
-        """
+    def __call__(self, crop: np.ndarray) -> LandmarkerAnswer:
+        """What the network says of a crop (256, 256, 3) uint8 RGB."""
         interpreter = self.interpreter
         values = crop[None].astype(np.float32) / np.float32(255.0)
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values)
         interpreter.invoke()
         points, logit = (interpreter.get_tensor(index) for index in self.outputs)
         found = points.reshape(POINTS, 3).astype(np.float64) - [0.5, 0.5, 0.0]
-        return found, float(1.0 / (1.0 + np.exp(-float(logit.reshape(-1)[0]))))
+        return LandmarkerAnswer(found, float(1.0 / (1.0 + np.exp(-float(logit.reshape(-1)[0])))))

@@ -1,21 +1,60 @@
-"""The regressor in ONNX: crops of faces in, coefficients out."""
+"""The regressor in ONNX: crops of faces in, coefficients out as a named tuple."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.networks.session import describing, open_session
 
-OUTPUTS = ("identity", "expression", "rotation", "translation", "albedo", "light", "score")
+
+class CropAnswer(NamedTuple):
+    """What a regressor says of N crops of faces (or of one: then without the first dimension), float32.
+
+    Attributes:
+        identity: (N, K) codes.
+        expression: (N, E) weights, 0 to 1.
+        rotation: (N, 3, 3) model axes -> camera axes, in the crop's own camera
+            (:meth:`likeness.Camera.from_crop_size`).
+        translation: (N, 3) mm, camera axes.
+        albedo: (N, A) weights.
+        light: (N, 9, 3) spherical harmonics, see :mod:`likeness.render.lighting`.
+        score: (N,) 0 to 1, the belief that it is a face.
+        points: (N, P, 2) surface points, pixels of the crop; None: the network places none.
+        deviation: (N, P) their standard deviations, pixels of the crop; None as ``points``.
+        mean: (N, K) the network's part of the code, see :class:`Fusion`; None: nothing is fused.
+        features: (N, H) what all is read from; None but where training asked for it.
+        evidence: (N,) what the score was made of where several views were compared
+            (:mod:`likeness.reconstruct.chance`); None elsewhere.
+    """
+
+    identity: np.ndarray
+    expression: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+    albedo: np.ndarray
+    light: np.ndarray
+    score: np.ndarray
+    points: np.ndarray | None = None
+    deviation: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    features: np.ndarray | None = None
+    evidence: np.ndarray | None = None
+
+    def select(self, rows: Any) -> CropAnswer:
+        """Some of the crops, by a number (one crop), a slice or a mask."""
+        return CropAnswer(**{name: values[rows] for name, values in self._asdict().items() if values is not None})
+
+
+OUTPUTS = CropAnswer._fields[:7]
 DENSE_OUTPUTS = ("points", "deviation")
-"""What networks that place surface points say besides: (N, P, 2) and the standard deviations (N, P), crop pixels."""
+"""What networks that place surface points say besides."""
 MEAN_OUTPUT, FUSION_OUTPUT = "mean", "fusion"
-"""What networks say besides whose features are fused with the points' fit: (N, K), and the same (Q, K, K) for all."""
+"""What networks say besides whose features are fused with the points' fit: the mean, and (Q, K, K) for all photos."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +74,7 @@ class Fusion:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """The regressor in ONNX: crops (N, S, S, 3) uint8 RGB -> named arrays, see ``likeness.train.photos.network``.
+    """The regressor in ONNX: crops (N, S, S, 3) uint8 RGB -> :class:`CropAnswer`.
 
     Attributes:
         session: ONNX Runtime's.
@@ -81,11 +120,10 @@ class Network:
                 session, size, name, metadata.get("face_model", ""), points, _fusion(path, session, outputs, size)
             )
 
-    def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
-        """Crops (N, S, S, 3) uint8 -> name -> (N, ...) float32, by :data:`OUTPUTS`, :data:`DENSE_OUTPUTS` where
-        the network places points, and :data:`MEAN_OUTPUT` where the points' fit is fused with it."""
+    def __call__(self, crops: np.ndarray) -> CropAnswer:
+        """What the network says of crops (N, S, S, 3) uint8 RGB."""
         names = [*OUTPUTS, *(DENSE_OUTPUTS if self.points else ()), *(() if self.fusion is None else (MEAN_OUTPUT,))]
-        return dict(zip(names, self.session.run(names, {"image": crops}), strict=True))
+        return CropAnswer(**dict(zip(names, self.session.run(names, {"image": crops}), strict=True)))
 
 
 def _fusion(path: StrPath, session: Any, outputs: dict[str, Any], size: int) -> Fusion | None:

@@ -1,6 +1,6 @@
-"""The chance that a crop shows a face the right way up, from how the looks at it agree.
+"""The chance that a crop shows a face the right way up, from how the views of it agree.
 
-A network that places surface points places them on gravel too, but never twice at the same places: looks at one crop
+A network that places surface points places them on gravel too, but never twice at the same places: views of one crop
 (:mod:`likeness.reconstruct.test_time`) put the points of a true face within half a percent of its size, those of
 anything else, and of a face that is read upside down, several percent apart. With the network's own score a logistic
 function makes a chance of it.
@@ -8,7 +8,7 @@ function makes a chance of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,16 +23,16 @@ SURE_SCORE = 6.0
 """The network's log odds are cut off at this, on either side."""
 
 
-def disagreement(answers: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
-    """How far apart several looks put the points of the same n crops, (n,).
+def disagreement(placed: Sequence[np.ndarray]) -> np.ndarray:
+    """How far apart several views put the points of the same n crops, (n,).
 
-    The mean distance of a point from its mean over the looks, over the size ``sqrt(w h)`` of the mean points' box,
+    The mean distance of a point from its mean over the views, over the size ``sqrt(w h)`` of the mean points' box,
     at least a pixel.
 
     Args:
-        answers: with ``points`` (n, P, 2), all in the pixels of the crops that are asked about.
+        placed: a view's points (n, P, 2) each, all in the pixels of the crops that are asked about.
     """
-    points = np.stack([answer["points"] for answer in answers])
+    points = np.stack(placed)
     middle = points.mean(axis=0)
     apart = np.linalg.norm(points - middle, axis=-1).mean(axis=(0, 2))
     size = np.sqrt(np.prod(np.ptp(middle, axis=-2), axis=-1))
@@ -40,7 +40,7 @@ def disagreement(answers: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
 
 
 def evidence(apart: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """What the chance depends on, (..., 2): the logarithm of the looks' :func:`disagreement` and the log odds of the
+    """What the chance depends on, (..., 2): the logarithm of the views' :func:`disagreement` and the log odds of the
     network's mean score, both (...,)."""
     score = np.clip(score.astype(np.float64), 1e-9, 1.0 - 1e-9)
     odds = np.clip(np.log(score / (1.0 - score)), -SURE_SCORE, SURE_SCORE)

@@ -1,4 +1,4 @@
-"""Faces in photos: proposals from the face finder, and the square crops that the network looks at."""
+"""Faces in photos: proposals from the face detector, and the square crops that the network looks at."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from likeness.errors import StrPath
 from likeness.geometry.crop import OUTSIDE_GREY, Crop
 from likeness.geometry.landmarks import eye_centers
 from likeness.images.photo import MAX_PIXELS, MIN_SIDE, Photo, load_photo, photo_from_array
-from likeness.networks.detector import BESIDES, LOOKS, SURE, Finder, Finding, default_finder, shrunk, without_doubles
+from likeness.networks.detector import (
+    BESIDES,
+    SURE,
+    VIEW_SIDES,
+    Detections,
+    Detector,
+    default_detector,
+    shrunk,
+    without_doubles,
+)
 from likeness.reconstruct.yunet import find_by_yunet
 
 __all__ = [
@@ -31,7 +40,7 @@ __all__ = [
 CROP_PER_LANDMARK_BOX = 1.5
 """A crop's side over the size sqrt(w h) of the box of the 68 landmarks."""
 
-CROWD_LOOKS = (*LOOKS, 896, 1792)
+CROWD_SIDES = (*VIEW_SIDES, 896, 1792)
 """The copies in which the smallest faces are sought, pixels on the longer side."""
 
 CROWD = 0.06
@@ -42,7 +51,7 @@ PADDING = 0.35
 
 CERTAIN, STEEP = 0.9, 0.9
 """The photo is turned by quarters too unless its best face has the first score at least, and all sure ones are turned
-by less than the second, radians: where one lies, others may. The finder has learned turns up to 75°: a face on its
+by less than the second, radians: where one lies, others may. The detector has learned turns up to 75°: a face on its
 head is one to it, but a dubious one."""
 
 TURNED_CHANCE = 0.95
@@ -86,7 +95,7 @@ class Proposal:
 def find_faces(image: np.ndarray, *, thorough: bool = False, yunet_model: StrPath | None = None) -> list[Proposal]:
     """Propose where the faces are, best first; the network's own face score then confirms or rejects each.
 
-    The embedded finder, in stages, the later ones only where the earlier ones leave doubts: copies of the photo in
+    The embedded detector, in stages, the later ones only where the earlier ones leave doubts: copies of the photo in
     which faces of about a thirtieth of its longer side show, and still larger ones when all faces are small; faces
     that fill the photo; faces on their side or head; small ones. When none of that finds anything, central squares
     are proposed with score 0.
@@ -94,7 +103,7 @@ def find_faces(image: np.ndarray, *, thorough: bool = False, yunet_model: StrPat
     Args:
         image: (H, W, 3) uint8 RGB, upright.
         thorough: run all stages, and propose the central squares too: for photos in which no proposal was confirmed.
-        yunet_model: the file of a YuNet model (ONNX); it then searches instead of the finder.
+        yunet_model: the file of a YuNet model (ONNX); it then searches instead of the detector.
 
     Raises:
         FileError: the model file cannot be used.
@@ -106,13 +115,13 @@ def find_faces(image: np.ndarray, *, thorough: bool = False, yunet_model: StrPat
         faces = find_by_yunet(image, yunet_model)
         found = [Proposal(_square(center, size), score, "yunet", angle) for center, size, angle, score in faces]
         return _ranked(found, image, thorough)
-    seen = Finding.joined([])
-    for search, is_settled in _stages(image, default_finder()):
+    seen = Detections.joined([])
+    for search, is_settled in _stages(image, default_detector()):
         if thorough or not is_settled(seen):
             more = search()
             if not thorough and seen.is_sure:  # of further faces more is asked, as within a search
                 more = more.select(more.score >= BESIDES)
-            seen = without_doubles(Finding.joined([seen, more]))
+            seen = without_doubles(Detections.joined([seen, more]))
     if not thorough and seen.is_sure:
         seen = seen.select(seen.score >= SURE)
     proposals = [
@@ -127,25 +136,27 @@ def _ranked(found: list[Proposal], image: np.ndarray, thorough: bool) -> list[Pr
     return ranked + _whole(image) if thorough or not ranked else ranked
 
 
-def _stages(image: np.ndarray, finder: Finder) -> Iterator[tuple[Callable[[], Finding], Callable[[Finding], bool]]]:
+def _stages(
+    image: np.ndarray, detector: Detector
+) -> Iterator[tuple[Callable[[], Detections], Callable[[Detections], bool]]]:
     """The searches, in the order in which they are worth their time, each with what makes it needless."""
     longer = max(image.shape[:2])
 
-    def upright() -> Finding:
-        found = finder(image)
+    def upright() -> Detections:
+        found = detector(image)
         sizes = found.size[found.score >= SURE]
-        return Finding.joined([found, crowd()]) if len(sizes) and sizes.max() < CROWD * longer else found
+        return Detections.joined([found, crowd()]) if len(sizes) and sizes.max() < CROWD * longer else found
 
-    def crowd() -> Finding:
-        return finder(image, CROWD_LOOKS) if longer > LOOKS[-1] else Finding.joined([])
+    def crowd() -> Detections:
+        return detector(image, CROWD_SIDES) if longer > VIEW_SIDES[-1] else Detections.joined([])
 
-    def padded() -> Finding:
-        small = shrunk(image, LOOKS[1])
-        return _find_padded(small, finder).enlarged(small.shape, image.shape)
+    def padded() -> Detections:
+        small = shrunk(image, VIEW_SIDES[1])
+        return _find_padded(small, detector).enlarged(small.shape, image.shape)
 
-    def turned() -> Finding:
-        small = shrunk(image, LOOKS[1])  # before it is turned: photos are large
-        found = Finding.joined([_find_turned(small, quarters, finder) for quarters in (1, 2, 3)])
+    def turned() -> Detections:
+        small = shrunk(image, VIEW_SIDES[1])  # before it is turned: photos are large
+        found = Detections.joined([_find_turned(small, quarters, detector) for quarters in (1, 2, 3)])
         return found.enlarged(small.shape, image.shape)
 
     yield upright, lambda found: False
@@ -154,25 +165,25 @@ def _stages(image: np.ndarray, finder: Finder) -> Iterator[tuple[Callable[[], Fi
     yield crowd, lambda found: found.is_sure
 
 
-def _is_upright(found: Finding) -> bool:
+def _is_upright(found: Detections) -> bool:
     """Whether the best face is certain and none that is sure is turned far."""
     steep = np.abs(found.angle[found.score >= SURE])
     return bool(found.is_sure and found.score[0] >= CERTAIN and (steep < STEEP).all())
 
 
-def _find_padded(image: np.ndarray, finder: Finder) -> Finding:
+def _find_padded(image: np.ndarray, detector: Detector) -> Detections:
     """Faces of a photo with a border, where those that fill it show whole."""
     import cv2
 
     pad = round(PADDING * max(image.shape[:2]))
     grey = (OUTSIDE_GREY,) * 3
-    found = finder(cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=grey), LOOKS[:1])
+    found = detector(cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=grey), VIEW_SIDES[:1])
     return found._replace(center=found.center - pad)
 
 
-def _find_turned(image: np.ndarray, quarters: int, finder: Finder) -> Finding:
+def _find_turned(image: np.ndarray, quarters: int, detector: Detector) -> Detections:
     """Faces that are turned by about so many quarters of a turn, from the photo's x towards its y."""
-    found = finder(np.ascontiguousarray(np.rot90(image, quarters)), LOOKS[:2])
+    found = detector(np.ascontiguousarray(np.rot90(image, quarters)), VIEW_SIDES[:2])
     center, width = found.center, image.shape[1] if quarters % 2 else image.shape[0]
     for _ in range(quarters):  # undo one turn after the other; the side that was the width changes each time
         center = np.stack([width - 1 - center[:, 1], center[:, 0]], axis=-1)

@@ -17,7 +17,7 @@ from likeness.geometry.camera import Camera
 from likeness.geometry.crop import Crop
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.model.surface_points import PointMap, default_point_map
-from likeness.networks.regressor import Network
+from likeness.networks.regressor import CropAnswer, Network
 from likeness.reconstruct.chance import chance_of_face, disagreement, evidence
 from likeness.reconstruct.inputs import PhotoResult, PhotoSource, as_photo, each_source, label_of, stem_of
 from likeness.reconstruct.proposals import (
@@ -29,7 +29,7 @@ from likeness.reconstruct.proposals import (
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Reconstruction
 from likeness.reconstruct.search import Face, likeliest_faces, without_doubles
-from likeness.reconstruct.test_time import SCALES, averaged, looks_at, mirrored_answer, nearer_answer
+from likeness.reconstruct.test_time import SCALES, averaged, mirrored_answer, nearer_answer, views_of
 from likeness.result_folder import Source
 
 MIN_SCORE = 0.5
@@ -41,7 +41,7 @@ class Reconstructor:
     Args:
         model: a face model or its file; None: the embedded default.
         network: the regressor's ``.onnx`` file; None: the embedded default.
-        yunet_model: the file of OpenCV's YuNet detector, used instead of the embedded face finder.
+        yunet_model: the file of OpenCV's YuNet detector, used instead of the embedded one.
         min_score: faces whose chance is lower are dropped (:mod:`likeness.reconstruct.chance`); with a network that
             places no points, those in which it, times who found them, believes less.
         threads: CPU threads of the network; None: all.
@@ -189,49 +189,53 @@ class Reconstructor:
         return without_doubles([face for face, (_, belief) in judged if face.score * belief >= self.min_score])
 
     def _regress(self, image: np.ndarray, crops: list[Crop], final: bool = False) -> list[Face]:
-        """Run the network on crops of an image; for the final answer on all looks at them
+        """Run the network on crops of an image; for the final answer on all views of them
         (:mod:`likeness.reconstruct.test_time`)."""
         if not crops:
             return []
-        out = self._look_well(image, crops) if final else self.network(np.stack([c.extract(image) for c in crops]))
+        if final:
+            out = self._regress_views(image, crops)
+        else:
+            out = self.network(np.stack([crop.extract(image) for crop in crops]))
         camera = Camera.from_crop_size(self.network.size)
         faces = []
         for number, crop in enumerate(crops):
-            answer = {key: values[number] for key, values in out.items()}
-            points = self.model.landmark_points(answer["identity"], answer["expression"])
-            placed = points @ answer["rotation"].T + answer["translation"]
-            landmarks = self.model.landmark_map.project(camera, placed, answer["rotation"])
-            if self.points is not None:  # placed freely they lie better than what a code can reach
-                landmarks = answer["points"][self.points.ibug]
-            faces.append(Face(answer, crop, crop.to_photo(landmarks), points, float(answer["score"])))
+            answer = out.select(number)
+            points = self.model.landmark_points(answer.identity, answer.expression)
+            placed = points @ answer.rotation.T + answer.translation
+            landmarks = self.model.landmark_map.project(camera, placed, answer.rotation)
+            if self.points is not None and answer.points is not None:
+                # Placed freely they lie better than what a code can reach.
+                landmarks = answer.points[self.points.ibug]
+            faces.append(Face(answer, crop, crop.to_photo(landmarks), points, float(answer.score)))
         return faces
 
-    def _look_well(self, image: np.ndarray, crops: list[Crop]) -> dict[str, np.ndarray]:
-        """One answer of several looks at each crop."""
-        count, looks = len(crops), [looks_at(crop) for crop in crops]
+    def _regress_views(self, image: np.ndarray, crops: list[Crop]) -> CropAnswer:
+        """One answer of several views of each crop."""
+        count, views = len(crops), [views_of(crop) for crop in crops]
         pixels = np.stack(
-            [looks[row][number].extract(image) for number in range(len(SCALES)) for row in range(count)]
+            [views[row][number].extract(image) for number in range(len(SCALES)) for row in range(count)]
         )
         out = self.network(np.concatenate([pixels, pixels[:, :, ::-1]]))
         answers = []
         for number, scale in enumerate(2 * SCALES):  # all crops at one scale, then at the next; then mirrored
-            part = {name: values[number * count : (number + 1) * count] for name, values in out.items()}
+            part = out.select(slice(number * count, (number + 1) * count))
             if number >= len(SCALES):
                 part = mirrored_answer(part, self.model, self.points, self.network.size)
             answers.append(nearer_answer(part, scale, self.network.size))
         mean = averaged(answers, self.model)
         if self.points is not None:
-            mean["evidence"] = evidence(disagreement(answers), mean["score"])
-            mean["score"] = chance_of_face(mean["evidence"])
+            found = evidence(disagreement([one.points for one in answers if one.points is not None]), mean.score)
+            return mean._replace(evidence=found, score=chance_of_face(found))
         return mean
 
     def _carry_back(self, face: Face, image: np.ndarray, focal: float | None, name: str) -> Reconstruction:
         size = (image.shape[1], image.shape[0])
         answer = face.answer
-        pose = face.crop.camera_to_photo(size, answer["rotation"], answer["translation"], face.points, focal)
+        pose = face.crop.camera_to_photo(size, answer.rotation, answer.translation, face.points, focal)
         found = Reconstruction(
             model=self.model,
-            coefficients=Coefficients(*(answer[key] for key in ("identity", "expression", "albedo", "light"))),
+            coefficients=Coefficients(answer.identity, answer.expression, answer.albedo, answer.light),
             camera=pose.camera,
             rotation=pose.rotation,
             translation=pose.translation,
@@ -242,14 +246,14 @@ class Reconstructor:
             name=name,
             network=self.network.name,
         )
-        if self.points is None:
+        if answer.points is None or answer.deviation is None:
             return found
-        pixels, deviation = face.crop.to_photo(answer["points"]), face.crop.scale * answer["deviation"]
+        pixels, deviation = face.crop.to_photo(answer.points), face.crop.scale * answer.deviation
         found = replace(found, points=pixels, deviation=deviation)
         if self.refiner is None:
             return found
         start = Start(pose.rotation, pose.translation)
-        better = self.refiner(pixels, deviation, face.crop.scale, pose.camera, start, answer.get("mean"))
+        better = self.refiner(pixels, deviation, face.crop.scale, pose.camera, start, answer.mean)
         return replace(
             found,
             coefficients=replace(found.coefficients, identity=better.identity, expression=better.expression),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.geometry.crop import Crop
+from likeness.networks.regressor import CropAnswer
 from likeness.reconstruct.proposals import crop_from_landmarks
 
 SAME_FACE = 0.5
@@ -36,14 +37,14 @@ class Face:
     """The network's answer for one crop.
 
     Attributes:
-        answer: by the names of :class:`likeness.networks.regressor.Network`, without the crops' dimension.
+        answer: of the one crop.
         crop: that was looked at.
         landmarks: (68, 2) photo pixels.
         points: (N, 3) mm, landmark candidates.
         score: 0 to 1, the belief that it is a face.
     """
 
-    answer: dict[str, np.ndarray]
+    answer: CropAnswer
     crop: Crop
     landmarks: np.ndarray
     points: np.ndarray
@@ -52,13 +53,13 @@ class Face:
     @property
     def outline(self) -> np.ndarray:
         """(P, 2) photo pixels that tell where the face is: its surface points, or else its landmarks."""
-        if "points" in self.answer:
-            return np.asarray(self.crop.to_photo(self.answer["points"]))
+        if self.answer.points is not None:
+            return np.asarray(self.crop.to_photo(self.answer.points))
         return self.landmarks
 
     def next_crop(self) -> Crop:
         """The upright crop around this answer."""
-        head_up = self.crop.photo_from_crop[:, :2] @ self.answer["rotation"][:2, 1]
+        head_up = self.crop.photo_from_crop[:, :2] @ self.answer.rotation[:2, 1]
         return crop_from_landmarks(self.landmarks, self.crop.size, upright=True, head_up=head_up)
 
 

@@ -18,7 +18,7 @@ FIRST_SIDE, FIRST_RISE = 1.8, 0.12
 """The first look's side over the longer side of the box of the 68 landmarks, and how much higher its middle lies: the
 points reach further up, over the forehead."""
 
-LOOKS = ((0.95, False), (1.05, True))
+VIEWS = ((0.95, False), (1.05, True))
 """Sides of the looks over the usual one, and whether they see the mirror image: what the network gets wrong in one it
 often gets right in another."""
 
@@ -66,7 +66,7 @@ def teacher_points(
     crop = _crop_of(found)
     found, chance = _look(image, crop, network)
     crop, looks, chances = _crop_of(found), [], [chance]
-    for scale, mirrored in LOOKS:
+    for scale, mirrored in VIEWS:
         near = Crop.from_box(crop.center, scale * crop.side, SIZE, crop.angle)
         found, chance = _look(image, near, network, points if mirrored else None)
         looks.append(found)

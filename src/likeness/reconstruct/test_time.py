@@ -1,7 +1,8 @@
-"""What a network says of several looks at one face, as one answer: a closer and a wider crop and their mirror images.
+"""Test-time augmentation: what a network says of several views of one face as one answer, a closer and a wider crop
+and their mirror images.
 
-A network is never quite fair to left and right or to sizes, and what it gets wrong in one look it often gets right in
-another. Four looks instead of one and its mirror image lowered the landmark error by 1 % of itself and raised the AUC
+A network is never quite fair to left and right or to sizes, and what it gets wrong in one view it often gets right in
+another. Four views instead of one and its mirror image lowered the landmark error by 1 % of itself and raised the AUC
 of shapes by 0.006 (``benchmarks/landmarks.py``, ``benchmarks/evaluate.py``), for two more passes of the network.
 """
 
@@ -15,6 +16,7 @@ from likeness.geometry.crop import Crop
 from likeness.geometry.rotation import rotation_from_6d, rotation_to_6d
 from likeness.model.face_model import FaceModel
 from likeness.model.surface_points import PointMap
+from likeness.networks.regressor import CropAnswer
 
 _FLIP = np.array([-1.0, 1.0, 1.0], np.float32)
 
@@ -22,11 +24,11 @@ _ODD = (3, 4, 7)
 """The harmonics that change sign with x, in the order of :mod:`likeness.render.lighting`: x, xy and xz."""
 
 SCALES = (0.93, 1.08)
-"""Sides of the crops that are looked at, over that of the crop that is asked about."""
+"""Sides of the views, over that of the crop that is asked about."""
 
 
-def looks_at(crop: Crop) -> list[Crop]:
-    """The crops that are looked at, by :data:`SCALES`; their mirror images are too."""
+def views_of(crop: Crop) -> list[Crop]:
+    """The views of a crop, by :data:`SCALES`; their mirror images are views too."""
     return [Crop.from_box(crop.center, scale * crop.side, crop.size, crop.angle) for scale in SCALES]
 
 
@@ -44,10 +46,9 @@ def mirrored_names(names: Sequence[str]) -> np.ndarray:
 
 
 def mirrored_answer(
-    answer: dict[str, np.ndarray], model: FaceModel, points: PointMap | None = None, size: int = 0
-) -> dict[str, np.ndarray]:
-    """What the mirror image of a crop would be answered, by the names of
-    :class:`likeness.networks.regressor.Network`.
+    answer: CropAnswer, model: FaceModel, points: PointMap | None = None, size: int = 0
+) -> CropAnswer:
+    """What the mirror image of a crop would be answered.
 
     The identity code stays as it is: networks learn that a mirrored photo shows the same person.
 
@@ -57,40 +58,43 @@ def mirrored_answer(
         points: the map of the surface points that the network places; None: it places none.
         size: of the crops, pixels.
     """
-    light = answer["light"].copy()
+    light = answer.light.copy()
     light[:, _ODD] *= -1
-    placed = {}
-    if points is not None:
-        placed["points"] = points.mirrored(answer["points"], size)
-        placed["deviation"] = answer["deviation"][:, points.mirror]
-    return {
-        **answer,
-        "expression": answer["expression"][:, mirrored_names(model.expression_names)],
-        "rotation": answer["rotation"] * _FLIP[:, None] * _FLIP,
-        "translation": answer["translation"] * _FLIP,
-        "light": light,
-        **placed,
-    }
+    mirrored = answer._replace(
+        expression=answer.expression[:, mirrored_names(model.expression_names)],
+        rotation=answer.rotation * _FLIP[:, None] * _FLIP,
+        translation=answer.translation * _FLIP,
+        light=light,
+    )
+    if points is None or answer.points is None or answer.deviation is None:
+        return mirrored
+    return mirrored._replace(
+        points=points.mirrored(answer.points, size), deviation=answer.deviation[:, points.mirror]
+    )
 
 
-def nearer_answer(answer: dict[str, np.ndarray], scale: float, size: int = 0) -> dict[str, np.ndarray]:
+def nearer_answer(answer: CropAnswer, scale: float, size: int = 0) -> CropAnswer:
     """The answer for a crop of ``scale`` times the side, as one for the crop itself, with the same camera.
 
     The head fills more of the smaller crop, so it is that much nearer; that near parts are enlarged more there is
     left out: a tenth of a pixel of the crop, and crops smaller and larger than the one asked about err oppositely.
     Surface points, where there are any, are carried over exactly, about the middle of crops of ``size`` pixels.
     """
-    near = {**answer, "translation": answer["translation"] * np.array([1.0, 1.0, 1.0 / scale], np.float32)}
-    if "points" in answer:
-        middle = np.float32((size - 1) / 2)
-        near["points"] = middle + np.float32(scale) * (answer["points"] - middle)
-        near["deviation"] = np.float32(scale) * answer["deviation"]
-    return near
+    near = answer._replace(translation=answer.translation * np.array([1.0, 1.0, 1.0 / scale], np.float32))
+    if answer.points is None or answer.deviation is None:
+        return near
+    middle = np.float32((size - 1) / 2)
+    points = middle + np.float32(scale) * (answer.points - middle)
+    return near._replace(points=points, deviation=np.float32(scale) * answer.deviation)
 
 
-def averaged(answers: Sequence[dict[str, np.ndarray]], model: FaceModel) -> dict[str, np.ndarray]:
+def averaged(answers: Sequence[CropAnswer], model: FaceModel) -> CropAnswer:
     """One answer of several for the same n crops: means, brought back to rotations and to the identity space."""
-    mean = {name: np.asarray(np.mean([one[name] for one in answers], axis=0), np.float32) for name in answers[0]}
-    mean["rotation"] = np.asarray(rotation_from_6d(rotation_to_6d(mean["rotation"])), np.float32)
-    mean["identity"] = np.asarray(model.space.project(mean["identity"]), np.float32)
-    return mean
+    known = (name for name, values in answers[0]._asdict().items() if values is not None)
+    mean = CropAnswer(
+        **{name: np.asarray(np.mean([getattr(one, name) for one in answers], axis=0), np.float32) for name in known}
+    )
+    return mean._replace(
+        rotation=np.asarray(rotation_from_6d(rotation_to_6d(mean.rotation)), np.float32),
+        identity=np.asarray(model.space.project(mean.identity), np.float32),
+    )

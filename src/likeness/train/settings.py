@@ -198,8 +198,8 @@ class ScanSettings:
 
 
 @dataclass(frozen=True)
-class FinderSettings:
-    """How the finder is trained.
+class DetectorSettings:
+    """How the detector is trained.
 
     Args:
         budget: scenes in all; each is seen mirrored too.

@@ -1,4 +1,4 @@
-"""The faces that scenes for the finder are made of, each with its landmarks: frames, photos, synthetic heads.
+"""The faces that scenes for the detector are made of, each with its landmarks: frames, photos, synthetic heads.
 
 Photos have no landmarks: the package's own reconstruction gives them once, and a file keeps them.
 """
@@ -37,7 +37,7 @@ class Face:
 
     Attributes:
         image: (H, W, 3 or 4) uint8 RGB, with alpha for synthetic heads.
-        center, size, angle: as in :class:`likeness.networks.detector.Finding`, pixels of the picture and radians.
+        center, size, angle: as in :class:`likeness.networks.detector.Detections`, pixels of the picture and radians.
         yaw: how far the head is turned to a side, degrees without sign.
         kind: "frame", "photo" or "synthetic".
     """
@@ -176,7 +176,7 @@ def _frame_yaw(frames: Frames, reconstruct: Reconstructor) -> dict[str, np.ndarr
 
 
 def _photo_labels(images: ImageStore, reconstruct: Reconstructor) -> dict[str, np.ndarray]:
-    """Landmarks of tight photos: the face is in the middle, so no finder is needed."""
+    """Landmarks of tight photos: the face is in the middle, so no detector is needed."""
     index, landmarks, yaws = [], [], []
     for number, image in enumerate(images):
         height, width = image.shape[:2]

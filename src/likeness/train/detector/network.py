@@ -1,4 +1,4 @@
-"""The face finder's network, what its cells should say about known faces, and how far they are from it."""
+"""The face detector's network, what its cells should say about known faces, and how far they are from it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class _Block(nn.Module):
         return torch.relu(x + self.second(self.first(x)))
 
 
-class FinderNet(nn.Module):
+class DetectorNet(nn.Module):
     """Images (n, h, w, 3) uint8 RGB, sides multiples of 32 -> one (n, 6, h/s, w/s) map per stride s.
 
     Plain 3 × 3 convolutions, thin where the maps are large: on a CPU they run near its peak, which depthwise ones do
@@ -136,7 +136,7 @@ def _near_bounds(size: float, bounds: tuple[float, ...]) -> bool:
     return bool(low / SHARED < size < high * SHARED)
 
 
-def finder_loss(maps: tuple[Tensor, ...], targets: list[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+def detector_loss(maps: tuple[Tensor, ...], targets: list[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
     """The sum of all terms, and each by its name.
 
     Scores: focal loss (Lin et al., Focal Loss for Dense Object Detection, 2017; gamma 2) over faces. The rest: mean

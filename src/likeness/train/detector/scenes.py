@@ -1,4 +1,4 @@
-"""Scenes for the face finder: faces pasted into other scenes, with hard negatives, made from a seed.
+"""Scenes for the face detector: faces pasted into other scenes, with hard negatives, made from a seed.
 
 A scene is a pure function of the bank of faces, the seed and the size, so training can be resumed and held-out sets
 need no files.
@@ -66,7 +66,8 @@ class Scene:
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        faces: (n, 4) middle x, y, size (pixels) and angle (radians): see :class:`likeness.networks.detector.Finding`.
+        faces: (n, 4) middle x, y, size (pixels) and angle (radians), as in
+            :class:`likeness.networks.detector.Detections`.
         yaw: (n,) degrees, without sign.
         ignored: (m, 3) middle x, y and size of faces that need not be found: cut off, covered, faint or too small.
         kinds: (n,) what the faces are: "frame", "photo" or "synthetic".

@@ -1,4 +1,4 @@
-"""Training of the face finder, and its export.
+"""Training of the face detector, and its export.
 
     likeness train detector --data DATA --model FACE_MODEL --synthetic FOLDER --out FOLDER --resume
 
@@ -24,13 +24,13 @@ from likeness.errors import FileError, MissingExtraError, StrPath
 from likeness.files import file_digest, write_atomically
 from likeness.networks.detector import map_names
 from likeness.train.checkpoint import CHECKPOINT, MovingAverage, read_state, taking_up, write_state
-from likeness.train.detector.network import FinderNet, encode, finder_loss
+from likeness.train.detector.network import DetectorNet, detector_loss, encode
 from likeness.train.detector.scenes import SceneMaker
 from likeness.train.photos.export import OPSET, _store_half
-from likeness.train.settings import FinderSettings
+from likeness.train.settings import DetectorSettings
 
 KIND = "likeness finder"
-WHAT = "a checkpoint of a finder"
+WHAT = "a checkpoint of a detector"
 FILE = "finder.onnx"
 SIDE = 192
 """The training scenes' side, pixels."""
@@ -45,7 +45,7 @@ class SceneBatches(Dataset):
         side: the scenes' side, pixels.
     """
 
-    def __init__(self, maker: SceneMaker, settings: FinderSettings, side: int = SIDE) -> None:
+    def __init__(self, maker: SceneMaker, settings: DetectorSettings, side: int = SIDE) -> None:
         self.maker, self.settings, self.side = maker, settings, side
 
     def __len__(self) -> int:
@@ -61,17 +61,17 @@ class SceneBatches(Dataset):
         return images, [torch.from_numpy(np.stack(level)) for level in zip(*targets, strict=True)]
 
 
-def train_finder(
+def train_detector(
     maker: SceneMaker,
     out: StrPath,
-    settings: FinderSettings,
+    settings: DetectorSettings,
     *,
     start: StrPath | None = None,
     resume: bool = False,
     workers: int = 1,
     threads: int = 0,
     report: Callable[[int, dict[str, float]], None] | None = None,
-) -> FinderNet:
+) -> DetectorNet:
     """Train, with checkpoints; the averaged network comes back.
 
     Args:
@@ -94,7 +94,7 @@ def train_finder(
     fabric = Fabric(devices=1, precision=settings.precision)
     fabric.launch()
     torch.manual_seed(settings.seed)
-    plain = FinderNet()
+    plain = DetectorNet()
     if start is not None:
         _load_average(plain, start)
     started = "" if start is None else file_digest(start)
@@ -111,7 +111,7 @@ def train_finder(
     for step, (images, targets) in enumerate(loader, first):
         for group in optimizer.param_groups:
             group["lr"] = settings.rate(step)
-        total, terms = finder_loss(network(images.to(fabric.device)), [t.to(fabric.device) for t in targets])
+        total, terms = detector_loss(network(images.to(fabric.device)), [t.to(fabric.device) for t in targets])
         optimizer.zero_grad()
         fabric.backward(total)
         fabric.clip_gradients(network, optimizer, max_norm=settings.clip)
@@ -129,7 +129,7 @@ def train_finder(
     return average.module.eval()
 
 
-def _groups(network: FinderNet, settings: FinderSettings) -> list[dict[str, Any]]:
+def _groups(network: DetectorNet, settings: DetectorSettings) -> list[dict[str, Any]]:
     """Parameters, with and without weight decay."""
     decay = [p for p in network.parameters() if p.ndim > 1]
     rest = [p for p in network.parameters() if p.ndim <= 1]
@@ -137,10 +137,10 @@ def _groups(network: FinderNet, settings: FinderSettings) -> list[dict[str, Any]
 
 
 def _continue(
-    path: Path, settings: FinderSettings, started: str, network: nn.Module, average: nn.Module, optimizer: Any
+    path: Path, settings: DetectorSettings, started: str, network: nn.Module, average: nn.Module, optimizer: Any
 ) -> int:
     """Take up a checkpoint; the number of steps that it has behind it."""
-    state = read_finder_checkpoint(path)
+    state = read_detector_checkpoint(path)
     with taking_up(path, WHAT):
         if state["settings"] != asdict(settings):
             raise FileError(path, f"expected a training with {asdict(settings)}, got {state['settings']}")
@@ -152,23 +152,23 @@ def _continue(
         return int(state["step"])
 
 
-def read_finder_checkpoint(path: StrPath) -> dict[str, Any]:
-    """The contents of a finder's ``checkpoint.pt``: kind, step, settings, network, average, optimizer.
+def read_detector_checkpoint(path: StrPath) -> dict[str, Any]:
+    """The contents of a detector's ``checkpoint.pt``: kind, step, settings, network, average, optimizer.
 
     Raises:
-        FileError: missing, damaged, or not a checkpoint of a finder.
+        FileError: missing, damaged, or not a checkpoint of a detector.
     """
     return read_state(path, KIND, WHAT)
 
 
 def _load_average(network: nn.Module, checkpoint: StrPath) -> None:
-    state = read_finder_checkpoint(checkpoint)
+    state = read_detector_checkpoint(checkpoint)
     with taking_up(checkpoint, WHAT):
         network.load_state_dict(state["average"])
 
 
-def finder_onnx_bytes(network: FinderNet) -> bytes:
-    """The ONNX file of a finder: ``image`` (n, h, w, 3) uint8 RGB -> ``stride8``, ``stride16``, ``stride32``.
+def detector_onnx_bytes(network: DetectorNet) -> bytes:
+    """The ONNX file of a detector: ``image`` (n, h, w, 3) uint8 RGB -> ``stride8``, ``stride16``, ``stride32``.
 
     Normalisation is folded into the convolutions, weights are stored as half floats
     (:mod:`likeness.train.photos.export`).
@@ -198,12 +198,12 @@ def finder_onnx_bytes(network: FinderNet) -> bytes:
     return data
 
 
-def export_finder(checkpoint: StrPath, out: StrPath) -> None:
+def export_detector(checkpoint: StrPath, out: StrPath) -> None:
     """Write the averaged network of a checkpoint as ONNX.
 
     Raises:
         FileError: the checkpoint cannot be read, or the file cannot be written.
     """
-    network = FinderNet()
+    network = DetectorNet()
     _load_average(network, checkpoint)
-    write_atomically(out, finder_onnx_bytes(network))
+    write_atomically(out, detector_onnx_bytes(network))

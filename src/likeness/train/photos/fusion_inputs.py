@@ -14,6 +14,7 @@ from likeness.fit import Start
 from likeness.geometry.camera import FOCAL_PER_SIZE, Camera
 from likeness.model.face_model import FaceModel
 from likeness.model.surface_points import PointMap
+from likeness.networks.regressor import CropAnswer
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.test_time import averaged, mirrored_answer
 from likeness.train.photos.augment import cut
@@ -80,29 +81,31 @@ class Looker:
         self.refiner = Refiner(model, points, None)
         self.camera = crop_camera()
 
-    def answers(self, crops: np.ndarray, mirrored: bool) -> dict[str, np.ndarray]:
-        """The network's answers by name for crops (n, S, S, 3), with ``features``; if ``mirrored`` averaged with
-        those for the mirror images, as :class:`likeness.Reconstructor` averages looks."""
+    def answers(self, crops: np.ndarray, mirrored: bool) -> CropAnswer:
+        """The network's answers for crops (n, S, S, 3), with ``features``; if ``mirrored`` averaged with
+        those for the mirror images, as :class:`likeness.Reconstructor` averages views."""
         first = seen(self.network, crops)
         if not mirrored:
             return first
         other = seen(self.network, np.ascontiguousarray(crops[:, :, ::-1]))
         return averaged([first, mirrored_answer(other, self.model, self.points, CROP_SIZE)], self.model)
 
-    def inputs(self, answer: dict[str, np.ndarray]) -> FusionInputs:
-        """Fit the points of n answers.
+    def inputs(self, answer: CropAnswer) -> FusionInputs:
+        """Fit the points of n answers, which come with features.
 
         Raises:
             ValueError: points that are not finite.
         """
         codes, circumstances = [], []
-        for number in range(len(answer["features"])):
-            points, deviation = answer["points"][number], answer["deviation"][number]
-            start = start_in(self.camera, answer["rotation"][number], answer["translation"][number])
-            fit = self.refiner.fit(points, deviation, self.camera, start)
+        assert answer.points is not None
+        assert answer.deviation is not None
+        for points, deviation, *pose in zip(
+            answer.points, answer.deviation, answer.rotation, answer.translation, strict=True
+        ):
+            fit = self.refiner.fit(points, deviation, self.camera, start_in(self.camera, *pose))
             codes.append(fit.identity)
             circumstances.append(self.refiner.circumstances(fit, deviation))
-        return FusionInputs(*(np.asarray(v, np.float32) for v in (answer["features"], codes, circumstances)))
+        return FusionInputs(*(np.asarray(v, np.float32) for v in (answer.features, codes, circumstances)))
 
 
 def start_in(camera: Camera, rotation: np.ndarray, translation: np.ndarray) -> Start:
@@ -111,15 +114,15 @@ def start_in(camera: Camera, rotation: np.ndarray, translation: np.ndarray) -> S
     return Start(rotation.astype(np.float64), translation * np.array([1.0, 1.0, farther]))
 
 
-def seen(network: Regressor, crops: np.ndarray) -> dict[str, np.ndarray]:
-    """Answers by the names of the ONNX file's outputs, and ``features``, for crops (n, S, S, 3) uint8."""
+def seen(network: Regressor, crops: np.ndarray) -> CropAnswer:
+    """Answers as the ONNX file gives them, and ``features``, for crops (n, S, S, 3) uint8."""
     device = next(network.parameters()).device
     with torch.inference_mode():
         answer = network(torch.from_numpy(crops).to(device), whole=True)
     found = {**answer.prediction._asdict(), "features": answer.features}
     if answer.dense is not None:
         found |= {"points": answer.dense.points, "deviation": answer.dense.deviation}
-    return {name: value.float().cpu().numpy() for name, value in found.items()}
+    return CropAnswer(**{name: value.float().cpu().numpy() for name, value in found.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +168,7 @@ def look_at_photos(
             if earlier is not None:
                 said = seen(earlier, pixels)
                 for name, found in colours.items():
-                    found.append(said[name])
+                    found.append(getattr(said, name))
         if report is not None:
             report(some.stop, len(faces))
     if not rows:

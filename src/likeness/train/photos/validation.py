@@ -25,7 +25,7 @@ from likeness.train.photos.point_validation import HeldOutPoints, placed_figures
 from likeness.train.photos.samples import SampleMaker
 
 DETECTOR_SHIFT, DETECTOR_LOG_SCALE = 0.05, 0.1
-"""How far crops stray: centre (share of the side) and log side, standard deviations. Those of the face finder stray
+"""How far crops stray: centre (share of the side) and log side, standard deviations. Those of the face detector stray
 less on held-out frames, by 0.025 and 0.07."""
 
 MIN_SCORE = 0.6
