@@ -22,7 +22,7 @@ from likeness.datasets import SyntheticFaces
 from likeness.networks.regressor import Network
 from likeness.train.photos.labels import Sources
 from likeness.train.photos.samples import SampleMaker
-from likeness.train.photos.trainer import RENDERED_HELD_OUT
+from likeness.train.photos.validation import RENDERED_HELD_OUT
 from likeness.train.settings import AugmentSettings
 
 STRONGEST = 6

@@ -338,7 +338,7 @@ def test_torch_and_onnx_agree_and_training_resumes(maker, tmp_path: Path) -> Non
     pytest.importorskip("onnx")
     import torch
 
-    settings = finder.DetectorSettings(budget=8, batch=2, precision="32-true", save_every=2)
+    settings = finder.DetectorSettings(budget=8, batch=2, precision="32-true", save_seconds=0.0)
     whole = finder.train_detector(maker, tmp_path / "whole", settings, workers=0)
     assert finder.read_detector_checkpoint(tmp_path / "whole" / "checkpoint.pt")["step"] == 4
 
@@ -346,20 +346,18 @@ def test_torch_and_onnx_agree_and_training_resumes(maker, tmp_path: Path) -> Non
         pass
 
     stopped = tmp_path / "stopped"
-    real = finder.write_state
 
-    def write_then_stop(path: Path, state: dict[str, Any]) -> None:
-        real(path, state)
-        raise StoppedError
+    def stop(progress: Any) -> None:
+        if progress.step == 2:
+            raise StoppedError
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finder, "write_state", write_then_stop)
-        with pytest.raises(StoppedError):
-            finder.train_detector(maker, stopped, settings, workers=0)
+    with pytest.raises(StoppedError):
+        finder.train_detector(maker, stopped, settings, workers=0, report=stop)
+    assert finder.read_detector_checkpoint(stopped / "checkpoint.pt")["step"] == 2
     resumed = finder.train_detector(maker, stopped, settings, workers=0, resume=True)
     for one, other in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other)
-    with pytest.raises(FileError, match="expected a training"):
+    with pytest.raises(FileError, match="another budget"):
         finder.train_detector(maker, stopped, finder.DetectorSettings(budget=9), workers=0, resume=True)
 
     started = finder.train_detector(
@@ -367,7 +365,7 @@ def test_torch_and_onnx_agree_and_training_resumes(maker, tmp_path: Path) -> Non
     )
     for (name, one), other in zip(whole.named_parameters(), started.parameters(), strict=True):
         torch.testing.assert_close(one, other, msg=name)
-    with pytest.raises(FileError, match="began with the same weights"):
+    with pytest.raises(FileError, match="another start"):
         finder.train_detector(
             maker, tmp_path / "started", replace(settings, learning_rate=0.0), workers=0, resume=True
         )
@@ -378,6 +376,32 @@ def test_torch_and_onnx_agree_and_training_resumes(maker, tmp_path: Path) -> Non
         expected = resumed(torch.from_numpy(view)[None])
     for got, want in zip(Detector.load(tmp_path / "finder.onnx").maps(view), expected, strict=True):
         np.testing.assert_allclose(got, want[0].numpy(), atol=2e-2)
+
+
+def test_a_checkpoint_of_the_version_before_goes_on(maker, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """It said how often it was saved, and its optimiser knew one learning rate."""
+    finder, *_ = train_modules()
+    import torch
+
+    settings = finder.DetectorSettings(budget=8, batch=2, precision="32-true", save_seconds=0.0)
+    whole = finder.train_detector(maker, tmp_path / "whole", settings, workers=0)
+
+    def stop(progress: Any) -> None:
+        if progress.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finder.train_detector(maker, tmp_path / "old", settings, workers=0, report=stop)
+    path = tmp_path / "old" / "checkpoint.pt"
+    state = finder.read_detector_checkpoint(path)
+    del state["settings"]["save_seconds"], state["start"]
+    state["settings"]["save_every"] = 250
+    for group in state["optimizer"]["param_groups"]:
+        del group["relative"]
+    torch.save(state, path)
+    resumed = finder.train_detector(maker, tmp_path / "old", settings, workers=0, resume=True)
+    for one, other in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:

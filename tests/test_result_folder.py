@@ -315,3 +315,46 @@ def test_evaluate_keeps_what_it_did_not_write(tmp_path: Path, capsys: pytest.Cap
     assert json.loads((out / "results.json").read_bytes()) == content
     assert run(*command, tmp_path / "b.npz", "--overwrite") == 0
     assert json.loads((out / "results.json").read_bytes())["input"]["path"] == str(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize(
+    ("words", "theirs"),
+    [
+        ("train synthetic --model {model} --count 2", "rgba.npy"),
+        ("train morphs --data {data} --teacher {data}", "image.npy"),
+        ("train detector --data {folder} --model {model} --synthetic {folder}", "finder.onnx"),
+        ("train detector --data {folder} --model {model} --synthetic {folder}", "checkpoint.pt"),
+        ("train export --run {folder}", None),
+        ("train label-points --data {data} --teacher {data}", None),
+        ("train photos --data {data}", "regressor.onnx"),
+        ("train fusion {folder} --data {data} --point-labels {data} --synthetic {folder}", "evidence.npz"),
+    ],
+)
+def test_no_training_writes_over_a_file_of_the_users(
+    words: str, theirs: str | None, small_model: FaceModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says so before it reads anything."""
+    pytest.importorskip("torch")
+    small_model.save(tmp_path / "model.npz")
+    (tmp_path / "photos.tar").write_bytes(b"")
+    out = tmp_path / "out"
+    file = out if theirs is None else out / theirs
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"mine")
+    places = {"model": tmp_path / "model.npz", "data": tmp_path / "photos.tar", "folder": tmp_path / "none"}
+    assert run(*words.format(**places).split(), "-o", out) == 2
+    assert f"{file}: was not written by likeness train" in capsys.readouterr().err
+    assert file.read_bytes() == b"mine"
+
+
+def test_a_set_is_made_anew_by_the_command_that_made_it(small_model: FaceModel, tmp_path: Path) -> None:
+    small_model.save(tmp_path / "model.npz")
+    small_model.lifted().save(tmp_path / "other.npz")
+    command = ["train", "synthetic", "-o", tmp_path / "set", "--model", tmp_path / "model.npz"]
+    assert run(*command, "--count", 3) == run(*command, "--count", 2) == 0
+    assert len(np.load(tmp_path / "set" / "rgba.npy")) == 2
+    assert run(*command[:-1], tmp_path / "other.npz", "--count", 1) == 2
+    assert len(np.load(tmp_path / "set" / "rgba.npy")) == 2
+    assert run(*command[:-1], tmp_path / "other.npz", "--count", 1, "--overwrite") == 0
+    assert len(np.load(tmp_path / "set" / "rgba.npy")) == 1
+    assert {path.suffix for path in (tmp_path / "set").iterdir() if path.is_file()} == {".npy"}

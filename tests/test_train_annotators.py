@@ -15,8 +15,8 @@ from train_sources import write_frames  # noqa: E402
 
 from likeness.datasets import Frames, read_frames  # noqa: E402
 from likeness.train.photos import landmark_bias as annotators  # noqa: E402
+from likeness.train.photos.inference import Located  # noqa: E402
 from likeness.train.photos.landmark_bias import centered, sideways  # noqa: E402
-from likeness.train.photos.validation import Seen  # noqa: E402
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def a_network_that_sees(frames: Frames, bias: float, monkeypatch: pytest.MonkeyP
     """Where the points of ``frames`` are, but too far to its own right by so many pixels, also in mirror images."""
     waiting: dict[bool, list[int]] = {False: [], True: []}
 
-    def look(network: Any, head: Any, images: list[np.ndarray], crops: Any, mirrored: bool = False) -> Seen:
+    def locate(network: Any, head: Any, images: list[np.ndarray], crops: Any, mirrored: bool = False) -> Located:
         first = len(waiting[mirrored])
         waiting[mirrored] += range(len(images))
         shift = np.array([-bias if mirrored else bias, 0.0])
-        return Seen(frames.landmarks[first : first + len(images)] + shift, np.ones(len(images)))
+        return Located(frames.landmarks[first : first + len(images)] + shift, np.ones(len(images)))
 
-    monkeypatch.setattr(annotators, "look", look)
+    monkeypatch.setattr(annotators, "locate", locate)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.015, -0.04])

@@ -22,9 +22,10 @@ from likeness.train.photos.batches import TrainBatches  # noqa: E402
 from likeness.train.photos.labels import PseudoLabels, Sources  # noqa: E402
 from likeness.train.photos.landmark_bias import sideways  # noqa: E402
 from likeness.train.photos.network import NetSettings, Regressor  # noqa: E402
+from likeness.train.photos.pseudo_labels import label_photos  # noqa: E402
 from likeness.train.photos.samples import SampleMaker  # noqa: E402
 from likeness.train.photos.teacher_embeddings import TeacherNotes  # noqa: E402
-from likeness.train.photos.validation import codes_at, label_photos, validate  # noqa: E402
+from likeness.train.photos.validation import codes_at, validate  # noqa: E402
 from likeness.train.recipe_settings import Mix  # noqa: E402
 from likeness.train.scans.meshes import read_meshes  # noqa: E402
 from likeness.train.settings import AugmentSettings  # noqa: E402

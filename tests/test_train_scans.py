@@ -17,7 +17,7 @@ from likeness.model.codes import ShapeEncoder, codes_of_vertices, importance  # 
 from likeness.model.identity import SphereSpace  # noqa: E402
 from likeness.train.scans.meshes import Reduction, RegisteredMeshes, read_meshes, sample_meshes  # noqa: E402
 from likeness.train.scans.trainer import CHECKPOINT, ScanTrainer, start, train_scans, unspanned  # noqa: E402
-from likeness.train.settings import ScanLossWeights, ScanSettings  # noqa: E402
+from likeness.train.settings import Progress, ScanLossWeights, ScanSettings  # noqa: E402
 
 SIZE = 8
 
@@ -28,7 +28,7 @@ def meshes(small_model: FaceModel) -> RegisteredMeshes:
 
 
 def quick(**changes: object) -> ScanSettings:
-    defaults = {"size": SIZE, "budget": 6000, "people": 20, "coordinates": 60, "log_every": 10, "save_every": 20}
+    defaults = {"size": SIZE, "budget": 6000, "people": 20, "coordinates": 60, "log_every": 10, "save_seconds": 0.0}
     return ScanSettings(**{**defaults, **changes})  # type: ignore[arg-type]
 
 
@@ -146,8 +146,8 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
     class KilledError(Exception):
         pass
 
-    def kill(step: int, steps: int, values: dict[str, float]) -> None:
-        if step == 50:
+    def kill(progress: Progress) -> None:
+        if progress.step == 50:
             raise KilledError
 
     with pytest.raises(KilledError):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
+from likeness.cli.display import Display, in_lines
 from likeness.result_folder import ResultFolder, Source
 from likeness.train.settings import FusionSettings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 REGRESSOR = "regressor.onnx"
 """What trainings on photographs export to."""
@@ -55,8 +53,8 @@ class Fusion:
     """Replace what is in --out and is not of the same data, too."""
 
 
-def train_on_points(settings: Fusion, tell: Callable[[str], None]) -> None:
-    """Run ``likeness train fusion``; ``tell`` hears its progress.
+def train_on_points(settings: Fusion, display: Display) -> None:
+    """Run ``likeness train fusion``.
 
     Raises:
         likeness.FileError: a source, the labels or the network cannot be used.
@@ -80,7 +78,7 @@ def train_on_points(settings: Fusion, tell: Callable[[str], None]) -> None:
     folder.check("run", files, source)
     opened = open_sources(settings.data)
     for line in opened.describe():
-        tell(line)
+        display.tell(line)
     labels = [read_point_labels(path, len(points)) for path in settings.point_labels]
     stores = [None if one is None else one.images for one in (opened.frames, opened.photos)]
     synthetic = SyntheticFaces(settings.synthetic, model)
@@ -97,6 +95,8 @@ def train_on_points(settings: Fusion, tell: Callable[[str], None]) -> None:
         settings.resume,
         settings.threads,
     )
-    figures = train_fusion(run, sources, tell)
+    figures = train_fusion(run, sources, display.tell, display)
     export_regressor(settings.out / CHECKPOINT, settings.out / REGRESSOR)
-    tell(f"{settings.out / REGRESSOR}: {' '.join(f'{name} {value:.4g}' for name, value in figures.items())}")
+    display.tell(f"-> {settings.out / REGRESSOR}")
+    for line in in_lines(figures):
+        display.tell(line)

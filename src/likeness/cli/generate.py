@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from likeness.arguments import MaybePath
+from likeness.cli.display import Display
+from likeness.progress import Steps
+from likeness.result_folder import ResultFolder, Source
 from likeness.train.settings import DetectorSettings
 
-Tell = Callable[[str], None]
-Step = Callable[[str, int, int], None]
+if TYPE_CHECKING:
+    from likeness.datasets import Photos as Photographs
+    from likeness.train.photos.labels import PseudoLabels
+
+SET = "set"
+"""Under which name the files of a made set are on record in its folder."""
 
 
 @dataclass
@@ -30,6 +37,8 @@ class Synthetic:
     """Of everything random."""
     processes: int = 1
     """That share the work; how many changes nothing of the result."""
+    overwrite: bool = False
+    """Replace files in --out that were not made by this command from the same input, too."""
 
 
 @dataclass
@@ -52,6 +61,8 @@ class Morphs:
     """Of everything random."""
     processes: int = 1
     """That share the work; how many changes nothing of the result."""
+    overwrite: bool = False
+    """Replace files in --out that were not made by this command from the same input, too."""
 
 
 @dataclass
@@ -82,6 +93,8 @@ class Detector:
     """Folder of an earlier training to begin with the weights of."""
     resume: bool = False
     """Go on from the checkpoint in --out."""
+    overwrite: bool = False
+    """Replace a training in --out that is not of the same data, too."""
 
 
 @dataclass
@@ -94,53 +107,90 @@ class Export:
     """Folder of the training."""
     name: str = "likeness-regressor"
     """What the network calls itself in results."""
+    overwrite: bool = False
+    """Replace a file that was not written by this command from the same training, too."""
 
 
-def render_synthetic(settings: Synthetic, step: Step | None, tell: Tell) -> None:
-    """Run ``likeness train synthetic``; ``step`` hears (stage, done, of how many)."""
+def render_synthetic(settings: Synthetic, display: Display) -> None:
+    """Run ``likeness train synthetic``.
+
+    Raises:
+        likeness.FileError: the model cannot be used, or files in the way are somebody else's.
+    """
+    from likeness.datasets.memory_maps import SYNTHETIC_FILES
     from likeness.model.face_model import FaceModel
     from likeness.train.generate.rendered import write_set
 
-    model = FaceModel.load(settings.model)
-    done = write_set(model, settings.out, settings.count, settings.seed, settings.processes)
-    _watched(done, settings.count, "rendering", step)
-    tell(f"{settings.count} faces -> {settings.out}")
+    model, source = FaceModel.load(settings.model), Source.of(settings.model)
+    folder = ResultFolder(settings.out, "train synthetic", overwrite=settings.overwrite)
+    folder.check(SET, SYNTHETIC_FILES, source)
+
+    def write(stage: Path) -> None:
+        done = write_set(model, stage, settings.count, settings.seed, settings.processes)
+        _watched(done, settings.count, "rendering faces", display)
+
+    folder.save(SET, source, write)
+    display.tell(f"{settings.count} faces -> {settings.out}")
 
 
-def mix_morphs(settings: Morphs, step: Step | None, tell: Tell) -> None:
-    """Run ``likeness train morphs``; ``step`` hears (stage, done, of how many)."""
-    from likeness.assets import asset
+def mix_morphs(settings: Morphs, display: Display) -> None:
+    """Run ``likeness train morphs``.
+
+    Raises:
+        likeness.FileError: a source or the teacher cannot be used, or files in the way are somebody else's.
+        ValueError: there are not two people to mix.
+    """
     from likeness.datasets import open_sources
+    from likeness.datasets.memory_maps import MORPH_FILES
+    from likeness.train.generate.morphs import faces_of, write_morphs
+
+    source = Source.of(*settings.data)
+    folder = ResultFolder(settings.out, "train morphs", overwrite=settings.overwrite)
+    folder.check(SET, MORPH_FILES, source)
+    opened = open_sources(settings.data)
+    for line in opened.describe():
+        display.tell(line)
+    pseudo = _labelled(settings, opened.photos, display)
+    faces = faces_of(opened.frames, opened.photos, pseudo)
+
+    def write(stage: Path) -> None:
+        done = write_morphs(faces, settings.teacher, stage, settings.count, settings.seed, settings.processes)
+        _watched(done, settings.count, "mixing people", display)
+
+    folder.save(SET, source, write)
+    display.tell(f"{settings.count} pictures of new people -> {settings.out}")
+
+
+def _labelled(settings: Morphs, photos: Photographs | None, display: Display) -> PseudoLabels | None:
+    """Landmarks of photos that have none, by the network of --run."""
+    if settings.run is None or photos is None:
+        return None
+    from likeness.assets import asset
     from likeness.model.face_model import FaceModel
     from likeness.train.checkpoint import CHECKPOINT, load_regressor
-    from likeness.train.generate.morphs import faces_of, write_morphs
     from likeness.train.losses.reconstruction import LandmarkHead
-    from likeness.train.photos.validation import label_photos
+    from likeness.train.photos.pseudo_labels import label_photos
 
-    opened, pseudo = open_sources(settings.data), None
-    for line in opened.describe():
-        tell(line)
-    if settings.run is not None and opened.photos is not None:
-        network, _ = load_regressor(settings.run / CHECKPOINT)
-        model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
-        pseudo = label_photos(network, LandmarkHead(model), opened.photos)
-    faces = faces_of(opened.frames, opened.photos, pseudo)
-    done = write_morphs(faces, settings.teacher, settings.out, settings.count, settings.seed, settings.processes)
-    _watched(done, settings.count, "mixing", step)
-    tell(f"{settings.count} pictures of new people -> {settings.out}")
+    network, _ = load_regressor(settings.run / CHECKPOINT)
+    model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
+    return label_photos(network, LandmarkHead(model), photos, watch=display)
 
 
-def train_detector(settings: Detector, tell: Tell) -> None:
-    """Run ``likeness train detector``; ``tell`` hears its progress."""
-    import time
+def train_detector(settings: Detector, display: Display) -> None:
+    """Run ``likeness train detector``.
 
+    Raises:
+        likeness.FileError: a source or checkpoint cannot be used, or files in the way are somebody else's.
+    """
     from likeness.model.face_model import FaceModel
     from likeness.train.checkpoint import CHECKPOINT
+    from likeness.train.detector import trainer
     from likeness.train.detector.faces import read_bank
     from likeness.train.detector.scenes import SceneMaker
-    from likeness.train.detector.trainer import FILE, export_detector, train_detector
 
-    photos = settings.data / "photos"
+    photos, source = settings.data / "photos", Source.of(settings.data, settings.synthetic)
+    folder = ResultFolder(settings.out, "train detector", overwrite=settings.overwrite or settings.resume)
+    folder.keep("run", (CHECKPOINT, trainer.FILE), source)
     bank = read_bank(
         photos / "video-train.tar",
         photos / "photo-train.tar",
@@ -148,43 +198,40 @@ def train_detector(settings: Detector, tell: Tell) -> None:
         synthetic_folder=settings.synthetic,
         model=FaceModel.load(settings.model),
         network=settings.network,
+        watch=display,
     )
-    training = DetectorSettings(
-        budget=settings.budget, learning_rate=settings.learning_rate, precision=settings.precision
-    )
-    start, began = time.perf_counter(), [0]
-
-    def report(step: int, terms: dict[str, float]) -> None:
-        began[0] = began[0] or step - 1
-        pace = (step - began[0]) * training.batch / (time.perf_counter() - start)
-        losses = " ".join(f"{name} {value:.3g}" for name, value in terms.items())
-        tell(f"{step}/{training.steps} {pace:.0f} scenes/s | {losses}")
-
-    train_detector(
+    trainer.train_detector(
         SceneMaker(bank),
         settings.out,
-        training,
+        DetectorSettings(budget=settings.budget, learning_rate=settings.learning_rate, precision=settings.precision),
         start=None if settings.start is None else settings.start / CHECKPOINT,
         resume=settings.resume,
         workers=settings.workers,
         threads=max(1, settings.threads - 1),
-        report=report,
+        report=display.training,
     )
-    export_detector(settings.out / CHECKPOINT, settings.out / FILE)
-    tell(f"-> {settings.out / FILE}")
+    trainer.export_detector(settings.out / CHECKPOINT, settings.out / trainer.FILE)
+    display.tell(f"-> {settings.out / trainer.FILE}")
 
 
-def export(settings: Export, tell: Tell) -> None:
-    """Run ``likeness train export``."""
+def export(settings: Export, display: Display) -> None:
+    """Run ``likeness train export``.
+
+    Raises:
+        likeness.FileError: the checkpoint cannot be used, or a file in the way is somebody else's.
+    """
     from likeness.train.checkpoint import CHECKPOINT
     from likeness.train.photos.export import export_regressor
 
-    export_regressor(settings.run / CHECKPOINT, settings.out, settings.name)
-    tell(f"-> {settings.out}")
+    checkpoint, name, source = settings.run / CHECKPOINT, settings.out.name, Source.of(settings.run)
+    folder = ResultFolder(settings.out.parent, "train export", overwrite=settings.overwrite)
+    folder.check(name, [name], source)
+    folder.save(name, source, lambda stage: export_regressor(checkpoint, stage / name, settings.name))
+    display.tell(f"-> {settings.out}")
 
 
-def _watched(done: Iterator[int], count: int, stage: str, step: Step | None) -> None:
+def _watched(done: Iterator[int], count: int, what: str, watch: Steps) -> None:
     """Do it all, and say how far it is."""
+    watch(what, 0, count)
     for rows in done:
-        if step is not None:
-            step(stage, rows, count)
+        watch(what, rows, count)

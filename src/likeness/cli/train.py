@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from likeness.arguments import MaybePath
+from likeness.arguments import MaybeInt, MaybePath
+from likeness.cli.display import Display, in_lines
 from likeness.cli.fusion import REGRESSOR, Fusion
 from likeness.cli.generate import Detector, Export, Morphs, Synthetic
 from likeness.errors import FileError
 from likeness.result_folder import ResultFolder, Source
 from likeness.train.recipes import RECIPES, RecipeName, recipe
 from likeness.train.schedule import Schedule
-from likeness.train.settings import EXPORTED, PhotoSettings, Progress, ScanSettings
+from likeness.train.settings import EXPORTED, PhotoSettings, ScanSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from likeness.datasets import Frames
     from likeness.datasets import Photos as Photographs
     from likeness.datasets.dense_labels import PlacedPoints
+    from likeness.datasets.training import Opened
     from likeness.model.surface_points import PointMap
     from likeness.train.photos.validation import HeldOut
 
@@ -30,10 +33,6 @@ _ABOUT = (
     "Learn the network that reconstructs faces, from photographs: shapes that fit them and are recognisable (SIR); "
     "the model's identity basis too (recipe sfm)."
 )
-
-
-LABELLED_LINES = 500
-"""Pictures between two lines of progress."""
 
 
 @dataclass
@@ -51,6 +50,9 @@ class Scans:
     """K, numbers per identity code."""
     budget: int = ScanSettings.budget
     """Meshes to see."""
+    people: MaybeInt = None
+    """People to learn from, at most, for a small run; of a face model so many are drawn: 3,200, or fewer for a small
+    budget."""
     start: Literal["pca", "lift"] = "pca"
     """Where the basis starts."""
     seed: int = 0
@@ -117,6 +119,8 @@ class Photos:
     """CPU threads; 0: all."""
     workers: int = 0
     """Processes that prepare samples; give a GPU as many as there are cores."""
+    people: MaybeInt = None
+    """People to learn from, at most, for a small run; a picture of somebody unknown counts as one. Default: all."""
     seed: int = 0
     """Of everything random."""
     resume: bool = False
@@ -142,6 +146,8 @@ class LabelPoints:
     """The face model (.npz) that it is for."""
     threads: int = 1
     """CPU threads."""
+    overwrite: bool = False
+    """Replace a file that was not written by this command of the same photos, too."""
 
 
 @dataclass
@@ -173,15 +179,15 @@ def describe_recipe(arguments: list[str]) -> None:
     Photos.__doc__ = "\n".join([_ABOUT, "", "Recipes:", *lines])
 
 
-def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
-    """Run ``likeness train scans``; ``tell`` hears its progress.
+def train_on_scans(settings: Scans, display: Display) -> str:
+    """Run ``likeness train scans``.
 
     Returns:
         What is wrong with the result, empty if nothing is.
     """
     from likeness.assets import asset
     from likeness.model.face_model import FaceModel
-    from likeness.train.scans.meshes import read_meshes
+    from likeness.train.scans.meshes import drawn_people, read_meshes
     from likeness.train.scans.trainer import CHECKPOINT as SCANS_CHECKPOINT
     from likeness.train.scans.trainer import train_scans
 
@@ -196,7 +202,11 @@ def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
     if settings.run is not None:
         kept = ResultFolder(settings.run, "train scans", overwrite=settings.overwrite or settings.resume)
         kept.keep("run", [SCANS_CHECKPOINT], source)
-    meshes = read_meshes(settings.data, template, seed=settings.seed)
+    people = drawn_people(settings.size, settings.budget) if settings.people is None else settings.people
+    meshes = read_meshes(settings.data, template, people=people, seed=settings.seed, watch=display)
+    if settings.people is not None:
+        meshes = meshes.first_people(settings.people)
+    display.tell(f"{settings.data}: {len(meshes.vertices):,} meshes of {meshes.people:,} people")
     scan_settings = ScanSettings(
         size=settings.size,
         out=settings.run,
@@ -205,9 +215,9 @@ def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
         seed=settings.seed,
         resume=settings.resume,
     )
-    made = train_scans(
-        scan_settings, meshes, template, lambda step, steps, values: tell(f"{step}/{steps} {_line(values)}")
-    )
+    made = train_scans(scan_settings, meshes, template, display.training, display)
+    for line in in_lines(made.figures):
+        display.tell(line)
     folder.save(name, source, lambda stage: made.save(stage / name, source))
     if made.kept:
         return ""
@@ -215,15 +225,15 @@ def train_on_scans(settings: Scans, tell: Callable[[str], None]) -> str:
     return f"{settings.out}: held-out people are represented worse ({sphere:.4f} mm) than by PCA ({pca:.4f} mm)"
 
 
-def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
-    """Run ``likeness train photos``; ``tell`` hears its progress.
+def train_on_photos(settings: Photos, display: Display) -> None:
+    """Run ``likeness train photos``.
 
     Raises:
         likeness.FileError: a source cannot be used, or there is nothing to learn from.
         likeness.train.photos.trainer.TrainingError: a loss is not finite.
     """
     from likeness.assets import asset
-    from likeness.datasets import SyntheticFaces, open_sources
+    from likeness.datasets import SyntheticFaces
     from likeness.datasets.memory_maps import Morphs
     from likeness.model.face_model import FaceModel
     from likeness.train.checkpoint import CHECKPOINT
@@ -238,10 +248,8 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
     source = Source.of(*settings.data, *(() if settings.synthetic is None else (settings.synthetic,)))
     folder = ResultFolder(settings.out, "train photos", overwrite=settings.overwrite or settings.resume)
     folder.check("run", (CHECKPOINT, REGRESSOR, FACE_MODEL), source)
-    opened = open_sources(settings.data)
-    for line in opened.describe():
-        tell(line)
-    held_out = _held_out(settings.validation, tell)
+    opened = _opened(settings.data, settings, display)
+    held_out = _held_out(settings.validation, display)
     points = _point_map(settings)
     placed = _placed(settings, points, (opened.frames, opened.photos, held_out.frames, held_out.photos))
     sources = Sources(
@@ -254,17 +262,38 @@ def train_on_photos(settings: Photos, tell: Callable[[str], None]) -> None:
         *placed[:2],
     )
     if points is not None:
-        tell(f"surface points: {sources.placed:,} pictures to learn from")
+        display.tell(f"surface points: {sources.placed:,} pictures to learn from")
         held_out = replace(held_out, points=HeldOutPoints(points, *placed[2:]))
     folder.keep("run", (CHECKPOINT, REGRESSOR, FACE_MODEL), source)
-    figures = train_photos(
-        photo_settings(settings, sources.embedding_size > 0), sources, held_out, lambda p: tell(_progress(p))
-    )
+    told = photo_settings(settings, sources.embedding_size > 0)
+    figures = train_photos(told, sources, held_out, display.training, display)
     export_regressor(settings.out / CHECKPOINT, settings.out / REGRESSOR)
-    tell(f"{settings.out / REGRESSOR}: {_line(figures)}")
+    display.tell(f"-> {settings.out / REGRESSOR}")
+    for line in in_lines(figures):
+        display.tell(line)
 
 
-def _held_out(paths: Sequence[Path], tell: Callable[[str], None]) -> HeldOut:
+def _opened(paths: Sequence[Path], settings: Photos, display: Display) -> Opened:
+    """The photos to learn from; of a few people only, if the user wants a small run."""
+    from likeness.datasets import open_sources
+    from likeness.datasets.image_store import DECODED_LIMIT
+    from likeness.datasets.pictures import of_some_people
+
+    display.tell(f"reading {', '.join(str(path) for path in paths)}")
+    # Of a few people's pictures only those that are needed are decoded.
+    opened = open_sources(paths, DECODED_LIMIT if settings.people is None else 0)
+    for line in opened.describe():
+        display.tell(line)
+    if settings.people is None:
+        return opened
+    frames = None if opened.frames is None else of_some_people(opened.frames, settings.people, settings.seed)
+    photos = None if opened.photos is None else of_some_people(opened.photos, settings.people, settings.seed)
+    count = sum(len(part.images) for part in (frames, photos) if part is not None)
+    display.tell(f"--people {settings.people:,}: {count:,} of these pictures")
+    return replace(opened, frames=frames, photos=photos)
+
+
+def _held_out(paths: Sequence[Path], display: Display) -> HeldOut:
     """What the curves are measured on."""
     from likeness.datasets import open_sources
     from likeness.train.photos.fidelity_curves import HeldOutPortraits
@@ -276,9 +305,9 @@ def _held_out(paths: Sequence[Path], tell: Callable[[str], None]) -> HeldOut:
     opened = open_sources([path for path in paths if path not in placed])
     portraits = HeldOutPortraits.read(placed[0]) if placed else None
     for line in opened.describe():
-        tell(f"validation: {line}")
+        display.tell(f"validation: {line}")
     if portraits is not None:
-        tell(f"validation: {placed[0]}: {len(portraits.images)} portraits with hand-placed points")
+        display.tell(f"validation: {placed[0]}: {len(portraits.images)} portraits with hand-placed points")
     return HeldOut(opened.frames, opened.photos, portraits=portraits)
 
 
@@ -334,8 +363,8 @@ def _point_map(settings: Photos) -> PointMap | None:
     return default_point_map() if settings.point_map is None else PointMap.load(settings.point_map)
 
 
-def label_photos(settings: LabelPoints, tell: Callable[[str], None]) -> None:
-    """Run ``likeness train label-points``; ``tell`` hears its progress.
+def label_photos(settings: LabelPoints, display: Display) -> None:
+    """Run ``likeness train label-points``.
 
     Raises:
         likeness.FileError: a source or the teacher cannot be used, or there is no face in any picture.
@@ -347,27 +376,15 @@ def label_photos(settings: LabelPoints, tell: Callable[[str], None]) -> None:
     from likeness.networks.mediapipe import FaceLandmarker
     from likeness.reconstruct.reconstructor import Reconstructor
 
+    name, source = settings.out.name, Source.of(*settings.data)
+    folder = ResultFolder(settings.out.parent, "train label-points", overwrite=settings.overwrite)
+    folder.check(name, [name], source)
     network = FaceLandmarker.load(settings.teacher, settings.threads)
     finder = Reconstructor(settings.model, settings.network, threads=settings.threads)
     opened = open_sources(settings.data)
     for line in opened.describe():
-        tell(line)
-
-    def report(done: int, count: int) -> None:
-        if done % LABELLED_LINES == 0 or done == count:
-            tell(f"{done}/{count} pictures looked at")
-
+        display.tell(line)
+    report = partial(display, "labelling pictures")
     made = label_points(opened, network, finder, default_point_map(), str(settings.out), report)
-    write_point_labels(settings.out, made.labels)
-    tell(f"{settings.out}: {len(made.labels):,} pictures labelled, {len(made.excluded):,} left out")
-
-
-def _line(values: dict[str, float]) -> str:
-    return " ".join(f"{name} {value:.4g}" for name, value in values.items())
-
-
-def _progress(progress: Progress) -> str:
-    """One line of progress."""
-    note = f"{progress.note} " if progress.note else ""
-    losses, validation = _line(progress.losses), _line(progress.validation)
-    return f"{progress.step}/{progress.steps} {progress.rate:.0f}/s {note}| {losses} | {validation}"
+    folder.save(name, source, lambda stage: write_point_labels(stage / name, made.labels))
+    display.tell(f"{settings.out}: {len(made.labels):,} pictures labelled, {len(made.excluded):,} left out")

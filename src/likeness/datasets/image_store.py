@@ -219,6 +219,12 @@ class ImageStore(Sequence[np.ndarray]):
         whole._held = held
         return whole, damaged
 
+    def select(self, numbers: np.ndarray) -> ImageStore:
+        """Those of the numbers, in their order, held if all are."""
+        some = ImageStore(self.places.select(numbers))
+        some._held = None if self._held is None else [self._held[number] for number in numbers.tolist()]
+        return some
+
     def without(self, numbers: Iterable[int]) -> ImageStore:
         """The others, none of them held."""
         return ImageStore(self.places.select(np.setdiff1d(np.arange(len(self)), np.array([*numbers], np.int64))))

@@ -12,6 +12,15 @@ from likeness.readers import map_npy
 
 Shape = tuple[int | None, ...]
 
+SYNTHETIC_FILES = tuple(
+    f"{name}.npy"
+    for name in ("rgba", "identity", "expression", "albedo", "light", "rotation", "translation", "focal")
+)
+"""What a folder of rendered faces holds."""
+
+MORPH_FILES = tuple(f"{name}.npy" for name in ("image", "landmarks", "told", "person"))
+"""What a folder of morphs holds."""
+
 
 class SyntheticFaces:
     """The folder that :mod:`likeness.train.generate.rendered` writes, memory-mapped: one ``.npy`` per field.

@@ -124,6 +124,32 @@ def taking_up(path: StrPath, what: str) -> Iterator[None]:
         raise FileError(path, f"expected {what}, its parts do not fit ({type(error).__name__}: {reason})") from error
 
 
+def refuse_another_run(
+    path: StrPath,
+    state: dict[str, Any],
+    settings: dict[str, Any],
+    others: dict[str, Any] | None = None,
+    usual: dict[str, Any] | None = None,
+) -> None:
+    """A run goes on only with what decides its result as it was.
+
+    Args:
+        path: of the checkpoint.
+        state: its contents, the settings under ``settings``.
+        settings: that decide the result, of the run that is to go on.
+        others: what else decides it, by the names in the state.
+        usual: settings of which an earlier version did not know all, with the values that it had for them.
+
+    Raises:
+        FileError: something differs.
+    """
+    theirs = state["settings"] if usual is None else with_defaults(state["settings"], usual)
+    expected = {**{name: theirs.get(name) for name in settings}, **{name: state.get(name) for name in others or {}}}
+    for name, value in {**settings, **(others or {})}.items():
+        if value != expected[name]:
+            raise FileError(path, f"cannot go on with another {name}: expected {expected[name]}, got {value}")
+
+
 def with_defaults(known: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
     """Settings of a checkpoint with what it lacks of the usual ones, and so in the dictionaries within: an earlier
     version did not know all names, and did what is usual now."""

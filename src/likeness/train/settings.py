@@ -95,15 +95,15 @@ class PhotoSettings:
 
 @dataclass(frozen=True)
 class Progress:
-    """What the caller's ``report`` hears every ``log_every`` steps and after each validation.
+    """What the caller's ``report`` hears of a training every ``log_every`` steps and after each validation.
 
     Attributes:
         step, steps: how far.
         seen: samples so far.
         rate: samples per second since the run (or the resumed run) began, validation and all.
-        losses: unweighted terms by name and their weighted sum ``total``, of the last batch.
-        validation: the last figures of :class:`likeness.train.photos.validation.HeldOut`, empty before the first.
-        note: something that happened: ``checkpoint``, ``5012 photos labelled``; else empty.
+        losses: unweighted terms by name and their weighted sum ``total``, means since the last of these.
+        validation: the last figures (:class:`likeness.train.photos.validation.HeldOut`), empty before the first.
+        note: something that happened: ``checkpoint``, ``5,012 of 6,000 photos labelled``; else empty.
     """
 
     step: int
@@ -160,7 +160,8 @@ class ScanSettings:
         weights: of the losses.
         seed: of everything random.
         resume: go on from the checkpoint in ``out``.
-        save_every, log_every: steps.
+        save_seconds: time between checkpoints.
+        log_every: steps.
     """
 
     size: int = 128
@@ -177,7 +178,7 @@ class ScanSettings:
     weights: ScanLossWeights = field(default_factory=ScanLossWeights)
     seed: int = 0
     resume: bool = False
-    save_every: int = 500
+    save_seconds: float = 180.0
     log_every: int = 50
 
     def __post_init__(self) -> None:
@@ -193,7 +194,7 @@ class ScanSettings:
 
     def decisive(self) -> dict[str, Any]:
         """The settings that decide the result: a checkpoint goes on only with the same ones."""
-        loose = {"out", "resume", "save_every", "log_every"}
+        loose = {"out", "resume", "save_seconds", "log_every"}
         return {name: value for name, value in asdict(self).items() if name not in loose}
 
 
@@ -210,7 +211,7 @@ class DetectorSettings:
         ema: decay of the averaged weights per step.
         precision: Fabric's; on CPUs with bf16 units "bf16-mixed" doubles the speed.
         seed: of scenes and weights.
-        save_every: steps.
+        save_seconds: time between checkpoints.
     """
 
     budget: int = 120_000
@@ -221,16 +222,21 @@ class DetectorSettings:
     ema: float = 0.998
     precision: str = "bf16-mixed"
     seed: int = 0
-    save_every: int = 250
+    save_seconds: float = 180.0
 
     @property
     def steps(self) -> int:
         """Steps in all."""
         return max(1, self.budget // self.batch)
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        return Schedule(learning_rate=self.learning_rate, warmup=0.03).rate(step, self.steps)
+    @property
+    def schedule(self) -> Schedule:
+        """How long and how fast."""
+        return Schedule(self.budget, self.learning_rate, 0.03, self.weight_decay, self.clip, self.ema)
+
+    def decisive(self) -> dict[str, Any]:
+        """The settings that decide the result: a checkpoint goes on only with the same ones."""
+        return {name: value for name, value in asdict(self).items() if name != "save_seconds"}
 
 
 @dataclass(frozen=True)

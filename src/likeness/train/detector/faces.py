@@ -5,7 +5,7 @@ Photos have no landmarks: the package's own reconstruction gives them once, and 
 
 from __future__ import annotations
 
-import logging
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,15 +17,15 @@ from likeness.datasets import Frames, ImageStore, Photos, read_frames, read_phot
 from likeness.datasets import SyntheticFaces as SyntheticFolder
 from likeness.datasets.image_store import next_readable
 from likeness.errors import FileError, StrPath
+from likeness.files import write_atomically
 from likeness.geometry.camera import Camera, image_center
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.model.face_model import FaceModel
+from likeness.progress import Steps, unheard, watched
 from likeness.readers import read_npz
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
 from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.train.generate import rendered as synthetic
-
-log = logging.getLogger(__name__)
 
 TRUSTED = 0.8
 """The network's score from which its landmarks of a photo are taken for true."""
@@ -112,6 +112,7 @@ def read_bank(
     backs: int = 400,
     first: int = 0,
     network: StrPath | None = None,
+    watch: Steps = unheard,
 ) -> FaceBank:
     """Read and label everything; labels that cost time are kept in the folder ``cache``.
 
@@ -123,6 +124,7 @@ def read_bank(
         backs: how many heads are rendered from behind.
         first: the number of the first of them; held-out scenes take others than training.
         network: a regressor (.onnx) for the labels, with its face model in ``model``; None: the embedded default.
+        watch: hears how far the labels are.
 
     Raises:
         FileError: an archive or folder cannot be used, or the network finds landmarks in none of the photos.
@@ -131,11 +133,13 @@ def read_bank(
     folder.mkdir(parents=True, exist_ok=True)
     pictures = read_frames(frames)
     reconstruct = partial(Reconstructor, model if network else None, network, threads=1)
-    yaw = _kept(folder / f"{Path(frames).stem}.npz", lambda: _frame_yaw(pictures, reconstruct()))["yaw"]
+    yaw = _kept(folder / f"{Path(frames).stem}.npz", lambda: _frame_yaw(pictures, reconstruct(), watch))["yaw"]
     fields: dict = {}
     if photos is not None:
         portraits = read_photos(photos)
-        labels = _kept(folder / f"{Path(photos).stem}.npz", lambda: _photo_labels(portraits.images, reconstruct()))
+        labels = _kept(
+            folder / f"{Path(photos).stem}.npz", lambda: _photo_labels(portraits.images, reconstruct(), watch)
+        )
         if len(labels["index"]) == 0:
             count = len(portraits.images)
             raise FileError(
@@ -145,9 +149,9 @@ def read_bank(
     if synthetic_folder is not None and model is not None:
         rendered = SyntheticFolder(synthetic_folder, model)
         rows = slice(first, min(first + heads, len(rendered)))
-        labels = synthetic_labels(rendered, model, rows)
+        labels = synthetic_labels(rendered, model, rows, watch)
         fields.update(synthetic=rendered.rgba[rows], **{f"synthetic_{k}": v for k, v in labels.items()})
-        made = _kept(folder / f"backs-{first}-{backs}.npz", lambda: {"rgba": back_heads(model, backs, first)})
+        made = _kept(folder / f"backs-{first}-{backs}.npz", lambda: {"rgba": back_heads(model, backs, first, watch)})
         fields.update(backs=made["rgba"])
     return FaceBank(pictures, yaw, **fields)
 
@@ -155,8 +159,9 @@ def read_bank(
 def _kept(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Arrays of a file, made and written first where there is none."""
     if not path.is_file():
-        log.info("making %s", path.name)
-        np.savez_compressed(path, **make())  # type: ignore[arg-type]  # the stub takes names for flags
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **make())  # type: ignore[arg-type]  # the stub takes names for flags
+        write_atomically(path, buffer.getvalue())
     return read_npz(path, "labels; delete it to have them made anew")
 
 
@@ -166,19 +171,21 @@ def _yaw(rotation: np.ndarray) -> float:
     return float(np.degrees(np.arctan2(forward[0], -forward[2])))
 
 
-def _frame_yaw(frames: Frames, reconstruct: Reconstructor) -> dict[str, np.ndarray]:
+def _frame_yaw(frames: Frames, reconstruct: Reconstructor, watch: Steps) -> dict[str, np.ndarray]:
     """The yaws of frames by the package's own network."""
     yaws = [
         _yaw(reconstruct(image, landmarks=points[None])[0].rotation)
-        for image, points in zip(frames.images, frames.landmarks, strict=True)
+        for image, points in zip(
+            watched(frames.images, "measuring the turn of faces", watch), frames.landmarks, strict=True
+        )
     ]
     return {"yaw": np.array(yaws)}
 
 
-def _photo_labels(images: ImageStore, reconstruct: Reconstructor) -> dict[str, np.ndarray]:
+def _photo_labels(images: ImageStore, reconstruct: Reconstructor, watch: Steps) -> dict[str, np.ndarray]:
     """Landmarks of tight photos: the face is in the middle, so no detector is needed."""
     index, landmarks, yaws = [], [], []
-    for number, image in enumerate(images):
+    for number, image in enumerate(watched(images, "labelling photos", watch)):
         height, width = image.shape[:2]
         middle, half = np.array([width, height]) / 2.0 - 0.5, 0.35 * min(width, height)
         face = reconstruct(image, boxes=np.concatenate([middle - half, middle + half])[None])[0]
@@ -189,11 +196,13 @@ def _photo_labels(images: ImageStore, reconstruct: Reconstructor) -> dict[str, n
     return {"index": np.array(index), "landmarks": np.array(landmarks), "yaw": np.array(yaws)}
 
 
-def synthetic_labels(faces: SyntheticFolder, model: FaceModel, rows: slice) -> dict[str, np.ndarray]:
+def synthetic_labels(
+    faces: SyntheticFolder, model: FaceModel, rows: slice, watch: Steps = unheard
+) -> dict[str, np.ndarray]:
     """Landmarks (n, 68, 2) and yaws (n,) of rendered heads."""
     side = faces.rgba.shape[1]
     landmarks, yaws = [], []
-    for number in range(*rows.indices(len(faces.rgba))):
+    for number in watched(range(*rows.indices(len(faces.rgba))), "measuring rendered heads", watch):
         rotation, translation = faces.rotation[number].astype(float), faces.translation[number].astype(float)
         camera = Camera(float(faces.focal[number]), image_center((side, side)), (side, side))
         points = model.landmark_points(faces.identity[number], faces.expression[number])
@@ -219,7 +228,8 @@ class _BackHeads(synthetic.SyntheticFaces):
         return self._render(vertices, albedo, light, rotation, translation, focal, rng)[0]
 
 
-def back_heads(model: FaceModel, count: int, first: int = 0) -> np.ndarray:
+def back_heads(model: FaceModel, count: int, first: int = 0, watch: Steps = unheard) -> np.ndarray:
     """(count, S, S, 4) uint8 heads from behind, with alpha."""
     heads = _BackHeads(model)
-    return np.stack([heads.back(7_000_003 + first + number) for number in range(count)])
+    numbers = watched(range(count), "rendering heads from behind", watch)
+    return np.stack([heads.back(7_000_003 + first + number) for number in numbers])

@@ -18,16 +18,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset
 
-from likeness.errors import FileError, MissingExtraError, StrPath
+from likeness.errors import MissingExtraError, StrPath
 from likeness.files import file_digest, write_atomically
 from likeness.networks.detector import map_names
-from likeness.train.checkpoint import CHECKPOINT, MovingAverage, read_state, taking_up, write_state
+from likeness.train.checkpoint import CHECKPOINT, MovingAverage, read_state, refuse_another_run, taking_up
 from likeness.train.detector.network import DetectorNet, detector_loss, encode
 from likeness.train.detector.scenes import SceneMaker
+from likeness.train.loop import Loop, loaded
+from likeness.train.optimiser import descend, parameter_groups
 from likeness.train.photos.export import OPSET, _store_half
-from likeness.train.settings import DetectorSettings
+from likeness.train.settings import DetectorSettings, Progress
 
 KIND = "likeness finder"
 WHAT = "a checkpoint of a detector"
@@ -61,6 +63,88 @@ class SceneBatches(Dataset):
         return images, [torch.from_numpy(np.stack(level)) for level in zip(*targets, strict=True)]
 
 
+class DetectorTrainer:
+    """One run; :func:`train_detector` drives it, see there for the arguments."""
+
+    def __init__(
+        self,
+        maker: SceneMaker,
+        out: Path,
+        settings: DetectorSettings,
+        start: StrPath | None = None,
+        report: Callable[[Progress], None] | None = None,
+    ) -> None:
+        from lightning.fabric import Fabric
+
+        self.maker, self.settings, self.path = maker, settings, out / CHECKPOINT
+        self.fabric = Fabric(devices=1, precision=settings.precision)
+        self.fabric.launch()
+        torch.manual_seed(settings.seed)
+        self.bare = DetectorNet()
+        if start is not None:
+            _load_average(self.bare, start)
+        self.start = "" if start is None else file_digest(start)
+        self.average = MovingAverage(self.bare, settings.ema)
+        groups = parameter_groups(self.bare.parameters(), settings.schedule)
+        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
+        self.network, self.optimizer = self.fabric.setup(self.bare, optimizer)
+        self.loop = Loop(
+            settings.steps,
+            settings.batch,
+            self.path,
+            self.state,
+            self.optimizer,
+            report=report,
+            save_seconds=settings.save_seconds,
+            fabric=self.fabric,
+        )
+
+    def run(self, workers: int) -> DetectorNet:
+        """Train to the end of the budget; the averaged network."""
+        batches = loaded(SceneBatches(self.maker, self.settings), range(self.loop.step, self.loop.steps), workers)
+        self.bare.train()
+        with self.loop.opened():
+            self.loop.run(batches, self._learn)
+            self.loop.save()
+        return self.average.module.eval()
+
+    def state(self) -> dict[str, Any]:
+        """All that going on takes."""
+        return {
+            "kind": KIND,
+            "step": self.loop.step,
+            "settings": asdict(self.settings),
+            "start": self.start,
+            "network": self.bare.state_dict(),
+            "average": self.average.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def take_up(self) -> None:
+        """Go on from the checkpoint.
+
+        Raises:
+            FileError: it cannot be used, or was made with other settings or from another start.
+        """
+        state = {"start": "", **read_detector_checkpoint(self.path)}
+        with taking_up(self.path, WHAT):
+            refuse_another_run(self.path, state, self.settings.decisive(), {"start": self.start})
+            self.bare.load_state_dict(state["network"])
+            self.average.module.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.loop.step = int(state["step"])
+
+    def _learn(self, batch: tuple[Tensor, list[Tensor]]) -> dict[str, Tensor]:
+        images, targets = batch
+        device = self.fabric.device
+        total, terms = detector_loss(self.network(images.to(device)), [level.to(device) for level in targets])
+        self.loop.stop_if_broken(total, terms)
+        self.fabric.backward(total)
+        descend(self.optimizer, self.settings.schedule, self.loop.step, self.loop.steps)
+        self.average.update(self.bare, self.loop.step)
+        return {"total": total, **terms}
+
+
 def train_detector(
     maker: SceneMaker,
     out: StrPath,
@@ -70,86 +154,30 @@ def train_detector(
     resume: bool = False,
     workers: int = 1,
     threads: int = 0,
-    report: Callable[[int, dict[str, float]], None] | None = None,
+    report: Callable[[Progress], None] | None = None,
 ) -> DetectorNet:
     """Train, with checkpoints; the averaged network comes back.
 
     Args:
         maker: of the scenes.
-        out: folder of ``checkpoint.pt``.
+        out: folder of ``checkpoint.pt`` and the TensorBoard files.
         settings: see there.
         start: the checkpoint of an earlier training whose averaged weights this one begins with; None: random ones.
         resume: go on from the checkpoint if there is one.
         workers: processes that make scenes; 0: none beside this one.
         threads: of torch; 0: its own choice.
-        report: is told step and mean losses now and then.
+        report: hears of the progress.
 
     Raises:
         FileError: a checkpoint cannot be used, or was made with other settings or from another start.
+        likeness.train.loop.TrainingError: a loss is not finite.
     """
-    from lightning.fabric import Fabric
-
     if threads:
         torch.set_num_threads(threads)
-    fabric = Fabric(devices=1, precision=settings.precision)
-    fabric.launch()
-    torch.manual_seed(settings.seed)
-    plain = DetectorNet()
-    if start is not None:
-        _load_average(plain, start)
-    started = "" if start is None else file_digest(start)
-    average = MovingAverage(plain, settings.ema)
-    network, optimizer = fabric.setup(plain, torch.optim.AdamW(_groups(plain, settings), lr=settings.learning_rate))
-    path, first = Path(out) / CHECKPOINT, 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if resume and path.is_file():
-        first = _continue(path, settings, started, plain, average.module, optimizer)
-    batches = Subset(SceneBatches(maker, settings), range(first, settings.steps))
-    loader = DataLoader(batches, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
-    seen: list[dict[str, float]] = []
-    plain.train()
-    for step, (images, targets) in enumerate(loader, first):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate(step)
-        total, terms = detector_loss(network(images.to(fabric.device)), [t.to(fabric.device) for t in targets])
-        optimizer.zero_grad()
-        fabric.backward(total)
-        fabric.clip_gradients(network, optimizer, max_norm=settings.clip)
-        optimizer.step()
-        average.update(plain, step)
-        seen.append({name: float(value.detach()) for name, value in terms.items()})
-        done = step + 1
-        if report is not None and (done % 25 == 0 or done == settings.steps):
-            report(done, {name: float(np.mean([row[name] for row in seen])) for name in seen[0]})
-            seen.clear()
-        if done % settings.save_every == 0 or done == settings.steps:
-            state = {"kind": KIND, "step": done, "settings": asdict(settings), "start": started}
-            learned = {"network": plain, "average": average.module, "optimizer": optimizer}
-            write_state(path, {**state, **{name: part.state_dict() for name, part in learned.items()}})
-    return average.module.eval()
-
-
-def _groups(network: DetectorNet, settings: DetectorSettings) -> list[dict[str, Any]]:
-    """Parameters, with and without weight decay."""
-    decay = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": decay, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-
-
-def _continue(
-    path: Path, settings: DetectorSettings, started: str, network: nn.Module, average: nn.Module, optimizer: Any
-) -> int:
-    """Take up a checkpoint; the number of steps that it has behind it."""
-    state = read_detector_checkpoint(path)
-    with taking_up(path, WHAT):
-        if state["settings"] != asdict(settings):
-            raise FileError(path, f"expected a training with {asdict(settings)}, got {state['settings']}")
-        if state.get("start", "") != started:
-            raise FileError(path, "expected a training that began with the same weights")
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        return int(state["step"])
+    trainer = DetectorTrainer(maker, Path(out), settings, start, report)
+    if resume and trainer.path.is_file():
+        trainer.take_up()
+    return trainer.run(workers)
 
 
 def read_detector_checkpoint(path: StrPath) -> dict[str, Any]:

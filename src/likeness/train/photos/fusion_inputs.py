@@ -19,10 +19,10 @@ from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.test_time import averaged, mirrored_answer
 from likeness.train.photos.augment import cut
 from likeness.train.photos.evidence import PlacedFaces, crop_camera
+from likeness.train.photos.inference import batches
 from likeness.train.photos.labels import Sources
 from likeness.train.photos.network import CROP_SIZE, Regressor
 from likeness.train.photos.samples import SampleMaker
-from likeness.train.photos.validation import batches
 from likeness.train.recipe_settings import AugmentSettings
 
 BATCH = 64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from likeness.errors import FileError
+from likeness.progress import Steps, unheard
 from likeness.train.checkpoint import CHECKPOINT, load_regressor, write_state
 from likeness.train.photos.evidence import (
     Evidence,
@@ -45,9 +47,6 @@ HELD_OUT = 10
 KEPT = ("kind", "face_model", "settings", "objective", "sources", "step", "seen", "validation")
 """What of the frozen network's checkpoint is true of the new one."""
 
-LINES = 20
-"""Of progress per stage, about."""
-
 
 @dataclass(frozen=True)
 class FusionRun:
@@ -78,13 +77,16 @@ class FusionRun:
     threads: int = 0
 
 
-def train_fusion(run: FusionRun, sources: Sources, tell: Callable[[str], None]) -> dict[str, float]:
+def train_fusion(
+    run: FusionRun, sources: Sources, tell: Callable[[str], None], watch: Steps = unheard
+) -> dict[str, float]:
     """Learn what to believe of a frozen network's features and points; ``run.out/checkpoint.pt`` holds the result.
 
     Args:
         run: what is asked for.
         sources: labelled photos of known people with the map of the points, and rendered faces.
         tell: hears a line now and then.
+        watch: hears how far each stage is.
 
     Returns:
         Whether halves of people's photos agree (:func:`likeness.train.photos.evidence.agreement`), and by how many
@@ -103,13 +105,13 @@ def train_fusion(run: FusionRun, sources: Sources, tell: Callable[[str], None]) 
     looker = Looker(network, sources.model, sources.point_map)
     faces = placed_faces(sources).first(run.people)
     tell(f"{len(faces):,} labelled photos of {len(faces.rows):,} people")
-    evidence = _evidence(run, faces, sources, tell)
+    evidence = _evidence(run, faces, sources, tell, watch)
     factor = sources.model.shape_metric.factor
     figures = agreement(evidence, factor)
     tell(_line(figures) or "too few photos of anyone for halves")
-    photographed = look_at_photos(looker, faces, sources, earlier, _lines("photos", tell))
-    (rendered, truth), held_out = _rendered(run, looker, sources, tell)
-    told = _told(run, faces, sources)
+    photographed = look_at_photos(looker, faces, sources, earlier, partial(watch, "photos"))
+    (rendered, truth), held_out = _rendered(run, looker, sources, watch)
+    told = _told(run, faces, sources, watch)
     member = np.unique(faces.person, return_inverse=True)[1][photographed.rows]
     known = Known.of(
         photographed.inputs,
@@ -154,7 +156,9 @@ def _network(path: Path, sources: Sources) -> tuple[Regressor, dict[str, Any]]:
     return network, state
 
 
-def _evidence(run: FusionRun, faces: PlacedFaces, sources: Sources, tell: Callable[[str], None]) -> Evidence:
+def _evidence(
+    run: FusionRun, faces: PlacedFaces, sources: Sources, tell: Callable[[str], None], watch: Steps
+) -> Evidence:
     """Read where it is there and may be, otherwise made and written."""
     path = run.out / EVIDENCE
     if run.resume and path.exists():
@@ -162,30 +166,30 @@ def _evidence(run: FusionRun, faces: PlacedFaces, sources: Sources, tell: Callab
         if found.key == tuple(faces.key[rows[0]] for rows in faces.rows.values()):
             return found
         tell(f"{path}: of other people, made anew")
-    made = evidence_of_people(sources.model, faces, sources, report=_lines("people", tell), seed=run.settings.seed)
+    made = evidence_of_people(sources.model, faces, sources, report=partial(watch, "people"), seed=run.settings.seed)
     write_evidence(path, made)
     return made
 
 
 def _rendered(
-    run: FusionRun, looker: Looker, sources: Sources, tell: Callable[[str], None]
+    run: FusionRun, looker: Looker, sources: Sources, watch: Steps
 ) -> tuple[tuple[FusionInputs, np.ndarray], tuple[FusionInputs, np.ndarray]]:
     """Looks at rendered faces with their codes: those to learn from, and those held out."""
     if sources.synthetic is None:
         raise ValueError("expected rendered faces, whose shapes are known")
     count = min(run.faces, len(sources.synthetic))
-    inputs, truth = look_at_rendered(looker, SampleMaker(sources, STRAYED), range(count), _lines("rendered", tell))
+    inputs, truth = look_at_rendered(looker, SampleMaker(sources, STRAYED), range(count), partial(watch, "rendered"))
     last = count - max(1, count // HELD_OUT)
     if last < 1:
         raise ValueError(f"expected two rendered faces, got {count}")
     return (inputs[:last], truth[:last]), (inputs[last:], truth[last:])
 
 
-def _told(run: FusionRun, faces: PlacedFaces, sources: Sources) -> np.ndarray | None:
+def _told(run: FusionRun, faces: PlacedFaces, sources: Sources, watch: Steps) -> np.ndarray | None:
     """What a face-recognition network says of the photos, (N, D)."""
     if run.teacher is None:
         return faces.embedding
-    told = TeacherNotes.open(run.teacher, sources, run.out).told
+    told = TeacherNotes.open(run.teacher, sources, run.out, watch).told
     rows = [
         (told.frames if is_frame else told.photos)[number]  # type: ignore[index]  # there are some of these
         for is_frame, number in zip(faces.is_frame.tolist(), faces.number.tolist(), strict=True)
@@ -212,18 +216,6 @@ def _write(run: FusionRun, network: Regressor, state: dict[str, Any], figures: d
     kept = {name: state[name] for name in KEPT if name in state}
     made = {"net": asdict(network.settings), "average": network.state_dict(), "fusion": fusion}
     write_state(run.out / CHECKPOINT, {**kept, **made})
-
-
-def _lines(what: str, tell: Callable[[str], None]) -> Callable[[int, int], None]:
-    """Tells now and then how far a stage is."""
-    told = [0]
-
-    def report(done: int, count: int) -> None:
-        if done == count or done - told[0] >= max(1, count // LINES):
-            told[0] = done
-            tell(f"{what} {done:,}/{count:,}")
-
-    return report
 
 
 def _line(values: dict[str, float]) -> str:

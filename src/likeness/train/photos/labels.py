@@ -60,6 +60,16 @@ class Sources:
         return sum(len(known) for known in (self.frame_points, self.photo_points) if known is not None)
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many pictures of each kind and people there are: a run goes on only with as many."""
+        parts = {"frames": self.frames, "photos": self.photos, "synthetic": self.synthetic, "morphs": self.morphs}
+        known = {
+            name: 0 if part is None else len(getattr(part, "images", part))  # type: ignore[arg-type]
+            for name, part in parts.items()
+        }
+        return {**known, **({"placed": self.placed} if self.placed else {}), "people": self.people}
+
+    @property
     def embedding_size(self) -> int:
         """D, numbers of the embeddings that came with the surface points; 0: none did.
 

@@ -18,6 +18,7 @@ from likeness.train.losses.basis import LearnedBasis
 from likeness.train.losses.dense import drawn_rows
 from likeness.train.losses.objective import Objective
 from likeness.train.losses.reconstruction import LandmarkHead
+from likeness.train.optimiser import descend, parameter_groups
 from likeness.train.photos.network import Answer, NetSettings, Regressor
 from likeness.train.photos.onnx_import import import_regressor, restore_statistics
 from likeness.train.schedule import Schedule
@@ -142,13 +143,8 @@ class Student:
 
     def step(self, schedule: Schedule, number: int, steps: int) -> None:
         """Change the weights by the gradients that were gathered, and take them into the averages."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = schedule.rate(number, steps) * group["relative"]
         self._share_gradients()
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        torch.nn.utils.clip_grad_norm_(parameters, schedule.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        descend(self.optimizer, schedule, number, steps)
         self.average.update(self._averaging(), number)
 
     def _share_gradients(self) -> None:
@@ -190,9 +186,7 @@ def _groups(network: Regressor, objective: Objective, settings: PhotoSettings) -
         parts.append((settings.trunk_rate, [one for one in learned if id(one) in trunk]))
     groups: list[dict[str, Any]] = []
     for rate, part in parts:
-        matrices, others = ([one for one in part if (one.ndim > 1) == is_matrix] for is_matrix in (True, False))
-        groups.append({"params": matrices, "weight_decay": settings.schedule.weight_decay, "relative": rate})
-        groups.append({"params": others, "weight_decay": 0.0, "relative": rate})
+        groups += parameter_groups(part, settings.schedule, rate)
     if objective.sir is not None:
         groups.append({"params": list(objective.sir.parameters()), "weight_decay": 0.0, "relative": 1.0})
     if objective.basis is not None:

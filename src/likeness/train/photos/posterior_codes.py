@@ -27,9 +27,9 @@ import torch
 from torch import nn
 
 from likeness.train.photos.batches import People
+from likeness.train.photos.inference import batches
 from likeness.train.photos.network import Regressor
 from likeness.train.photos.samples import SampleMaker
-from likeness.train.photos.validation import batches
 
 EACH, PEOPLE = 24, 2000
 """So many pictures of so many people tell enough."""
@@ -155,6 +155,20 @@ def rely(network: Regressor, vectors: np.ndarray, person: np.ndarray, factor: np
         weight, bias = (value.detach().double().cpu().numpy() for value in (head.weight, head.bias))
         head.weight.copy_(torch.from_numpy((matrix / length).T @ weight))
         head.bias.copy_(torch.from_numpy((bias / length - mean) @ matrix + mean))
+
+
+def rely_on(network: Regressor, maker: SampleMaker, factor: np.ndarray, strength: float) -> str:
+    """Draw a network's codes towards what pictures of known people say can be relied on, in place (:func:`rely`).
+
+    Returns:
+        What was done, or why nothing was.
+    """
+    vectors, person = codes_of_people(network, maker)
+    try:
+        rely(network, vectors, person, factor, strength)
+    except ValueError as error:
+        return f"codes left as they are: {error}"
+    return f"codes drawn towards what {len(vectors)} pictures say can be relied on"
 
 
 def filter_of_codes(matrix: np.ndarray, factor: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from likeness.datasets.image_store import readable
 from likeness.errors import FileError
 from likeness.files import file_digest, write_atomically
 from likeness.networks.recogniser import Teacher
+from likeness.progress import Steps, unheard
 from likeness.readers import read_npz
 from likeness.train.photos.labels import PseudoLabels, Sources, Told
 
@@ -21,6 +22,8 @@ NOTES = "told.npz"
 """The file in a training's output folder."""
 
 BATCH = 64
+
+ASKING = "asking the teacher about pictures"
 
 
 @dataclass
@@ -32,15 +35,17 @@ class TeacherNotes:
         path: where the answers are kept.
         digest: of the teacher's file.
         told: the answers.
+        watch: hears how many pictures it was asked about.
     """
 
     teacher: Teacher | None = None
     path: Path = Path(NOTES)
     digest: str = ""
     told: Told = field(default_factory=Told)
+    watch: Steps = unheard
 
     @classmethod
-    def open(cls, teacher: Path | None, sources: Sources, out: Path) -> TeacherNotes:
+    def open(cls, teacher: Path | None, sources: Sources, out: Path, watch: Steps = unheard) -> TeacherNotes:
         """The notes of a run: read where there are some of the same teacher, begun otherwise.
 
         Raises:
@@ -48,7 +53,7 @@ class TeacherNotes:
         """
         if teacher is None:
             return cls()
-        notes = cls(Teacher.load(teacher), out / NOTES, file_digest(teacher))
+        notes = cls(Teacher.load(teacher), out / NOTES, file_digest(teacher), watch=watch)
         frames, photos = sources.frames, sources.photos
         kept = notes._read(0 if frames is None else len(frames.images), 0 if photos is None else len(photos.images))
         if kept is not None:
@@ -88,6 +93,7 @@ class TeacherNotes:
     def _answers(self, images: ImageStore, landmarks: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         assert self.teacher is not None
         answers = np.full((len(numbers), self.size), np.nan, np.float32)
+        self.watch(ASKING, 0, len(numbers))
         for start in range(0, len(numbers), BATCH):
             faces = {
                 row: self.teacher.aligned(image, landmarks[row].astype(float))
@@ -96,6 +102,7 @@ class TeacherNotes:
             }
             if faces:
                 answers[[*faces]] = self.teacher(np.stack([*faces.values()]))
+            self.watch(ASKING, min(start + BATCH, len(numbers)), len(numbers))
         return answers
 
     def _read(self, frames: int, photos: int) -> Told | None:

@@ -1,9 +1,9 @@
-"""The network on pictures it is not trained on: how well it does, and landmarks for photos that have none."""
+"""The network on pictures it is not trained on: how well it does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,62 +15,27 @@ from likeness.geometry.crop import Crop
 from likeness.metrics.recognisability import recognisability_of_codes
 from likeness.metrics.records import Samples
 from likeness.model.face_model import FaceModel
-from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
+from likeness.reconstruct.proposals import crop_from_landmarks
 from likeness.train.losses.reconstruction import LandmarkHead
-from likeness.train.photos.augment import box_of, cut, flip_landmarks
+from likeness.train.photos.augment import cut
 from likeness.train.photos.fidelity_curves import HeldOutPortraits, rendered_figures
-from likeness.train.photos.labels import PseudoLabels
+from likeness.train.photos.inference import BATCH, batches, landmark_error, locate, next_crop
+from likeness.train.photos.labels import Sources
 from likeness.train.photos.network import CROP_SIZE, Regressor
 from likeness.train.photos.point_validation import HeldOutPoints, placed_figures, rendered_point_figures
+from likeness.train.photos.pseudo_labels import label_photos
 from likeness.train.photos.samples import SampleMaker
+from likeness.train.settings import AugmentSettings
+
+RENDERED_HELD_OUT = 400
+"""Rendered faces that are kept for the curves, where there are at least ten times as many."""
 
 DETECTOR_SHIFT, DETECTOR_LOG_SCALE = 0.05, 0.1
 """How far crops stray: centre (share of the side) and log side, standard deviations. Those of the face detector stray
 less on held-out frames, by 0.025 and 0.07."""
 
-MIN_SCORE = 0.6
-MAX_DISAGREEMENT = 0.04
-"""A pseudo-label is kept where the score is at least, and the mirrored crop's landmarks are no farther off than, this
-(mean distance over sqrt(w h) of their box)."""
 
-
-@dataclass(frozen=True)
-class Seen:
-    """Landmarks (n, 68, 2), in the pixels of each picture, and face scores (n,) in [0, 1]."""
-
-    landmarks: np.ndarray
-    score: np.ndarray
-
-
-def look(
-    network: Regressor, head: LandmarkHead, images: list[np.ndarray], crops: list[Crop], mirrored: bool = False
-) -> Seen:
-    """Run the network on one crop of each picture; ``mirrored`` shows it mirror images and maps the answers back."""
-    device = next(network.parameters()).device
-    pixels = np.stack([cut(image, crop) for image, crop in zip(images, crops, strict=True)])
-    if mirrored:
-        pixels = np.ascontiguousarray(pixels[:, :, ::-1])
-    with torch.inference_mode():
-        prediction = network(torch.from_numpy(pixels).to(device))
-        points = head(prediction).double().cpu().numpy()
-        score = torch.sigmoid(prediction.score).cpu().numpy()
-    if mirrored:
-        points = flip_landmarks(points, CROP_SIZE)
-    return Seen(np.stack([crop.to_photo(p) for crop, p in zip(crops, points, strict=True)]), score)
-
-
-def landmark_error(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Normalised mean error (n,) of landmarks (n, 68, 2): mean distance over sqrt(w h) of the true landmarks' box."""
-    size = np.sqrt(np.prod(truth.max(1) - truth.min(1), axis=-1))
-    return np.linalg.norm(found - truth, axis=-1).mean(-1) / size
-
-
-def batches(count: int, size: int) -> Iterator[range]:
-    """Rows, so many at a time."""
-    return (range(start, min(start + size, count)) for start in range(0, count, size))
-
-
-def validate(network: Regressor, head: LandmarkHead, frames: Frames, batch: int = 96) -> dict[str, float]:
+def validate(network: Regressor, head: LandmarkHead, frames: Frames, batch: int = BATCH) -> dict[str, float]:
     """Landmark errors in percent on frames: ``nme_true`` in the crops that the true landmarks give, ``nme_jitter``
     in crops that stray as a detector's do (the same ones each time), ``nme_second`` in the crops that the landmarks
     found in those give, as :class:`likeness.Reconstructor` looks twice; and the mean ``score`` of the last."""
@@ -91,54 +56,16 @@ def validate(network: Regressor, head: LandmarkHead, frames: Frames, batch: int 
             )
             for crop in exact
         ]
-        first = look(network, head, images, astray)
-        second = look(network, head, images, [_safe_crop(p, c) for p, c in zip(first.landmarks, astray, strict=True)])
-        errors["nme_true"].append(landmark_error(look(network, head, images, exact).landmarks, truth))
+        first = locate(network, head, images, astray)
+        second = locate(
+            network, head, images, [next_crop(p, c) for p, c in zip(first.landmarks, astray, strict=True)]
+        )
+        errors["nme_true"].append(landmark_error(locate(network, head, images, exact).landmarks, truth))
         errors["nme_jitter"].append(landmark_error(first.landmarks, truth))
         errors["nme_second"].append(landmark_error(second.landmarks, truth))
         scores.append(second.score)
     result = {name: 100.0 * float(np.concatenate(values).mean()) for name, values in errors.items()}
     return {**result, "score": float(np.concatenate(scores).mean())}
-
-
-def _safe_crop(landmarks: np.ndarray, crop: Crop) -> Crop:
-    """The crop of found landmarks, kept within a factor of 2 of the crop that they were found in: an untrained
-    network's landmarks may span nothing, or everything."""
-    if not np.isfinite(landmarks).all():
-        return crop
-    center, length = box_of(landmarks)
-    side = float(np.clip(CROP_PER_LANDMARK_BOX * length, 0.5 * crop.side, 2.0 * crop.side))
-    offset = np.clip(center - crop.center, -0.5 * crop.side, 0.5 * crop.side)
-    return Crop.from_box(crop.center + offset, side, crop.size)
-
-
-def label_photos(network: Regressor, head: LandmarkHead, photos: Photos, batch: int = 96) -> PseudoLabels:
-    """Landmarks of photos by the network itself.
-
-    The first look is at the whole width (such photos are tight crops of one face), the second at the crop of the
-    landmarks found there, once as it is and once mirrored. Their mean is kept where both agree and the score is high.
-    """
-    kept, landmarks = [np.zeros(0, np.int64)], [np.zeros((0, 68, 2))]
-    for rows in batches(len(photos.images), batch):
-        seen = dict(readable(photos.images, rows))
-        if not seen:
-            continue
-        images, whole = [*seen.values()], []
-        for image in images:
-            height, width = image.shape[:2]
-            side = min(height, width)
-            middle = [0.5 * width - 0.5, min(0.54 * height, height - 0.4 * side) - 0.5]
-            whole.append(Crop.from_box(middle, side, CROP_SIZE))
-        first = look(network, head, images, whole)
-        crops = [_safe_crop(p, c) for p, c in zip(first.landmarks, whole, strict=True)]
-        plain = look(network, head, images, crops)
-        mirrored = look(network, head, images, crops, mirrored=True)
-        mean = 0.5 * (plain.landmarks + mirrored.landmarks)
-        apart = landmark_error(plain.landmarks, mean) * 2.0
-        good = (np.minimum(plain.score, mirrored.score) >= MIN_SCORE) & (apart <= MAX_DISAGREEMENT)
-        kept.append(np.array([*seen])[good])
-        landmarks.append(mean[good])
-    return PseudoLabels(np.concatenate(kept), np.concatenate(landmarks).astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +87,19 @@ class HeldOut:
     numbers: range = range(0)
     portraits: HeldOutPortraits | None = None
     points: HeldOutPoints | None = None
+
+    @property
+    def rendered_before(self) -> int | None:
+        """The number of rendered faces before those that are held out; None: none of them is."""
+        return self.numbers.start if len(self.numbers) else None
+
+    def with_rendered(self, sources: Sources) -> HeldOut:
+        """With the last rendered faces, where there are many."""
+        count = 0 if sources.synthetic is None else len(sources.synthetic)
+        if count < 10 * RENDERED_HELD_OUT:
+            return self
+        plain = AugmentSettings(shift=0.0, log_scale=0.0, angle=0.0, turned=0.0, photometric=0.0, occlusion=0.0)
+        return replace(self, synthetic=SampleMaker(sources, plain), numbers=range(count - RENDERED_HELD_OUT, count))
 
     def figures(self, network: Regressor, head: LandmarkHead, model: FaceModel) -> dict[str, float]:
         """All figures that the pictures allow: landmark errors (:func:`validate`), recognisability
@@ -209,7 +149,7 @@ def codes_at(
     images: Sequence[np.ndarray],
     landmarks: np.ndarray,
     index: np.ndarray | None = None,
-    batch: int = 96,
+    batch: int = BATCH,
 ) -> np.ndarray:
     """Identity codes (n, K) of faces in the crops that their landmarks (n, 68, 2) give; NaN where a picture cannot be
     read. ``index`` (n,): which pictures these are, if not all."""
@@ -286,9 +226,9 @@ def known_points(
     """What of hand-placed points is found in portraits, seen in their boxes first and then in the crops of what was
     found there: :meth:`likeness.train.photos.trainer.fidelity_curves.HeldOutPortraits.figures`."""
     images, boxes = list(portraits.images), portraits.crops(CROP_SIZE)
-    first = look(network, head, images, boxes)
-    crops = [_safe_crop(points, crop) for points, crop in zip(first.landmarks, boxes, strict=True)]
-    second = look(network, head, images, crops)
+    first = locate(network, head, images, boxes)
+    crops = [next_crop(points, crop) for points, crop in zip(first.landmarks, boxes, strict=True)]
+    second = locate(network, head, images, crops)
     device = next(network.parameters()).device
     pixels = np.stack([cut(image, crop) for image, crop in zip(images, crops, strict=True)])
     with torch.inference_mode():

@@ -18,11 +18,17 @@ from likeness.errors import FileError, LikenessError, StrPath, as_file_error, li
 from likeness.mesh import Mesh
 from likeness.model.codes import importance
 from likeness.model.face_model import FaceModel
+from likeness.progress import Steps, unheard, watched
 from likeness.readers import NpzArrays, read_table
 from likeness.register import graph_laplacian
 
 NEUTRAL = "neutral"
 """The expression label of a face at rest in ``table.csv``."""
+
+PEOPLE, WITH_EXPRESSION = 3200, 4
+"""People that are drawn of a face model's prior, and their meshes with an expression, besides the one at rest."""
+
+DRAWN_AT_ONCE = 500
 
 _ARRAYS = {"vertices": np.float32, "identity": np.int64, "weights": np.float32, "held_out": np.bool_}
 
@@ -67,13 +73,38 @@ class RegisteredMeshes:
         """(N,) bool: neutral faces."""
         return np.asarray((self.weights == 0).all(1))
 
+    @property
+    def people(self) -> int:
+        """How many people there are."""
+        return len(np.unique(self.identity))
+
+    def first_people(self, count: int) -> RegisteredMeshes:
+        """The meshes of the first people by number, so many of those that are held out and so many of the others as
+        the shares of both say.
+
+        Raises:
+            ValueError: fewer than two people.
+        """
+        if count < 2:
+            raise ValueError(f"expected two people at least, got {count}")
+        everyone, apart = np.unique(self.identity), np.unique(self.identity[self.held_out])
+        held_out = min(len(apart), round(count * len(apart) / len(everyone)))
+        others = np.setdiff1d(everyone, apart)[: count - held_out]
+        return self.subset(np.isin(self.identity, np.concatenate([others, apart[:held_out]])))
+
     def subset(self, rows: np.ndarray) -> RegisteredMeshes:
         """The meshes of some rows, (n,) indices or (N,) bool."""
         return RegisteredMeshes(self.vertices[rows], self.identity[rows], self.weights[rows], self.held_out[rows])
 
 
 def read_meshes(
-    data: StrPath, template: FaceModel, *, people: int = 3200, held_out: int = 300, seed: int = 0
+    data: StrPath,
+    template: FaceModel,
+    *,
+    people: int = PEOPLE,
+    held_out: int = 300,
+    seed: int = 0,
+    watch: Steps = unheard,
 ) -> RegisteredMeshes:
     """Meshes to train on, from any of three kinds of data.
 
@@ -81,34 +112,55 @@ def read_meshes(
       the mesh files that it names, all in the template's topology, mm; expression ``neutral`` is a face at rest,
       ARKit names with a weight (``jawOpen:0.7 mouthSmileLeft:0.3``) are known weights, anything else is unknown;
     - an ``.npz`` with the arrays of :class:`RegisteredMeshes`;
-    - a face model (``.npz``), from whose prior ``people`` people are drawn, at rest and with four expressions each.
+    - a face model (``.npz``), from whose prior ``people`` people are drawn, at rest and with four expressions each; a
+      fifth of them at most are held out.
 
     Raises:
         FileError: nothing of that kind, or something in it that cannot be used.
     """
     path = Path(data)
     if path.is_dir():
-        return _from_folder(path, template, held_out)
+        return _from_folder(path, template, held_out, watch)
     if not path.is_file():
         raise FileError(path, "no such file or folder; expected registered meshes or a face model")
     found = NpzArrays(path, "registered meshes or a face model")
     if "vertices" not in found:
-        return sample_meshes(FaceModel.load(path), template, people, held_out, seed)
+        return sample_meshes(FaceModel.load(path), template, people, min(held_out, people // 5), seed, watch)
     return _from_arrays(path, {name: found[name] for name in _ARRAYS}, template)
 
 
-def sample_meshes(model: FaceModel, template: FaceModel, people: int, held_out: int, seed: int) -> RegisteredMeshes:
+def drawn_people(size: int, budget: int) -> int:
+    """How many people are drawn of a face model's prior for a training: a small one does not see the meshes of all
+    :data:`PEOPLE`.
+
+    Args:
+        size: K; so many people are needed, and more that are held out.
+        budget: meshes that are seen.
+    """
+    return min(PEOPLE, max(2 * size, 40, budget // (1 + WITH_EXPRESSION)))
+
+
+def sample_meshes(
+    model: FaceModel, template: FaceModel, people: int, held_out: int, seed: int, watch: Steps = unheard
+) -> RegisteredMeshes:
     """People of a model's prior, each at rest and with four expressions; the last ``held_out`` are held out."""
     from likeness.train.generate.rendered import sample_expression
 
     if model.mean.shape != template.mean.shape:
         raise ValueError(f"expected a model of {len(template.mean)} vertices, {model.name!r} has {len(model.mean)}")
     rng = np.random.default_rng(seed)
-    codes = np.repeat(model.space.sample(people, rng), 5, axis=0)
+    each = 1 + WITH_EXPRESSION
+    codes = np.repeat(model.space.sample(people, rng), each, axis=0)
     weights = np.stack([sample_expression(rng, model.expression_names) for _ in range(len(codes))])
-    weights[::5] = 0
-    identity = np.repeat(np.arange(people), 5)
-    return RegisteredMeshes(model.vertices(codes, weights), identity, weights, identity >= people - held_out)
+    weights[::each] = 0
+    identity = np.repeat(np.arange(people), each)
+    vertices = np.empty((len(codes), *model.mean.shape), np.float32)
+    for start in range(0, len(codes), DRAWN_AT_ONCE):
+        watch("drawing meshes", start, len(codes))
+        some = slice(start, start + DRAWN_AT_ONCE)
+        vertices[some] = model.vertices(codes[some], weights[some])
+    watch("drawing meshes", len(codes), len(codes))
+    return RegisteredMeshes(vertices, identity, weights, identity >= people - held_out)
 
 
 def _from_arrays(path: Path, arrays: dict[str, np.ndarray], template: FaceModel) -> RegisteredMeshes:
@@ -131,14 +183,14 @@ def _from_arrays(path: Path, arrays: dict[str, np.ndarray], template: FaceModel)
         raise FileError(path, str(error)) from error
 
 
-def _from_folder(folder: Path, template: FaceModel, held_out: int) -> RegisteredMeshes:
+def _from_folder(folder: Path, template: FaceModel, held_out: int, watch: Steps = unheard) -> RegisteredMeshes:
     table = folder / "table.csv"
     rows = read_table(table, ("file", "identity", "expression"))
     people = {name: number for number, name in enumerate(sorted({row["identity"] for row in rows}))}
     identity = np.array([people[row["identity"]] for row in rows], np.int64)
     vertices = np.empty((len(rows), *template.mean.shape), np.float32)
     damaged: dict[int, LikenessError] = {}
-    for number, row in enumerate(rows):
+    for number, row in enumerate(watched(rows, "reading meshes", watch)):
         try:
             vertices[number] = _vertices_of(folder / str(row["file"]), template)
         except Exception as error:  # whatever a mesh does, a few of many do not end the training

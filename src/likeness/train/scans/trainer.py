@@ -22,19 +22,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from likeness.errors import FileError, LikenessError, StrPath
+from likeness.errors import StrPath
 from likeness.files import write_atomically
 from likeness.model.codes import ShapeEncoder, nearest_on_sphere
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import Lift, SphereSpace
+from likeness.progress import Steps, unheard
 from likeness.result_folder import Source
-from likeness.train.checkpoint import read_state, taking_up, write_state
+from likeness.train.checkpoint import read_state, refuse_another_run, taking_up
+from likeness.train.loop import Loop
 from likeness.train.losses.margin import margin_softmax, uniformity
 from likeness.train.scans.meshes import Reduction, RegisteredMeshes
-from likeness.train.settings import DRAWN, ScanSettings
+from likeness.train.settings import DRAWN, Progress, ScanSettings
 
 CHECKPOINT = "scans.pt"
 KIND = "likeness sphere face model"
+
+PREPARING = "reducing meshes"
+"""Directions of shape, coordinates, held-out ones, smoothness and symmetry, the start."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,13 +133,17 @@ class ScanTrainer:
         settings: ScanSettings,
         meshes: RegisteredMeshes,
         template: FaceModel,
-        report: Callable[[int, int, dict[str, float]], None] | None = None,
+        report: Callable[[Progress], None] | None = None,
+        watch: Steps = unheard,
     ) -> None:
-        self.settings, self.template, self.report = settings, template, report
+        self.settings, self.template = settings, template
+        watch(PREPARING, 0, 5)
         seen = meshes.subset(~meshes.held_out)
         self.reduction = Reduction.of(seen, template, settings.coordinates, settings.seed)
+        watch(PREPARING, 1, 5)
         expressions = self.reduction.offsets(template.expression_basis)
         self.data = _Data.of(seen, self.reduction.reduce(seen.vertices), expressions)
+        watch(PREPARING, 2, 5)
         apart = meshes.subset(meshes.held_out & meshes.at_rest)
         self.held_out = self.reduction.reduce(apart.vertices)
         if settings.size > min(self.data.neutral.shape):
@@ -144,14 +153,28 @@ class ScanTrainer:
             self.data, coordinates=self.data.coordinates - self.middle, neutral=self.data.neutral - self.middle
         )
         self.held_out = self.held_out - self.middle
+        watch(PREPARING, 3, 5)
         self.roughness = torch.tensor(self.reduction.roughness(template.topology.triangles))
         mirror = template.topology.mirror
         self.mirroring = None if mirror is None else torch.tensor(self.reduction.mirroring(mirror))
+        watch(PREPARING, 4, 5)
         basis, codes = start(self.data.neutral, settings)
         self.net = _Net(basis, codes, self.data)
+        watch(PREPARING, 5, 5)
         self.first = self.net.basis.detach().clone()
         self.optimizer = torch.optim.Adam(self._groups())
-        self.step = 0
+        self.loop = Loop(
+            settings.steps,
+            min(settings.people, len(self.data.neutral)) * DRAWN,
+            None if settings.out is None else settings.out / CHECKPOINT,
+            self.state,
+            self.optimizer,
+            measure=self.figures,
+            report=report,
+            log_every=settings.log_every,
+            measure_every=10 * settings.log_every,
+            save_seconds=settings.save_seconds,
+        )
         self._rows = [np.flatnonzero(self.data.person == person) for person in range(len(self.data.neutral))]
         if settings.resume and settings.out is not None and (settings.out / CHECKPOINT).is_file():
             self._restore(settings.out / CHECKPOINT)
@@ -163,28 +186,24 @@ class ScanTrainer:
 
     def run(self) -> ScanModel:
         """Train to the end of the budget."""
-        settings, writer = self.settings, self._writer()
-        rates = [group["lr"] for group in self._groups()]
-        while self.step < settings.steps:
-            fade = 0.5 * (1 + math.cos(math.pi * self.step / settings.steps))
-            for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * fade
-            terms = self.losses(*self._batch(self.step))
-            total = sum((getattr(settings.weights, name) * value for name, value in terms.items()), torch.zeros(()))
-            if not bool(torch.isfinite(total)):
-                broken = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
-                raise LikenessError(f"step {self.step}: not finite: {', '.join(broken)}; see {settings.out}")
-            self.optimizer.zero_grad(set_to_none=True)
-            total.backward()
-            self.optimizer.step()
-            self.step += 1
-            if self.step % settings.log_every == 0 or self.step == settings.steps:
-                self._log(writer, {name: value.item() for name, value in terms.items()})
-            if self.step % settings.save_every == 0 or self.step == settings.steps:
-                self._save()
-        if writer is not None:
-            writer.close()
+        with self.loop.opened():
+            self.loop.run((self._batch(step) for step in range(self.loop.step, self.loop.steps)), self._learn)
+            self.loop.measure()
+            self.loop.save()
         return self.result()
+
+    def _learn(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        settings = self.settings
+        fade = 0.5 * (1 + math.cos(math.pi * self.loop.step / settings.steps))
+        for group, own in zip(self.optimizer.param_groups, self._groups(), strict=True):
+            group["lr"] = own["lr"] * fade
+        terms = self.losses(*batch)
+        total = sum((getattr(settings.weights, name) * value for name, value in terms.items()), torch.zeros(()))
+        self.loop.stop_if_broken(total, terms)
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        self.optimizer.step()
+        return {"total": total, **terms}
 
     def losses(self, people: Tensor, rows: Tensor) -> dict[str, Tensor]:
         """The unweighted terms of some people (p,) and meshes (n,), by the names of :class:`ScanLossWeights`."""
@@ -262,47 +281,27 @@ class ScanTrainer:
         encoder = ShapeEncoder(center.astype(np.float32), shaped, net.offset.detach().numpy())
         return ScanModel(model, encoder, figures, kept)
 
-    def _log(self, writer: Any, values: dict[str, float]) -> None:
-        if self.step % (10 * self.settings.log_every) == 0 or self.step == self.settings.steps:
-            values |= self.figures()
-        if writer is not None:
-            for name, value in values.items():
-                writer.add_scalar(name, value, self.step)
-        if self.report is not None:
-            self.report(self.step, self.settings.steps, values)
-
-    def _writer(self) -> Any:
-        if self.settings.out is None:
-            return None
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.settings.out.mkdir(parents=True, exist_ok=True)
-        return SummaryWriter(str(self.settings.out), purge_step=self.step or None)
-
-    def _save(self) -> None:
-        if self.settings.out is None:
-            return
-        state = {
+    def state(self) -> dict[str, Any]:
+        """All that going on takes."""
+        return {
             "kind": KIND,
             "settings": self.settings.decisive(),
-            "step": self.step,
+            "step": self.loop.step,
             "net": self.net.state_dict(),
             "first": self.first,
             "optimizer": self.optimizer.state_dict(),
         }
-        write_state(self.settings.out / CHECKPOINT, state)
 
     def _restore(self, path: Path) -> None:
         what = "a checkpoint of stage 1"
-        state, mine = read_state(path, KIND, what), self.settings.decisive()
+        state = read_state(path, KIND, what)
         with taking_up(path, what):
-            different = [name for name, value in mine.items() if state["settings"].get(name) != value]
-            if different or state["net"]["codes"].shape != self.net.codes.shape:
-                raise FileError(path, f"cannot go on with other {', '.join(different) or 'people'}")
+            state["people"] = len(state["net"]["codes"])
+            refuse_another_run(path, state, self.settings.decisive(), {"people": len(self.net.codes)})
             self.net.load_state_dict(state["net"])
             self.first = state["first"]
             self.optimizer.load_state_dict(state["optimizer"])
-            self.step = int(state["step"])
+            self.loop.step = int(state["step"])
 
 
 def start(neutral: np.ndarray, settings: ScanSettings) -> tuple[np.ndarray, np.ndarray]:
@@ -340,7 +339,8 @@ def train_scans(
     settings: ScanSettings,
     meshes: RegisteredMeshes,
     template: FaceModel,
-    report: Callable[[int, int, dict[str, float]], None] | None = None,
+    report: Callable[[Progress], None] | None = None,
+    watch: Steps = unheard,
 ) -> ScanModel:
     """Learn a sphere model and an encoder from registered meshes.
 
@@ -348,11 +348,12 @@ def train_scans(
         settings: see :class:`ScanSettings`.
         meshes: of the template's topology; people marked as held out are only measured on.
         template: gives topology, expressions and albedo.
-        report: called with (step, steps, values) now and then.
+        report: hears of the steps now and then.
+        watch: hears of what is prepared before.
 
     Raises:
         ValueError: too few people for K, or people without a neutral or known expression.
         FileError: the checkpoint to go on from is damaged or of other settings.
     """
     torch.manual_seed(settings.seed)
-    return ScanTrainer(settings, meshes, template, report).run()
+    return ScanTrainer(settings, meshes, template, report, watch).run()
