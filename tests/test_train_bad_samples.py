@@ -121,8 +121,8 @@ def test_a_teacher_is_not_asked_about_it(
     pytest.importorskip("onnx")
     teacher = write_teacher(tmp_path / "teacher.onnx")
     notes = TeacherNotes.open(teacher, Sources(small_model, frames, None, photos), tmp_path)
-    assert notes.told.frames is not None
-    assert np.flatnonzero(np.isnan(notes.told.frames).any(1)).tolist() == [BROKEN]
+    assert notes.embeddings.frames is not None
+    assert np.flatnonzero(np.isnan(notes.embeddings.frames).any(1)).tolist() == [BROKEN]
 
 
 @pytest.mark.parametrize("damage", [b"{", b"[]", b'{"landmarks": [[1, 2]]}', b'{"landmarks": {"a": 1}}', b"\xff\xfe"])

@@ -155,7 +155,7 @@ def test_what_is_written_is_read_and_depends_on_the_seed(tmp_path: Path) -> None
     np.testing.assert_array_equal(a.image, b.image)
     assert not np.array_equal(a.image, c.image)
     again = teacher(np.stack([teacher.aligned(a.image[1], a.landmarks[1].astype(float))]))[0]
-    np.testing.assert_allclose(a.told[1], again, atol=2e-2)
+    np.testing.assert_allclose(a.embedding[1], again, atol=2e-2)
 
 
 def test_processes_share_the_work_without_a_trace(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_processes_share_the_work_without_a_trace(tmp_path: Path) -> None:
     for name, processes in (("one", 1), ("two", 2)):
         assert list(make_morphs(faces, path, tmp_path / name, count, processes=processes)) == [64, 70]
     one, two = Morphs(tmp_path / "one"), Morphs(tmp_path / "two")
-    for name in ("image", "landmarks", "told", "person"):
+    for name in ("image", "landmarks", "embedding", "person"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 

@@ -195,7 +195,7 @@ def test_a_teachers_embeddings_go_with_their_pictures(
     trainer = Trainer(run, sources)
     trainer.run()
     assert sources.frames is not None
-    teacher, told = trainer.notes.teacher, trainer.maker.told
+    teacher, told = trainer.notes.teacher, trainer.maker.embeddings
     assert teacher is not None
     assert told.frames is not None
     assert told.photos is not None
@@ -203,8 +203,8 @@ def test_a_teachers_embeddings_go_with_their_pictures(
     np.testing.assert_allclose(told.frames[5], teacher(asked[None])[0], rtol=1e-5)
     assert np.isfinite(told.photos).all()
     _, targets = TrainBatches(trainer.maker, Mix(0, 0, 0, 0, 0, 3, 0), 0)[0]
-    assert targets.told.shape == (3, TOLD)
-    assert targets.told_gate.tolist() == [1, 1, 1]
+    assert targets.embedding.shape == (3, TOLD)
+    assert targets.embedding_gate.tolist() == [1, 1, 1]
 
 
 def test_fidelity_is_among_the_curves(sources: Sources, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_samples_carry_their_points(sources: Sources) -> None:
     assert sources.frames is not None
     assert people[:6] == sources.frames.person[sources.frame_points.index].tolist()
     assert min(people[6:]) == sources.frames.people
-    told = maker.placed(2, np.random.default_rng(0)).told
+    told = maker.placed(2, np.random.default_rng(0)).embedding
     assert sources.frame_points.embedding is not None
     np.testing.assert_array_equal(told, sources.frame_points.embedding[2])
 
@@ -143,7 +143,7 @@ def test_a_warped_picture_is_nobodys_and_its_points_have_moved(sources: Sources)
     plain = SampleMaker(sources, PLAIN).placed(1, np.random.default_rng(3))
     maker = SampleMaker(sources, replace(PLAIN, warped=1.0))
     sample = maker.placed(1, np.random.default_rng(3))
-    assert (sample.person, sample.told) == (-1, None)
+    assert (sample.person, sample.embedding) == (-1, None)
     assert sample.dense is not None
     assert plain.dense is not None
     away = min(
@@ -162,7 +162,7 @@ def test_batches_have_weights_where_points_are_known(sources: Sources) -> None:
         known = (targets.dense_weight > 0).all(1).tolist()
         assert known == [True] * 2 + [False] + [True] * 4
         assert (targets.dense_weight[3:] == 1).all()
-        seen.append(targets.told_gate[3:].numpy())
+        seen.append(targets.embedding_gate[3:].numpy())
     assert 0 < np.concatenate(seen).mean() < 1
     for a, b in zip(found[3][1], TrainBatches(maker, MIX, 0)[3][1], strict=True):
         assert torch.equal(a, b)

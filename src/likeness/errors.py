@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike, fsdecode, fspath
 from typing import Any
@@ -76,6 +77,27 @@ def as_file_error(path: StrPath, error: Exception) -> LikenessError:
     lines = str(error).strip().splitlines()
     told = f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
     return FileError(path, f"cannot be used ({told})")
+
+
+@contextmanager
+def blamed_on(path: StrPath, what: str, problem: str) -> Iterator[None]:
+    """While what was read of a file is used, by a library that raises a dozen types where something does not fit.
+
+    Args:
+        path: the file.
+        what: it should be, for messages: "a regressor".
+        problem: what an error within means, one clause.
+
+    Raises:
+        FileError: in place of any error within.
+    """
+    try:
+        yield
+    except FileError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FileError(path, f"expected {what}, {problem} ({type(error).__name__}: {reason})") from error
 
 
 class FileWarning(UserWarning):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from likeness.cli.display import display
+from likeness.progress import watched
+
+T = TypeVar("T")
 
 
-def progress(photos: tuple[Any, ...], what: str = "photos") -> Any:
-    """A progress bar for many photos (or ``what``); rich is imported only then, it costs start-up time."""
-    if len(photos) < 3 or not sys.stderr.isatty():
-        return photos
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(photos, description=what, console=Console(stderr=True))
+def progress(items: Sequence[T], what: str = "photos") -> Iterator[T]:
+    """Many files one after the other, with a bar where there is a terminal."""
+    if len(items) < 3:
+        yield from items
+        return
+    with display(lines=False) as shown:
+        yield from watched(items, what, shown)

@@ -132,11 +132,16 @@ def in_lines(values: Mapping[str, float]) -> Iterator[str]:
 
 
 @contextmanager
-def display() -> Iterator[Display]:
-    """A display for this process: bars where standard error is a terminal, lines on standard output elsewhere."""
+def display(lines: bool = True) -> Iterator[Display]:
+    """A display for this process: bars where standard error is a terminal, lines on standard output elsewhere.
+
+    Args:
+        lines: whether there are; without, nothing is shown where there is no terminal.
+    """
 
     def tell(line: str) -> None:
-        print(line, flush=True)
+        if lines:
+            print(line, flush=True)
 
     if not sys.stderr.isatty():
         yield Display(tell)

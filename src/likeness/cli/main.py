@@ -170,10 +170,11 @@ def evaluate(settings: Evaluate) -> int:
     check_writable(command.out)
     from rich.console import Console
 
-    from likeness.cli.terminal import closing_lines, progress_steps, rich_tables
+    from likeness.cli.display import display
+    from likeness.cli.terminal import closing_lines, rich_tables
     from likeness.evaluate.run import evaluate as run_evaluation
 
-    with progress_steps(Console(stderr=True)) as steps:
+    with display(lines=False) as steps:
         evaluation = run_evaluation(command, steps=steps)
     # A file or a pipe gets whole lines: numbers must not be folded to a width that nobody looks at.
     console = Console(width=None if sys.stdout.isatty() else 200)

@@ -1,18 +1,12 @@
-"""An evaluation for the terminal: tables and progress by rich. Nothing is printed here; the command line does."""
+"""An evaluation for the terminal: tables by rich. Nothing is printed here; the command line does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from likeness.evaluate.outcome import Outcome
-from likeness.evaluate.predictions import Steps
 from likeness.evaluate.run import Evaluation
 from likeness.evaluate.tables import Table
 
@@ -49,21 +43,3 @@ def closing_lines(evaluation: Evaluation) -> list[str]:
         lines.append(f"{evaluation.damaged} damaged cache entries were computed anew")
     lines.append("-> " + ", ".join(str(path) for path in evaluation.files))
     return lines
-
-
-@contextmanager
-def progress_steps(console: Console) -> Iterator[Steps | None]:
-    """Progress bars on a console, one a stage; nothing where the console is no terminal."""
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    tasks: dict[str, Any] = {}
-    with Progress(*columns, console=console, transient=True) as progress:
-
-        def step(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total)
-            progress.update(tasks[stage], completed=done, total=total)
-
-        yield step

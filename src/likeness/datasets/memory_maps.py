@@ -60,7 +60,7 @@ class Morphs:
     Attributes:
         image: (N, S, S, 3) uint8.
         landmarks: (N, 68, 2) pixels.
-        told: (N, D) the teacher's embeddings.
+        embedding: (N, D) the teacher's embeddings.
         person: (N,) who it is, from 0.
 
     Raises:
@@ -71,7 +71,7 @@ class Morphs:
         path = Path(folder)
         self.image = _memory_map(path / "image.npy", (None, None, 3))
         self.landmarks = _memory_map(path / "landmarks.npy", (68, 2), len(self.image))
-        self.told = _memory_map(path / "told.npy", (None,), len(self.image))
+        self.embedding = _memory_map(path / "told.npy", (None,), len(self.image))
         self.person = np.asarray(_memory_map(path / "person.npy", (), len(self.image)))
 
     def __len__(self) -> int:

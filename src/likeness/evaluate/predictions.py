@@ -14,15 +14,13 @@ from likeness.errors import MissingExtraError, StrPath, as_file_error
 from likeness.evaluate.cache import Cache, key_of
 from likeness.files import digest, file_digest
 from likeness.model.face_model import FaceModel
+from likeness.progress import Steps
 
 if TYPE_CHECKING:
     from likeness.reconstruct.result import Reconstruction
 
 SAME_FACE_OVERLAP = 0.3
 """Intersection over union of a found face's landmark box with the annotated one, from which they are one face."""
-
-Steps = Callable[[str, int, int], None]
-"""Told what is being done, how many of how many are done."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from likeness.errors import FileError, StrPath
+from likeness.errors import FileError, StrPath, blamed_on
 
 GPU, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
@@ -53,19 +52,10 @@ def open_session(path: StrPath, what: str, *, threads: int | None = None, gpu: b
         raise FileError(path, f"cannot be read as ONNX ({str(error).splitlines()[0][:160]})") from error
 
 
-@contextmanager
-def describing(path: StrPath, what: str) -> Iterator[None]:
-    """While a session is asked what it is: names, shapes and notes that are damaged raise a dozen types.
+def describing(path: StrPath, what: str) -> AbstractContextManager[None]:
+    """While a session is asked what it is: names, shapes and notes may be damaged.
 
     Raises:
         FileError: in place of any error within.
     """
-    try:
-        yield
-    except FileError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise FileError(
-            path, f"expected {what}, it does not say what it is ({type(error).__name__}: {reason})"
-        ) from error
+    return blamed_on(path, what, "it does not say what it is")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
 
-from likeness.errors import FileError, StrPath
+from likeness.errors import FileError, StrPath, blamed_on
 from likeness.files import write_atomically
 from likeness.train.photos.network import NetSettings, Regressor
 
@@ -108,20 +107,13 @@ def write_state(path: StrPath, state: dict[str, Any]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-@contextmanager
-def taking_up(path: StrPath, what: str) -> Iterator[None]:
+def taking_up(path: StrPath, what: str) -> AbstractContextManager[None]:
     """While a state that was read is used: whatever does not fit is told as the file's fault.
 
     Raises:
         FileError: in place of any error within.
     """
-    try:
-        yield
-    except FileError:
-        raise
-    except Exception as error:  # a state can be wrong in any of its parts, and torch has no one type for that
-        reason = " ".join(str(error).split())[:200]
-        raise FileError(path, f"expected {what}, its parts do not fit ({type(error).__name__}: {reason})") from error
+    return blamed_on(path, what, "its parts do not fit")
 
 
 def refuse_another_run(

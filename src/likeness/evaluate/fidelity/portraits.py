@@ -12,10 +12,11 @@ import numpy as np
 
 from likeness.datasets.hand_placed import IBUG_POINTS, PROPORTIONS, Portraits
 from likeness.datasets.test_sets import PhotoItem
-from likeness.evaluate.predictions import FoundFace, Predictor, Steps, predict
+from likeness.evaluate.predictions import FoundFace, Predictor, predict
 from likeness.geometry.landmarks import MOUTH_CORNERS
 from likeness.metrics.fidelity_points import HandPlacedFidelity, front_points, hand_placed_fidelity
 from likeness.model.face_model import FaceModel
+from likeness.progress import Steps
 
 LIP_MIDDLES = (62, 66)
 """Of the inside of the upper and the lower lip."""

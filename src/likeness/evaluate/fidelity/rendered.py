@@ -9,9 +9,10 @@ import numpy as np
 from likeness.datasets.rendered_people import RenderedPeople
 from likeness.datasets.test_sets import PhotoItem
 from likeness.evaluate.cache import Cache
-from likeness.evaluate.predictions import Predictor, Steps, predict
+from likeness.evaluate.predictions import Predictor, predict
 from likeness.metrics.fidelity_shapes import ShapeFidelity, shape_fidelity
 from likeness.model.face_model import FaceModel
+from likeness.progress import Steps
 
 
 def measure_rendered(

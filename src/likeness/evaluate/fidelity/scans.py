@@ -11,11 +11,12 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.evaluate.fidelity.scan_photos import View, all_views, landmarks_seen, photograph
-from likeness.evaluate.predictions import Predictor, Steps
+from likeness.evaluate.predictions import Predictor
 from likeness.mesh import Mesh
 from likeness.mesh.closest import Surface
 from likeness.metrics.scan_error import ReconstructionError, reconstruction_error
 from likeness.model.face_model import FaceModel
+from likeness.progress import Steps
 from likeness.register import read_landmarks, register_scan
 
 FACE_REACH = 3.0

@@ -19,9 +19,10 @@ from likeness.evaluate.fidelity.judge import Judge, judged
 from likeness.evaluate.fidelity.portraits import measure_portraits, smiling_photos
 from likeness.evaluate.fidelity.rendered import measure_rendered
 from likeness.evaluate.fidelity.scans import ScanSource, measure_scans, prepared_scan
-from likeness.evaluate.predictions import Predictor, Steps
+from likeness.evaluate.predictions import Predictor
 from likeness.evaluate.tables import Table, number
 from likeness.model.face_model import FaceModel
+from likeness.progress import Steps
 
 PARTS = ("a", "b", "c", "d", "e", "f", "g")
 """a: hand-placed points; b: rendered people; c: real scans; d: cross-photo landmark error; e: blinks and landmarks;

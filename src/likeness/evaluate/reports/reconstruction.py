@@ -12,13 +12,13 @@ from likeness.errors import Excluded, LikenessError, MissingExtraError, as_file_
 from likeness.evaluate.cache import Cache, key_of
 from likeness.evaluate.outcome import Gallery, Outcome, Plot
 from likeness.evaluate.plots import MISSING, available, cumulative_plot
-from likeness.evaluate.predictions import Steps
 from likeness.evaluate.scan_batches import ErrorSummary
 from likeness.evaluate.scans import Scan, Shape
 from likeness.evaluate.tables import Table, number
 from likeness.files import file_digest
 from likeness.geometry.units import UNITS
 from likeness.metrics.scan_error import reconstruction_error
+from likeness.progress import Steps
 from likeness.render.error_map import error_map
 
 EXAMPLES = 5

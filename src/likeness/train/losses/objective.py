@@ -53,9 +53,9 @@ class Objective(nn.Module):
         bases = None if self.basis is None else self.basis.bases(self.reconstruction.head.identity)
         total, terms = self.reconstruction(prediction, targets, bases)
         if self.sir is not None:
-            told = targets.told if targets.told.shape[1] else None
+            embedding = targets.embedding if targets.embedding.shape[1] else None
             found = self.sir(
-                prediction.identity, targets.person, told, None if bases is None else bases.factor, answer.guess
+                prediction.identity, targets.person, embedding, None if bases is None else bases.factor, answer.guess
             )
             total = total + self.sir.total(found)
             terms.update({f"sir_{name}": value for name, value in found.items()})

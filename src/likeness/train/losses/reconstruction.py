@@ -37,8 +37,8 @@ class Targets(NamedTuple):
         shape_gate: (n,) 1 where the fields below are known.
         identity, expression, albedo, light, rotation, translation: as in
             :class:`likeness.train.photos.network.Prediction`.
-        told: (n, D) a teacher's embedding of the picture; D is 0 where there is no teacher.
-        told_gate: (n,) 1 where the teacher was asked.
+        embedding: (n, D) a teacher's embedding of the picture; D is 0 where there is no teacher.
+        embedding_gate: (n,) 1 where the teacher was asked.
         dense: (n, P, 2) crop pixels of surface points; P is 0 where nothing places any.
         dense_weight: (n, P) how much each point counts, 0 where it is not known.
         person: (n,) int64 identity label within the training set, -1 unknown; beyond the set's people are new ones
@@ -56,8 +56,8 @@ class Targets(NamedTuple):
     light: Tensor
     rotation: Tensor
     translation: Tensor
-    told: Tensor
-    told_gate: Tensor
+    embedding: Tensor
+    embedding_gate: Tensor
     dense: Tensor
     dense_weight: Tensor
     person: Tensor

@@ -59,7 +59,7 @@ class SirLoss(nn.Module):
         self,
         codes: Tensor,
         labels: Tensor,
-        told: Tensor | None = None,
+        embedding: Tensor | None = None,
         factor: Tensor | None = None,
         guess: Tensor | None = None,
     ) -> dict[str, Tensor]:
@@ -71,24 +71,24 @@ class SirLoss(nn.Module):
                 From C on: people that are not of the training set (:mod:`likeness.train.generate.morphs`), too many
                 to keep centres and class vectors of: for them count the scatter within the batch and the teacher's
                 terms.
-            told: (n, D) embeddings of the same photos by a face-recognition network, rows of zeros where it was not
-                asked; None: no relation term.
+            embedding: (n, D) of the same photos by a face-recognition network, rows of zeros where it was not asked;
+                None: no relation term.
             factor: (K, K) L of the geometry metric where the basis is learned; None: that of the model.
-            guess: (n, D) the network's guess of ``told``; None: no term for it.
+            guess: (n, D) the network's guess of ``embedding``; None: no term for it.
         """
         factor = self.factor if factor is None else factor
         known = (labels >= 0) & (labels < len(self.bank))
         terms = self._of_people(codes[known], labels[known], factor)
         terms["mixed"] = self._of_new_people(codes, labels, factor)
         terms["relation"] = terms["told"] = codes.sum() * 0
-        if told is not None:
-            asked = told.abs().sum(1) > 0
-            codes, told, labels = codes[asked], told[asked], labels[asked]
+        if embedding is not None:
+            asked = embedding.abs().sum(1) > 0
+            codes, embedding, labels = codes[asked], embedding[asked], labels[asked]
             shown = self.weights.shown
-            by_code, by_shape = (relation_distance(one, told, labels) for one in (codes, codes @ factor))
+            by_code, by_shape = (relation_distance(one, embedding, labels) for one in (codes, codes @ factor))
             terms["relation"] = (1 - shown) * by_code + shown * by_shape
-            if guess is not None and len(told):
-                terms["told"] = 1 - functional.cosine_similarity(guess[asked], told).mean()
+            if guess is not None and len(embedding):
+                terms["told"] = 1 - functional.cosine_similarity(guess[asked], embedding).mean()
         return terms
 
     def _of_people(self, codes: Tensor, labels: Tensor, factor: Tensor) -> dict[str, Tensor]:

@@ -164,8 +164,8 @@ def collate(samples: list[Sample], sources: Sources) -> tuple[Tensor, Targets]:
         "light": (9, 3),
         "rotation": (3, 3),
         "translation": (3,),
-        "told": (max((len(one.told) for one in samples if one.told is not None), default=0),),
-        "told_gate": (),
+        "embedding": (max((len(one.embedding) for one in samples if one.embedding is not None), default=0),),
+        "embedding_gate": (),
         "dense": (points, 2),
         "dense_weight": (points,),
     }
@@ -178,8 +178,8 @@ def collate(samples: list[Sample], sources: Sources) -> tuple[Tensor, Targets]:
         if sample.landmarks is not None:
             arrays["landmarks"][row] = sample.landmarks
             arrays["landmark_gate"][row] = sample.landmark_gate
-        if sample.told is not None:
-            arrays["told"][row], arrays["told_gate"][row] = sample.told, 1.0
+        if sample.embedding is not None:
+            arrays["embedding"][row], arrays["embedding_gate"][row] = sample.embedding, 1.0
         if sample.dense is not None:
             arrays["dense"][row], arrays["dense_weight"][row] = sample.dense, sample.dense_weight
         for name, value in sample.labels.items():

@@ -131,8 +131,8 @@ def placed_faces(sources: Sources) -> PlacedFaces:
     is_frame_, number, person, places, deviation, embedding = (
         np.concatenate(some) for some in zip(*parts, strict=True)
     )
-    told = embedding if sources.embedding_size else None
-    return PlacedFaces(tuple(key), is_frame_, number, person, tuple(crops), places, deviation, told)
+    there = embedding if sources.embedding_size else None
+    return PlacedFaces(tuple(key), is_frame_, number, person, tuple(crops), places, deviation, there)
 
 
 def _name(images: ImageStore, number: int) -> str:
@@ -149,8 +149,8 @@ def _in_crops(
         points[row] = crop.to_crop(known.points[index])
         if known.deviation is not None:
             deviation[row] = known.deviation[index] / crop.scale
-    told = np.full((count, size), np.nan, np.float32) if known.embedding is None else known.embedding[rows]
-    return points, deviation, told
+    embedding = np.full((count, size), np.nan, np.float32) if known.embedding is None else known.embedding[rows]
+    return points, deviation, embedding
 
 
 def crop_camera() -> Camera:

@@ -101,8 +101,8 @@ class Known:
         who, member, count = np.unique(person[kept], return_inverse=True, return_counts=True)
         # Somebody with many photos counts more than somebody with few, but not as many times.
         weight = (pictures[who] / (pictures[who] + DOUBT))[member] / np.sqrt(count)[member]
-        told = None if embedding is None else embedding[kept]
-        return cls(inputs[kept], member, code[who][member], weight / weight.mean(), told, rendered, truth)
+        of_kept = None if embedding is None else embedding[kept]
+        return cls(inputs[kept], member, code[who][member], weight / weight.mean(), of_kept, rendered, truth)
 
     @property
     def people(self) -> int:
@@ -275,9 +275,9 @@ class _Problem:
             centers = shape.reshape(-1, EACH, shape.shape[1]).mean(1)
             loss = loss + settings.within * within_scatter(shape, centers, member, 1.0)
         if settings.relation and self.embedding is not None:
-            told = self.embedding[rows]
-            asked = told.isfinite().all(1)
-            loss = loss + settings.relation * relation_distance(shape[asked], told[asked])
+            embedding = self.embedding[rows]
+            asked = embedding.isfinite().all(1)
+            loss = loss + settings.relation * relation_distance(shape[asked], embedding[asked])
         return loss
 
     def estimator(self) -> Estimator:

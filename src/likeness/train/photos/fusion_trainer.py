@@ -111,7 +111,7 @@ def train_fusion(
     tell(_line(figures) or "too few photos of anyone for halves")
     photographed = look_at_photos(looker, faces, sources, earlier, partial(watch, "photos"))
     (rendered, truth), held_out = _rendered(run, looker, sources, watch)
-    told = _told(run, faces, sources, watch)
+    embeddings = _embeddings(run, faces, sources, watch)
     member = np.unique(faces.person, return_inverse=True)[1][photographed.rows]
     known = Known.of(
         photographed.inputs,
@@ -120,7 +120,7 @@ def train_fusion(
         evidence.pictures,
         rendered,
         truth,
-        None if told is None else told[photographed.rows],
+        None if embeddings is None else embeddings[photographed.rows],
     )
     tell(
         f"learning from {len(known.inputs):,} photos of {known.people:,} people and {len(rendered):,} rendered faces"
@@ -185,13 +185,13 @@ def _rendered(
     return (inputs[:last], truth[:last]), (inputs[last:], truth[last:])
 
 
-def _told(run: FusionRun, faces: PlacedFaces, sources: Sources, watch: Steps) -> np.ndarray | None:
+def _embeddings(run: FusionRun, faces: PlacedFaces, sources: Sources, watch: Steps) -> np.ndarray | None:
     """What a face-recognition network says of the photos, (N, D)."""
     if run.teacher is None:
         return faces.embedding
-    told = TeacherNotes.open(run.teacher, sources, run.out, watch).told
+    known = TeacherNotes.open(run.teacher, sources, run.out, watch).embeddings
     rows = [
-        (told.frames if is_frame else told.photos)[number]  # type: ignore[index]  # there are some of these
+        (known.frames if is_frame else known.photos)[number]  # type: ignore[index]  # there are some of these
         for is_frame, number in zip(faces.is_frame.tolist(), faces.number.tolist(), strict=True)
     ]
     return np.stack(rows)

@@ -89,7 +89,7 @@ class Sources:
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
+class TeacherEmbeddings:
     """What a teacher sees in pictures: embeddings (N, D) of all frames and of all photos; rows of NaN where it was
     not asked."""
 

@@ -32,7 +32,7 @@ class Student:
         model: the face model that the codes are for.
         settings: of the training.
         people: identities in the training set.
-        told: numbers per embedding of a teacher, 0 without.
+        embedding_size: numbers per embedding of a teacher, 0 without.
         fabric: Lightning Fabric, launched.
         points: which surface points the network places; None: none.
         crops: gives crops (n, 112, 112, 3) uint8 of the kind that is trained on, for a start that was exported.
@@ -43,13 +43,13 @@ class Student:
         model: FaceModel,
         settings: PhotoSettings,
         people: int,
-        told: int,
+        embedding_size: int,
         fabric: Any,
         points: PointMap | None = None,
         crops: Callable[[], Tensor] | None = None,
     ) -> None:
         self.model, self.fabric, self.start = model, fabric, settings.start
-        self.bare = Regressor(NetSettings.for_model(model, told=told, shrink=settings.shrink, dense=points))
+        self.bare = Regressor(NetSettings.for_model(model, told=embedding_size, shrink=settings.shrink, dense=points))
         if fabric.device.type == "cuda":  # on CPUs this layout was a fifth slower
             self.bare = self.bare.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if settings.trunk is not None:

@@ -15,7 +15,7 @@ from likeness.geometry.landmarks import INNER_COUNT
 from likeness.geometry.rotation import rotation_onto
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
 from likeness.train.photos.augment import augment, box_of, cut, flip_landmarks, jittered_crop, procedural_background
-from likeness.train.photos.labels import PseudoLabels, Sources, Told
+from likeness.train.photos.labels import PseudoLabels, Sources, TeacherEmbeddings
 from likeness.train.photos.network import CROP_SIZE
 from likeness.train.photos.rendered_points import RenderedPoints
 from likeness.train.photos.warp import random_warp, warped
@@ -36,7 +36,7 @@ class Sample:
     landmark_gate: float = 1.0
     labels: dict[str, np.ndarray] = field(default_factory=dict)
     person: int = -1
-    told: np.ndarray | None = None
+    embedding: np.ndarray | None = None
     dense: np.ndarray | None = None
     dense_weight: np.ndarray | float = 1.0
 
@@ -95,9 +95,14 @@ class SampleMaker:
         sources: Sources,
         settings: AugmentSettings,
         pseudo: PseudoLabels | None = None,
-        told: Told | None = None,
+        embeddings: TeacherEmbeddings | None = None,
     ) -> None:
-        self.sources, self.settings, self.pseudo, self.told = sources, settings, pseudo, told or Told()
+        self.sources, self.settings, self.pseudo, self.embeddings = (
+            sources,
+            settings,
+            pseudo,
+            embeddings or TeacherEmbeddings(),
+        )
         self.rendered_points = (
             None
             if sources.point_map is None or sources.synthetic is None
@@ -111,7 +116,7 @@ class SampleMaker:
         number, image = next_readable(frames.images, number)
         sample = self._landmarked(image, frames.landmarks[number], rng)
         sample.person = int(frames.person[number])
-        sample.told = _row(self.told.frames, number)
+        sample.embedding = _row(self.embeddings.frames, number)
         return sample
 
     def placed(self, number: int, rng: np.random.Generator) -> Sample:
@@ -136,8 +141,8 @@ class SampleMaker:
             pixels, dense = np.ascontiguousarray(pixels[:, ::-1]), points.mirrored(dense, CROP_SIZE)
         sample = Sample(self._augmented(pixels, rng), dense=dense)
         if field is None:
-            asked = self.told.frames if is_frame else self.told.photos
-            sample.told = _row(asked, index) if asked is not None else _row(known.embedding, row)
+            asked = self.embeddings.frames if is_frame else self.embeddings.photos
+            sample.embedding = _row(asked, index) if asked is not None else _row(known.embedding, row)
             sample.person = sources.numbered(int(source.person[index]), is_frame)
         return sample
 
@@ -151,7 +156,7 @@ class SampleMaker:
         sample = self._landmarked(morphs.image[number], morphs.landmarks[number].astype(float), rng)
         sample.landmark_gate = MORPH_GATE
         sample.person = max(1, self.sources.people) + int(morphs.person[number])  # SirLoss has a class at least
-        sample.told = _row(morphs.told, number)
+        sample.embedding = _row(morphs.embedding, number)
         return sample
 
     def photo(self, number: int, rng: np.random.Generator) -> Sample:
@@ -164,7 +169,7 @@ class SampleMaker:
         sample = self._landmarked(image, pseudo.landmarks[number], rng)
         sample.landmark_gate = PSEUDO_GATE
         sample.person = self.sources.numbered(int(photos.person[index]), is_frame=False)
-        sample.told = _row(self.told.photos, index)
+        sample.embedding = _row(self.embeddings.photos, index)
         return sample
 
     def upright(self, is_frame: bool, number: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from likeness.files import file_digest, write_atomically
 from likeness.networks.recogniser import Teacher
 from likeness.progress import Steps, unheard
 from likeness.readers import read_npz
-from likeness.train.photos.labels import PseudoLabels, Sources, Told
+from likeness.train.photos.labels import PseudoLabels, Sources, TeacherEmbeddings
 
 NOTES = "told.npz"
 """The file in a training's output folder."""
@@ -34,14 +34,14 @@ class TeacherNotes:
         teacher: who is asked; None: nobody.
         path: where the answers are kept.
         digest: of the teacher's file.
-        told: the answers.
+        embeddings: the answers.
         watch: hears how many pictures it was asked about.
     """
 
     teacher: Teacher | None = None
     path: Path = Path(NOTES)
     digest: str = ""
-    told: Told = field(default_factory=Told)
+    embeddings: TeacherEmbeddings = field(default_factory=TeacherEmbeddings)
     watch: Steps = unheard
 
     @classmethod
@@ -57,12 +57,12 @@ class TeacherNotes:
         frames, photos = sources.frames, sources.photos
         kept = notes._read(0 if frames is None else len(frames.images), 0 if photos is None else len(photos.images))
         if kept is not None:
-            notes.told = kept
+            notes.embeddings = kept
             return notes
         seen = (
             None if frames is None else notes._answers(frames.images, frames.landmarks, np.arange(len(frames.images)))
         )
-        notes.told = Told(
+        notes.embeddings = TeacherEmbeddings(
             seen, None if photos is None else np.full((len(photos.images), notes.size), np.nan, np.float32)
         )
         known = sources.photo_points
@@ -77,18 +77,18 @@ class TeacherNotes:
 
     def ask(self, photos: Photos, pseudo: PseudoLabels) -> None:
         """Ask about the photos that have landmarks and were not asked about yet, and keep all answers."""
-        if self.teacher is None or self.told.photos is None:
+        if self.teacher is None or self.embeddings.photos is None:
             return
-        new = np.isnan(self.told.photos[pseudo.index, 0])
+        new = np.isnan(self.embeddings.photos[pseudo.index, 0])
         if new.any():
             answers = self._answers(photos.images, pseudo.landmarks[new], pseudo.index[new])
-            self.told.photos[pseudo.index[new]] = answers
+            self.embeddings.photos[pseudo.index[new]] = answers
         self._write()
 
     def share(self, fabric: Any) -> None:
         """Give the first device's answers to all."""
         if self.teacher is not None and fabric.world_size > 1:
-            self.told = fabric.broadcast(self.told)
+            self.embeddings = fabric.broadcast(self.embeddings)
 
     def _answers(self, images: ImageStore, landmarks: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         assert self.teacher is not None
@@ -105,7 +105,7 @@ class TeacherNotes:
             self.watch(ASKING, min(start + BATCH, len(numbers)), len(numbers))
         return answers
 
-    def _read(self, frames: int, photos: int) -> Told | None:
+    def _read(self, frames: int, photos: int) -> TeacherEmbeddings | None:
         """What is kept, if it is of this teacher and as many pictures."""
         try:
             found = read_npz(self.path, "a teacher's embeddings")
@@ -118,11 +118,11 @@ class TeacherNotes:
             return None
         if any(array.dtype.kind != "f" for array in arrays):
             return None
-        return Told(arrays[0] if frames else None, arrays[1] if photos else None)
+        return TeacherEmbeddings(arrays[0] if frames else None, arrays[1] if photos else None)
 
     def _write(self) -> None:
         empty = np.zeros((0, self.size), np.float32)
-        frames, photos = self.told.frames, self.told.photos
+        frames, photos = self.embeddings.frames, self.embeddings.photos
         buffer = io.BytesIO()
         np.savez(
             buffer,

@@ -70,10 +70,12 @@ class Trainer:
         self.first_note, self.sources = self._centered(sources, watch)
         self.held_out = (held_out or HeldOut()).with_rendered(self.sources)
         self.notes = TeacherNotes.open(settings.teacher, self.sources, settings.out, watch)
-        self.maker = SampleMaker(self.sources, settings.augment, told=self.notes.told)
-        told = self.notes.size or sources.embedding_size
+        self.maker = SampleMaker(self.sources, settings.augment, embeddings=self.notes.embeddings)
+        embedding_size = self.notes.size or sources.embedding_size
         points = sources.point_map if settings.objective.dense is not None else None
-        self.student = Student(sources.model, settings, sources.people, told, self.fabric, points, self._first_crops)
+        self.student = Student(
+            sources.model, settings, sources.people, embedding_size, self.fabric, points, self._first_crops
+        )
         self.loop = Loop(
             steps,
             per_step,
@@ -146,7 +148,7 @@ class Trainer:
         if self.fabric.is_global_zero:
             self.notes.ask(photos, labels)
         self.notes.share(self.fabric)
-        self.maker.told = self.notes.told
+        self.maker.embeddings = self.notes.embeddings
         self.loop.save()
         self.loop.tell(f"{len(labels.index):,} of {len(photos.images):,} photos labelled")
 
