@@ -122,7 +122,7 @@ def test_one_persons_vectors_are_wanted_alike_whatever_the_teacher_thinks() -> N
 
 def test_relation_asks_likenesses_to_follow_the_teachers(small_model: FaceModel) -> None:
     codes = people_along(small_model, slice(0, 6), 4.0)
-    loss = SirLoss(small_model, PEOPLE).double()
+    loss = SirLoss(small_model, PEOPLE, SirWeights(relation=1.0)).double()
     agreeing = loss(codes, labels(), codes @ loss.factor)["relation"]
     shuffled = loss(codes, labels(), (codes @ loss.factor)[torch.randperm(len(codes))])["relation"]
     assert agreeing < 0.5 * shuffled
@@ -133,7 +133,7 @@ def test_relation_is_shared_between_codes_and_shapes(small_model: FaceModel) -> 
     codes, nobody = people_along(small_model, slice(0, 6), 4.0), torch.full_like(labels(), -1)
     by_share = []
     for shown in (0.0, 0.5, 1.0):
-        loss = SirLoss(small_model, PEOPLE, SirWeights(shown=shown)).double()
+        loss = SirLoss(small_model, PEOPLE, SirWeights(relation=1.0, shown=shown)).double()
         by_share.append(loss(codes, nobody, codes @ loss.factor)["relation"].item())
     assert by_share[2] == pytest.approx(0, abs=1e-9)
     assert by_share[0] > 1e-3
@@ -189,3 +189,14 @@ def test_the_bank_remembers_who_is_not_in_the_batch(small_model: FaceModel) -> N
     loss(codes[who == 1] + 1.0, who[who == 1])
     np.testing.assert_allclose(loss.bank[1], before + 0.5 * (codes[who == 1].mean(0) + 1.0 - before), atol=1e-9)
     np.testing.assert_allclose(loss.train(False)(codes, who)["within"].item(), loss(codes, who)["within"].item())
+
+
+def test_what_counts_nothing_is_neither_computed_nor_asked_for(small_model: FaceModel) -> None:
+    codes = people_along(small_model, slice(0, 6), 4.0).requires_grad_()
+    whole, part = (SirLoss(small_model, PEOPLE, weights).double() for weights in (SirWeights(), SirWeights(code=0.0)))
+    part.load_state_dict(whole.state_dict())
+    found, left = whole(codes, labels()), part(codes, labels())
+    assert left["code"].item() == 0
+    assert found["code"].item() > 0
+    rest = sum(value * getattr(SirWeights(), name) for name, value in found.items() if name != "code")
+    assert part.total(left).item() == pytest.approx(rest.item())

@@ -153,13 +153,13 @@ RECIPES: Mapping[RecipeName, Recipe] = MappingProxyType(
             "a decoder of surface points (--point-labels) on top of an earlier network (--start)",
             weights=_RENDERED,
             sir=replace(_NO_GEOMETRY, code=0.0),
-            taught=MappingProxyType({"told": 4.0}),
+            taught=MappingProxyType({"told": 8.0}),
             photometric=0.0,
             dense=DenseWeights(),
-            mix=Mix(frames=0, people=0, synthetic=36, morphs=0, negatives=8, placed=52),
-            # Crops stray less, as those of the second look do; half of the pictures are warped.
-            augment=AugmentSettings(shift=0.04, log_scale=0.07, angle=7.0, turned=0.06, warped=0.5),
-            frozen=5,  # the stem and the first stage
+            mix=Mix(frames=0, people=0, synthetic=26, morphs=0, negatives=10, placed=62),
+            # Crops stray less, as those of the second look do; a third of the pictures are warped.
+            augment=AugmentSettings(shift=0.04, log_scale=0.07, angle=7.0, turned=0.06, warped=0.35),
+            frozen=0,
             trunk_rate=0.5,
         ),
         "margin": Recipe(

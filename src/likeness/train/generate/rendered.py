@@ -98,9 +98,16 @@ def _look(weights: dict[str, float], rng: np.random.Generator) -> None:
 
 
 def sample_rotation(rng: np.random.Generator) -> np.ndarray:
-    """Camera rotation (3, 3) of a head: mostly towards the camera, a quarter anywhere up to ±75° yaw."""
-    yaw = rng.normal(0, 22) if rng.random() < 0.65 else rng.uniform(-75, 75)
-    angles = np.radians([np.clip(yaw, -78, 78), np.clip(rng.normal(0, 11), -35, 35), rng.normal(0, 7)])
+    """Camera rotation (3, 3) of a head: mostly towards the camera, a quarter anywhere up to ±75° yaw, a tenth in
+    profile."""
+    kind = rng.random()
+    if kind < 0.6:
+        yaw = rng.normal(0, 22)
+    elif kind < 0.9:
+        yaw = rng.uniform(-75, 75)
+    else:
+        yaw = rng.choice([-1, 1]) * rng.uniform(58, 95)
+    angles = np.radians([np.clip(yaw, -95, 95), np.clip(rng.normal(0, 11), -35, 35), rng.normal(0, 7)])
     return FRONTAL @ rotation_from_euler(*angles)
 
 

@@ -11,14 +11,14 @@ import torch
 
 from likeness.datasets.image_store import readable
 from likeness.fit import Start
-from likeness.geometry.camera import FOCAL_PER_SIZE, Camera
+from likeness.geometry.camera import Camera
 from likeness.model.face_model import FaceModel
 from likeness.model.surface_points import PointMap
 from likeness.networks.regressor import CropAnswer
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.test_time import averaged, mirrored_answer
 from likeness.train.photos.augment import cut
-from likeness.train.photos.evidence import PlacedFaces, crop_camera
+from likeness.train.photos.evidence import PlacedFaces
 from likeness.train.photos.inference import batches
 from likeness.train.photos.labels import Sources
 from likeness.train.photos.network import CROP_SIZE, Regressor
@@ -79,7 +79,7 @@ class Looker:
             raise ValueError(f"expected a network that places the map's {len(points)} points, it places {placed}")
         self.network, self.model, self.points = network, model, points
         self.refiner = Refiner(model, points, None)
-        self.camera = crop_camera()
+        self.camera = Camera.from_crop_size(CROP_SIZE)  # that of the program's own fits
 
     def answers(self, crops: np.ndarray, mirrored: bool) -> CropAnswer:
         """The network's answers for crops (n, S, S, 3), with ``features``; if ``mirrored`` averaged with
@@ -99,19 +99,14 @@ class Looker:
         codes, circumstances = [], []
         assert answer.points is not None
         assert answer.deviation is not None
-        for points, deviation, *pose in zip(
+        for points, deviation, rotation, translation in zip(
             answer.points, answer.deviation, answer.rotation, answer.translation, strict=True
         ):
-            fit = self.refiner.fit(points, deviation, self.camera, start_in(self.camera, *pose))
+            start = Start(rotation.astype(np.float64), translation)
+            fit = self.refiner.fit(points, deviation, self.camera, start)
             codes.append(fit.identity)
             circumstances.append(self.refiner.circumstances(fit, deviation))
         return FusionInputs(*(np.asarray(v, np.float32) for v in (answer.features, codes, circumstances)))
-
-
-def start_in(camera: Camera, rotation: np.ndarray, translation: np.ndarray) -> Start:
-    """A pose in the camera of a crop as one in ``camera`` of another focal length: as large, farther away."""
-    farther = camera.focal / (FOCAL_PER_SIZE * CROP_SIZE)
-    return Start(rotation.astype(np.float64), translation * np.array([1.0, 1.0, farther]))
 
 
 def seen(network: Regressor, crops: np.ndarray) -> CropAnswer:

@@ -14,6 +14,7 @@ from likeness.geometry.crop import Crop
 from likeness.geometry.landmarks import INNER_COUNT
 from likeness.geometry.rotation import rotation_onto
 from likeness.reconstruct.proposals import CROP_PER_LANDMARK_BOX, crop_from_landmarks
+from likeness.train.detector.clutter import draw_any
 from likeness.train.photos.augment import augment, box_of, cut, flip_landmarks, jittered_crop, procedural_background
 from likeness.train.photos.labels import PseudoLabels, Sources, TeacherEmbeddings
 from likeness.train.photos.network import CROP_SIZE
@@ -23,6 +24,9 @@ from likeness.train.settings import AugmentSettings
 
 PSEUDO_GATE, MORPH_GATE = 0.3, 0.5
 """Weights of the landmark loss where the network labelled the photo itself, and for morphs, half of which it did."""
+
+CLUTTERED = 0.6
+"""The share of crops without a face that show something which may look like one."""
 
 
 @dataclass
@@ -249,7 +253,10 @@ class SampleMaker:
         frames = self.sources.frames
         kind = rng.random()
         if frames is None or kind < 0.45:
-            return Sample(self._augmented(self.background(rng), rng), score=0.0)
+            pixels = self.background(rng)
+            if rng.random() < CLUTTERED:
+                pixels = self._cluttered(pixels, rng)
+            return Sample(self._augmented(pixels, rng), score=0.0)
         number, image = next_readable(frames.images, int(rng.integers(len(frames.images))))
         center, length = box_of(frames.landmarks[number])
         side, angle = CROP_PER_LANDMARK_BOX * length, rng.normal(0.0, 0.2)
@@ -264,6 +271,14 @@ class SampleMaker:
             angle = rng.uniform(math.radians(80), math.radians(280))
         pixels = cut(image, Crop.from_box(center, side, CROP_SIZE, angle), rng)
         return Sample(self._augmented(pixels, rng), score=0.0)
+
+    def _cluttered(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A crop with one to three things about its middle that have some of a face's looks."""
+        pixels = np.ascontiguousarray(pixels)
+        for _ in range(int(rng.integers(1, 4))):
+            at = CROP_SIZE * (0.5 + rng.normal(0.0, 0.14, 2))
+            draw_any(pixels, at, CROP_SIZE * rng.uniform(0.3, 0.95), rng)
+        return pixels
 
     def _augmented(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         frames = self.sources.frames
