@@ -115,7 +115,7 @@ def most_telling(losses: Mapping[str, float], figures: Mapping[str, float]) -> d
     first; of other trainings the first there are."""
     every = {**losses, **figures}
     order = ["total", *(name for source in (figures, losses) for name in TELLING if name in source), *every]
-    names = [name for name in dict.fromkeys(order) if name in every]
+    names = [name for name in dict.fromkeys(order) if every.get(name)]  # what is not asked for is 0
     return {name: every[name] for name in names[:NUMBERS]}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.geometry.crop import Crop
+from likeness.geometry.landmarks import eye_centers
 from likeness.model.surface_points import PointMap
 from likeness.networks.mediapipe import SIZE, FaceLandmarker
 
@@ -58,7 +59,8 @@ def teacher_points(
         points: the map of its points: which are each other's mirror images.
     """
     low, high = landmarks.min(0), landmarks.max(0)
-    eyes = landmarks[42:48].mean(0) - landmarks[36:42].mean(0)
+    right, left = eye_centers(landmarks)
+    eyes = left - right
     angle, side = math.atan2(eyes[1], eyes[0]), float((high - low).max())
     up = np.array([math.sin(angle), -math.cos(angle)])
     crop = Crop.from_box(0.5 * (low + high) + FIRST_RISE * side * up, FIRST_SIDE * side, SIZE, angle)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from likeness.geometry.camera import Camera
+from likeness.geometry.landmarks import JAW_COUNT
 from likeness.model.face_model import FaceModel
 from likeness.model.identity import SphereSpace
 from likeness.train.photos.network import CROP_SIZE, Prediction
@@ -128,7 +129,7 @@ class RegressorLoss(nn.Module):
         self.register_buffer("metric", torch.tensor(model.metric.factor, dtype=torch.float32))
         self.on_sphere, self.spread = isinstance(model.space, SphereSpace), model.metric.spread
         point_weights = torch.ones(68)
-        point_weights[:17] = CONTOUR_WEIGHT
+        point_weights[:JAW_COUNT] = CONTOUR_WEIGHT
         self.register_buffer("point_weights", point_weights / point_weights.sum())
 
     def forward(

@@ -14,6 +14,7 @@ import numpy as np
 
 from likeness.datasets import Frames
 from likeness.datasets.image_store import readable
+from likeness.geometry.landmarks import JAW_COUNT
 from likeness.progress import Steps, unheard
 from likeness.reconstruct.proposals import crop_from_landmarks
 from likeness.train.losses.reconstruction import LandmarkHead
@@ -42,7 +43,7 @@ def sideways(
         crops = [crop_from_landmarks(points, CROP_SIZE) for points in truth]
         seen = [locate(network, head, images, crops, mirrored=mirrored).landmarks for mirrored in (False, True)]
         sizes = np.array([box_of(points)[1] for points in truth])
-        found.append((truth - np.mean(seen, axis=0))[:, 17:, 0] / sizes[:, None])
+        found.append((truth - np.mean(seen, axis=0))[:, JAW_COUNT:, 0] / sizes[:, None])
         watch(COMPARING, rows.stop, len(frames.images))
     return float(np.median(np.concatenate(found)))
 
