@@ -10,6 +10,7 @@ import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.display import Display, in_lines
+from likeness.cli.sources import opened_sources
 from likeness.result_folder import ResultFolder, Source
 from likeness.train.settings import FusionSettings
 
@@ -61,7 +62,7 @@ def train_on_points(settings: Fusion, display: Display) -> None:
         ValueError: too few people to learn from.
     """
     from likeness.assets import asset
-    from likeness.datasets import SyntheticFaces, open_sources
+    from likeness.datasets import SyntheticFaces
     from likeness.datasets.dense_labels import match_points, read_point_labels
     from likeness.model.face_model import FaceModel
     from likeness.model.surface_points import PointMap, default_point_map
@@ -76,9 +77,7 @@ def train_on_points(settings: Fusion, display: Display) -> None:
     folder = ResultFolder(settings.out, "train fusion", overwrite=settings.overwrite or settings.resume)
     files = (CHECKPOINT, EVIDENCE, REGRESSOR)
     folder.check("run", files, source)
-    opened = open_sources(settings.data)
-    for line in opened.describe():
-        display.tell(line)
+    opened = opened_sources(settings.data, display)
     labels = [read_point_labels(path, len(points)) for path in settings.point_labels]
     stores = [None if one is None else one.images for one in (opened.frames, opened.photos)]
     synthetic = SyntheticFaces(settings.synthetic, model)

@@ -11,6 +11,7 @@ import tyro
 
 from likeness.arguments import MaybePath
 from likeness.cli.display import Display
+from likeness.cli.sources import opened_sources
 from likeness.progress import Steps
 from likeness.result_folder import ResultFolder, Source
 from likeness.train.settings import DetectorSettings
@@ -140,16 +141,13 @@ def mix_morphs(settings: Morphs, display: Display) -> None:
         likeness.FileError: a source or the teacher cannot be used, or files in the way are somebody else's.
         ValueError: there are not two people to mix.
     """
-    from likeness.datasets import open_sources
     from likeness.datasets.memory_maps import MORPH_FILES
     from likeness.train.generate.morphs import faces_of, write_morphs
 
     source = Source.of(*settings.data)
     folder = ResultFolder(settings.out, "train morphs", overwrite=settings.overwrite)
     folder.check(SET, MORPH_FILES, source)
-    opened = open_sources(settings.data)
-    for line in opened.describe():
-        display.tell(line)
+    opened = opened_sources(settings.data, display)
     pseudo = _labelled(settings, opened.photos, display)
     faces = faces_of(opened.frames, opened.photos, pseudo)
 
@@ -191,6 +189,7 @@ def train_detector(settings: Detector, display: Display) -> None:
     photos, source = settings.data / "photos", Source.of(settings.data, settings.synthetic)
     folder = ResultFolder(settings.out, "train detector", overwrite=settings.overwrite or settings.resume)
     folder.keep("run", (CHECKPOINT, trainer.FILE), source)
+    display.tell(f"reading {photos}")
     bank = read_bank(
         photos / "video-train.tar",
         photos / "photo-train.tar",

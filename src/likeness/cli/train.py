@@ -13,6 +13,7 @@ from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.display import Display, in_lines
 from likeness.cli.fusion import REGRESSOR, Fusion
 from likeness.cli.generate import Detector, Export, Morphs, Synthetic
+from likeness.cli.sources import opened_sources
 from likeness.errors import FileError
 from likeness.result_folder import ResultFolder, Source
 from likeness.train.recipes import RECIPES, RecipeName, recipe
@@ -275,15 +276,10 @@ def train_on_photos(settings: Photos, display: Display) -> None:
 
 def _opened(paths: Sequence[Path], settings: Photos, display: Display) -> Opened:
     """The photos to learn from; of a few people only, if the user wants a small run."""
-    from likeness.datasets import open_sources
-    from likeness.datasets.image_store import DECODED_LIMIT
     from likeness.datasets.pictures import of_some_people
 
-    display.tell(f"reading {', '.join(str(path) for path in paths)}")
     # Of a few people's pictures only those that are needed are decoded.
-    opened = open_sources(paths, DECODED_LIMIT if settings.people is None else 0)
-    for line in opened.describe():
-        display.tell(line)
+    opened = opened_sources(paths, display, are_decoded=settings.people is None)
     if settings.people is None:
         return opened
     frames = None if opened.frames is None else of_some_people(opened.frames, settings.people, settings.seed)
@@ -369,7 +365,6 @@ def label_photos(settings: LabelPoints, display: Display) -> None:
     Raises:
         likeness.FileError: a source or the teacher cannot be used, or there is no face in any picture.
     """
-    from likeness.datasets import open_sources
     from likeness.datasets.dense_labels import write_point_labels
     from likeness.datasets.label_points import label_points
     from likeness.model.surface_points import default_point_map
@@ -381,9 +376,7 @@ def label_photos(settings: LabelPoints, display: Display) -> None:
     folder.check(name, [name], source)
     network = FaceLandmarker.load(settings.teacher, settings.threads)
     finder = Reconstructor(settings.model, settings.network, threads=settings.threads)
-    opened = open_sources(settings.data)
-    for line in opened.describe():
-        display.tell(line)
+    opened = opened_sources(settings.data, display)
     report = partial(display, "labelling pictures")
     made = label_points(opened, network, finder, default_point_map(), str(settings.out), report)
     folder.save(name, source, lambda stage: write_point_labels(stage / name, made.labels))

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from likeness.progress import Steps, unheard, watched
 from likeness.train.losses.margin import margin_softmax
 from likeness.train.losses.sir import relation_distance, within_scatter
 from likeness.train.photos.fusion_inputs import FusionInputs
@@ -186,7 +187,9 @@ def person_filter(embedded: np.ndarray, person: np.ndarray, factor: np.ndarray, 
     return filter_of_codes(np.linalg.solve(between + strength * spread.within, between), factor)
 
 
-def learn(known: Known, factor: np.ndarray, settings: FusionSettings, fitted: bool = True) -> Estimator:
+def learn(
+    known: Known, factor: np.ndarray, settings: FusionSettings, fitted: bool = True, watch: Steps = unheard
+) -> Estimator:
     """The best linear estimate.
 
     Args:
@@ -194,6 +197,7 @@ def learn(known: Known, factor: np.ndarray, settings: FusionSettings, fitted: bo
         factor: (K, K) L of the metric of shape after the best similarity.
         settings: what is asked for.
         fitted: with the points' fit; otherwise from the features alone, without matrices.
+        watch: hears how many steps are done.
     """
     torch.manual_seed(settings.seed)
     problem = _Problem(known, factor, settings, fitted)
@@ -204,7 +208,8 @@ def learn(known: Known, factor: np.ndarray, settings: FusionSettings, fitted: bo
         ],
         lr=settings.learning_rate,
     )
-    for step in range(settings.steps):
+    what = "learning from features and points" if fitted else "learning from features"
+    for step in watched(range(settings.steps), what, watch):
         rate = 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * step / settings.steps))
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate

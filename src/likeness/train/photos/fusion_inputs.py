@@ -154,6 +154,8 @@ def look_at_photos(
     parts: list[FusionInputs] = []
     rows: list[int] = []
     colours: dict[str, list[np.ndarray]] = {name: [] for name in COLOURS if earlier is not None}
+    if report is not None:
+        report(0, len(faces))
     for some in batches(len(faces), BATCH):
         crops = _crops(faces, sources, some)
         if crops:
@@ -199,6 +201,8 @@ def look_at_rendered(
         report: hears how many of how many faces are done.
     """
     parts, truth = [], []
+    if report is not None:
+        report(0, len(numbers))
     for some in batches(len(numbers), BATCH):
         samples = [
             maker.synthetic(number, np.random.default_rng([9, number])) for number in numbers[some.start : some.stop]

@@ -125,8 +125,8 @@ def train_fusion(
     tell(
         f"learning from {len(known.inputs):,} photos of {known.people:,} people and {len(rendered):,} rendered faces"
     )
-    plain = learn(known, factor, FusionSettings.of_features(run.settings.steps, run.settings.seed), fitted=False)
-    fused = learn(known, factor, run.settings)
+    plain = learn(known, factor, FusionSettings.of_features(run.settings.steps, run.settings.seed), False, watch)
+    fused = learn(known, factor, run.settings, watch=watch)
     if known.well_known > len(factor):
         fused = fused.filtered(known.inputs, known.person, factor, run.settings.strength)
     else:
