@@ -12,7 +12,7 @@ from likeness.fit.gauss_newton import Minimum, Stopping, minimise
 from likeness.fit.initial_pose import initial_pose
 from likeness.fit.observations import Observations, as_sequence
 from likeness.fit.photo_terms import PhotoState, PhotoTerms
-from likeness.fit.points import bases_of
+from likeness.fit.points import PointBases, bases_of
 from likeness.fit.posterior import identity_covariance, joint_covariance
 from likeness.fit.priors import ExpressionPrior, FocalPrior, IdentityPrior
 from likeness.fit.problem import Problem, State
@@ -79,7 +79,10 @@ class FaceFit:
 
     @cached_property
     def covariance(self) -> np.ndarray:
-        """(K, K) posterior covariance of the code (Laplace's approximation), everything else unknown."""
+        """(K, K) posterior covariance of the code (Laplace's approximation), everything else unknown; 0 where the code
+        was known."""
+        if len(self.problem.prior.mean) < len(self.identity):
+            return np.zeros((len(self.identity),) * 2)
         return identity_covariance(self.problem, self.minimum.cost)
 
     def vertices(self, neutral: bool = False) -> np.ndarray:
@@ -91,7 +94,8 @@ class FaceFit:
         return self.model.mesh(self.identity, None if neutral else self.expression)
 
     def joint_covariance(self) -> np.ndarray:
-        """(K + E + 6 or 7, ...) posterior covariance of code, weights, turn, place and log focal length.
+        """(K + E + 6 or 7, ...) posterior covariance of code, weights, turn, place and log focal length; without the
+        code's rows where it was known.
 
         Raises:
             ValueError: a fit of several photos.
@@ -138,6 +142,7 @@ def fit_face(
     focal: FocalPrior | None = None,
     start: Start | None = None,
     stopping: Stopping | None = None,
+    code: np.ndarray | None = None,
 ) -> FaceFit:
     """The most probable face behind points of one photo, and how sure that is.
 
@@ -159,6 +164,8 @@ def fit_face(
         focal: None: the camera's focal length is known.
         start: None: from the prior's mean shape and a closed form of the pose.
         stopping: default: when a step would gain less than 0.01 nats.
+        code: (K,) the person's, where it is known exactly: only expression and pose are found, for a third of the
+            time; instead of ``identity``.
 
     Raises:
         ValueError: arrays that do not fit the model, or too few points to start from.
@@ -173,6 +180,7 @@ def fit_face(
         starts=[start],
         photo_freedom=None,
         stopping=stopping,
+        code=code,
     )
     return found.faces[0]
 
@@ -188,6 +196,7 @@ def fit_person(
     starts: Sequence[Start | None] | None = None,
     photo_freedom: float | None = 4.0,
     stopping: Stopping | None = None,
+    code: np.ndarray | None = None,
 ) -> PersonFit:
     """One shape that explains points of many photos of a person; expression, pose (and focal length) of each.
 
@@ -202,6 +211,7 @@ def fit_person(
         photo_freedom: degrees of freedom of a Student-t over whole photos, by which a photo that does not fit the
             others (somebody else, say) loses its say; None: all count fully.
         stopping: default: when a step would gain less than 0.01 nats.
+        code: (K,) as :func:`fit_face` takes it.
 
     Raises:
         ValueError: no photo, or arrays that do not fit together.
@@ -209,13 +219,11 @@ def fit_person(
     sets = [as_sequence(one) for one in observations]
     if not sets or len(cameras) != len(sets) or (starts is not None and len(starts) != len(sets)):
         raise ValueError(f"expected a camera (and start) for each of one or more photos, got {len(sets)} photos")
-    identity = identity or IdentityPrior.population(model)
-    if len(identity.mean) != len(model.identity_basis):
-        raise ValueError(f"expected a prior of {len(model.identity_basis)} numbers, got {len(identity.mean)}")
+    identity = _identity_prior(model, identity, code)
     if expression is None or isinstance(expression, ExpressionPrior):
         expression = [expression or ExpressionPrior.default(model)] * len(sets)
     photos = tuple(
-        PhotoTerms(tuple(bases_of(model, o.points) for o in seen), seen, camera, weights, focal, photo_freedom)
+        PhotoTerms(_bases(model, seen, code), seen, camera, weights, focal, photo_freedom)
         for seen, camera, weights in zip(sets, cameras, expression, strict=True)
     )
     problem = Problem(identity, photos)
@@ -225,12 +233,33 @@ def fit_person(
     )
     minimum = minimise(problem, State(identity.mean, states), stopping or Stopping())
     faces = []
+    shared = minimum.cost.state.identity if code is None else np.asarray(code, np.float64)
     for number, (terms, state) in enumerate(zip(photos, minimum.cost.state.photos, strict=True)):
         camera = terms.camera if focal is None else replace(terms.camera, focal=state.focal)
-        shared = minimum.cost.state.identity
         pose = state.rotation, state.translation
         faces.append(FaceFit(model, shared, state.expression, *pose, camera, minimum, problem, number))
-    return PersonFit(model, minimum.cost.state.identity, tuple(faces))
+    return PersonFit(model, shared, tuple(faces))
+
+
+def _identity_prior(model: FaceModel, identity: IdentityPrior | None, code: np.ndarray | None) -> IdentityPrior:
+    """What is believed of the code; of none of its numbers where it is known."""
+    size = len(model.identity_basis)
+    if code is not None:
+        if identity is not None:
+            raise ValueError("expected a prior of the code or the code itself, got both")
+        if np.shape(code) != (size,) or not np.isfinite(code).all():
+            raise ValueError(f"expected a finite code ({size},), got {np.shape(code)}")
+        return IdentityPrior(np.zeros(0), np.zeros((0, 0)))
+    identity = identity or IdentityPrior.population(model)
+    if len(identity.mean) != size:
+        raise ValueError(f"expected a prior of {size} numbers, got {len(identity.mean)}")
+    return identity
+
+
+def _bases(model: FaceModel, seen: Sequence[Observations], code: np.ndarray | None) -> tuple[PointBases, ...]:
+    """Of one photo's sets of points, of a person of this code where it is known."""
+    bases = (bases_of(model, observed.points) for observed in seen)
+    return tuple(bases if code is None else (one.of_person(code) for one in bases))
 
 
 def _start(terms: PhotoTerms, identity: np.ndarray, start: Start | None) -> PhotoState:

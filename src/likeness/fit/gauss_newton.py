@@ -9,6 +9,7 @@ import numpy as np
 
 from likeness.fit.factors import factorised
 from likeness.fit.photo_terms import Detail, PhotoState
+from likeness.fit.points import COARSE_MODES
 from likeness.fit.problem import Cost, Problem, State, recounted
 
 SLIDES = 5
@@ -72,7 +73,8 @@ def minimise(problem: Problem, start: State, stopping: Stopping) -> Minimum:
     steps, matrices, slides = 0, 0, 0
     while steps < stopping.steps:
         if factor is None:
-            detail = Detail.SINGLE if matrices else Detail.COARSE
+            coarse = not matrices and len(cost.gradient) > COARSE_MODES
+            detail = Detail.COARSE if coarse else Detail.SINGLE
             factor, fresh, matrices = factorised(problem, cost, damping, detail), True, matrices + 1
             if detail is Detail.SINGLE:
                 cost = recounted(cost, factor.determined(cost))

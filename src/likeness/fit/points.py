@@ -142,6 +142,16 @@ class PointBases:
         kept = np.r_[: min(COARSE_MODES, self.modes), self.modes : self.basis.shape[2]]
         return np.ascontiguousarray(self.single[..., kept])
 
+    @cached_property
+    def _of_expressions(self) -> np.ndarray:
+        """(N, 3, E) ``basis`` of the expression weights only."""
+        return np.ascontiguousarray(self.basis[..., self.modes :])
+
+    def of_person(self, code: np.ndarray) -> PointBases:
+        """The same points of a person whose code (K,) is known, as functions of the expression weights alone."""
+        mean = self.mean + self.basis[..., : self.modes] @ code
+        return PointBases(mean, self._of_expressions, 0, self.lines)
+
     @property
     def flat(self) -> np.ndarray:
         """``basis`` as (3 N, K + E), a view."""

@@ -34,7 +34,7 @@ class IdentityPrior:
         mean, precision = np.asarray(self.mean, np.float64), np.asarray(self.precision, np.float64)
         if mean.ndim != 1 or precision.shape != (len(mean), len(mean)):
             raise ValueError(f"expected mean (K,) and precision (K, K), got {mean.shape} and {precision.shape}")
-        least = float(np.linalg.eigvalsh(precision)[0])
+        least = float(np.linalg.eigvalsh(precision)[0]) if len(mean) else math.inf
         if not least > 0:
             raise ValueError(f"expected a positive definite precision, its smallest eigenvalue is {least}")
         object.__setattr__(self, "mean", mean)

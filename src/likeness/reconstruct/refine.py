@@ -31,9 +31,6 @@ GAIN = 1.5
 FLOOR_MM = 1.5
 """mm at the head: errors that all of a photo's points of one kind share, as a standard deviation."""
 
-FIXED = 1e4
-"""Precision of a code that is not to change."""
-
 TURN, SURE, CALM = np.radians(25.0), -0.2, 1.0
 """What is middling: the yaw (radians), the mean log deviation (pixels of the crop), the sum of the weights."""
 
@@ -116,8 +113,8 @@ class Refiner:
         pixels, deviation = pixels[self.rows].astype(np.float64), deviation[self.rows].astype(np.float64)
         per_mm = camera.focal / float(start.translation[2])
         seen = Observations(pixels, (GAIN * deviation) ** 2 + (FLOOR_MM * per_mm) ** 2, self.points)
-        prior = self.population if code is None else IdentityPrior(code, FIXED * np.eye(len(code)))
-        return fit_face(self.model, seen, camera, identity=prior, start=start, stopping=CONVERGED)
+        prior = self.population if code is None else None
+        return fit_face(self.model, seen, camera, identity=prior, code=code, start=start, stopping=CONVERGED)
 
     def circumstances(self, fit: FaceFit, deviation: np.ndarray) -> np.ndarray:
         """What decides how far a photo's points can be trusted, (4,): :func:`circumstances`.
