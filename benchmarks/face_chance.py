@@ -30,7 +30,7 @@ from finder import overlaps
 from likeness import Reconstructor
 from likeness.model.surface_points import default_point_map
 from likeness.reconstruct.proposals import crop_from_proposal, find_faces
-from likeness.reconstruct.search import Face, quarter_turned, readings
+from likeness.reconstruct.search import Face, Looks, quarter_turned, readings
 from likeness.train.detector.scenes import Scene
 
 FIT_KINDS = ("frames", "turned", "masked", "pasted", "textures")
@@ -93,7 +93,7 @@ def gather(reconstruct: Reconstructor, pictures: Iterator[Scene]) -> tuple[np.nd
         chosen = [crops[n] for n in rng.permutation(len(crops))[:MOST_PROPOSALS]]
         turned = [quarter_turned(crop, int(rng.integers(1, 4))) for crop in chosen]
         look = partial(reconstruct._regress, image)
-        for face in readings(chosen + turned, look, partial(look, final=True)):
+        for face in readings(chosen + turned, Looks(look, None, partial(look, final=True))):
             rows.append(face.answer.evidence)
             truth.append(judged(scene, square(face)))
     known = np.isfinite(truth)

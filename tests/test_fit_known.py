@@ -1,4 +1,4 @@
-"""A person whose code is known: only expression and pose are found, and they are those of a code that is held fast."""
+"""A person whose code is known: only expression and pose are found, as with a code that is held fast."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def test_exact_points_of_a_known_person_give_back_the_distance(small_model: Face
     rng = np.random.default_rng(4)
     points = front_points(small_model, 150, rng)
     truth = photographed(small_model, points, rng)
-    face = fit_face(small_model, Observations(truth.pixels, 1e-4, points), CAMERA, code=truth.identity, stopping=EXACT)
+    face = fit_face(
+        small_model, Observations(truth.pixels, 1e-4, points), CAMERA, code=truth.identity, stopping=EXACT
+    )
     assert np.linalg.norm(face.translation - truth.translation) < 0.5
     np.testing.assert_allclose(face.expression, truth.expression, atol=0.02)
     assert not face.covariance.any()

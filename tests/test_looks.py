@@ -9,7 +9,15 @@ from likeness.geometry.crop import Crop
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.model.face_model import ARKIT_NAMES, FaceModel
 from likeness.networks.regressor import CropAnswer
-from likeness.reconstruct.test_time import SCALES, averaged, mirrored_answer, mirrored_names, nearer_answer, views_of
+from likeness.reconstruct.test_time import (
+    SCALES,
+    averaged,
+    carried_answer,
+    mirrored_answer,
+    mirrored_names,
+    nearer_answer,
+    views_of,
+)
 from likeness.render.lighting import sh_basis
 
 SIZE = 112
@@ -103,3 +111,28 @@ def test_points_beside_the_middle_are_hardly_moved_by_the_other_crop(small_model
         there = project(camera, points + wide.translation[0])
         apart = (here - camera.center) - (there - camera.center) * scale
         assert np.sqrt((apart**2).mean()) < 0.15
+
+
+def test_an_answer_carried_to_another_crop_shows_the_head_at_the_same_place_of_the_photo(
+    small_model: FaceModel,
+) -> None:
+    rng = np.random.default_rng(3)
+    plain = answer(small_model, 1)._replace(
+        points=rng.uniform(20, 90, (1, 30, 2)), deviation=rng.uniform(0.2, 1, (1, 30))
+    )
+    head, camera = rng.normal(0, 50, (20, 3)) * [1, 1, 0.3], Camera.from_crop_size(SIZE)
+    seen = Crop.from_box(np.array([210.0, 190.0]), 150.0, SIZE, 0.3)
+    squares = ((214.0, 185.0, 141.0, 0.25), (207.0, 193.0, 160.0, 0.4), (210.0, 190.0, 150.0, 0.3))
+    for x, y, side, angle in squares:
+        wanted = Crop.from_box(np.array([x, y]), side, SIZE, angle)
+        moved = carried_answer(plain, seen, wanted)
+        there, here = (
+            crop.to_photo(project(camera, head @ one.rotation[0].T + one.translation[0]))
+            for crop, one in ((wanted, moved), (seen, plain))
+        )
+        assert np.abs(there - here).max() < 0.6 * seen.scale, np.abs(there - here).max()
+        np.testing.assert_allclose(wanted.to_photo(moved.points), seen.to_photo(plain.points), atol=1e-3)
+        np.testing.assert_allclose(moved.deviation * wanted.scale, plain.deviation * seen.scale, rtol=1e-5)
+        back = carried_answer(moved, wanted, seen)
+        np.testing.assert_allclose(back.rotation, plain.rotation, atol=1e-3)
+        np.testing.assert_allclose(back.translation, plain.translation, rtol=1e-2, atol=0.3)

@@ -16,6 +16,7 @@ from likeness.reconstruct.proposals import (
     crop_from_landmarks,
     crop_from_proposal,
     find_faces,
+    largest_faces,
 )
 from likeness.reconstruct.yunet import box_from_five_points
 
@@ -78,6 +79,16 @@ def test_a_turned_face_comes_with_its_angle(astronaut: np.ndarray, angle: float)
     assert abs(np.angle(np.exp(1j * (best.angle - angle)))) < 0.6
     crop = crop_from_proposal(best, 64)
     assert crop.angle == pytest.approx(np.angle(np.exp(1j * best.angle)))
+
+
+def test_the_largest_faces_are_the_first_of_all(astronaut: np.ndarray) -> None:
+    (one,), best = largest_faces(astronaut, 1), find_faces(astronaut)[0]
+    assert np.linalg.norm(one.center - best.center) < 0.02 * best.size
+    assert one.size == pytest.approx(best.size, rel=0.02)
+    assert largest_faces(astronaut, 2) == []  # no two are certain at first sight
+    assert largest_faces(np.full((90, 120, 3), 77, np.uint8), 1) == []
+    small = cv2.copyMakeBorder(astronaut, *(4 * (3 * max(astronaut.shape),)), cv2.BORDER_CONSTANT)
+    assert largest_faces(small, 1) == []  # what larger copies show may be as large
 
 
 def test_where_nothing_is_found_central_squares_are_proposed() -> None:

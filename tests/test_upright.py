@@ -18,7 +18,7 @@ from likeness.networks.detector import Detections, default_detector
 from likeness.networks.regressor import CropAnswer
 from likeness.reconstruct.chance import WEIGHTS, chance_of_face, disagreement, evidence
 from likeness.reconstruct.proposals import _is_upright, crop_from_landmarks
-from likeness.reconstruct.search import Face, likeliest_faces, quarter_turned, without_doubles
+from likeness.reconstruct.search import Face, Looks, likeliest_faces, quarter_turned, without_doubles
 
 SIZE = 112
 rng = np.random.default_rng(0)
@@ -75,6 +75,9 @@ class World:
     center: tuple[float, float] = (300.0, 200.0)
     glances: list[Crop] = field(default_factory=list)
     looked: list[Crop] = field(default_factory=list)
+    compared: list[Crop] = field(default_factory=list)
+    compares: bool = True
+    agreement: float = 0.97
 
     def read(self, crop: Crop, good: float, bad: float) -> Face:
         """A crop that is more than 60 degrees off gives a face that is level in the crop."""
@@ -91,6 +94,17 @@ class World:
         self.glances += crops
         return [self.read(crop, 0.9, 0.5) for crop in crops]
 
+    def compare(self, faces: list[Face]) -> list[Face | None]:
+        """Only faces that are read rightly agree with their mirror images."""
+        crops = [face.next_crop() for face in faces]
+        self.compared += crops
+        both = (self.read(crop, self.agreement, 0.1) for crop in crops)
+        return [face if face.score > 0.1 else None for face in both]
+
+    @property
+    def looks(self) -> Looks:
+        return Looks(self.glance, self.compare if self.compares else None, self.look_well)
+
     def look_well(self, crops: list[Crop]) -> list[Face]:
         self.looked += crops
         return [self.read(crop, 0.98, 0.6 if self.exists else 0.02) for crop in crops]
@@ -104,21 +118,30 @@ def proposed(angle: float) -> Crop:
 @pytest.mark.parametrize("guess", [0, 100, 180])
 def test_a_face_comes_out_the_right_way_up_however_it_was_proposed(turn: int, guess: int) -> None:
     world = World(np.radians(turn))
-    found = likeliest_faces([proposed(np.radians(guess))], world.glance, world.look_well, 0.5)
+    found = likeliest_faces([proposed(np.radians(guess))], world.looks, 0.5)
     assert len(found) == 1
-    assert found[0].score == 0.98
+    assert found[0].score in (0.97, 0.98)
     assert abs(np.angle(np.exp(1j * (found[0].next_crop().angle - world.angle)))) < 1e-6
 
 
-def test_what_is_settled_is_asked_for_nothing_more() -> None:
-    world = World()
-    assert len(likeliest_faces([proposed(0.1), proposed(-0.1)], world.glance, world.look_well, 0.5)) == 1
-    assert (len(world.glances), len(world.looked)) == (2, 2)
+@pytest.mark.parametrize(
+    ("world", "counts"),
+    [
+        (World(), (2, 2, 0)),  # two views agree
+        (World(agreement=0.9), (2, 2, 2)),  # they do not, four views settle it
+        (World(compares=False), (2, 0, 2)),
+        (World(angle=0.5), (2, 2, 2)),  # they do, but the first looks were too far beside to be half of an answer
+        (World(angle=np.pi), (8, 8, 0)),  # what its mirror image shows as none is not looked at well
+    ],
+)
+def test_what_is_settled_is_asked_for_nothing_more(world: World, counts: tuple[int, int, int]) -> None:
+    assert len(likeliest_faces([proposed(0.1), proposed(-0.1)], world.looks, 0.5)) == 1
+    assert (len(world.glances), len(world.compared), len(world.looked)) == counts
 
 
 def test_no_turn_makes_a_face_of_what_is_none() -> None:
     world = World(exists=False)
-    assert likeliest_faces([proposed(0.0)], world.glance, world.look_well, 0.5) == []
+    assert likeliest_faces([proposed(0.0)], world.looks, 0.5) == []
     assert len(world.glances) == 4
 
 

@@ -79,8 +79,8 @@ class FaceFit:
 
     @cached_property
     def covariance(self) -> np.ndarray:
-        """(K, K) posterior covariance of the code (Laplace's approximation), everything else unknown; 0 where the code
-        was known."""
+        """(K, K) posterior covariance of the code (Laplace's approximation), everything else unknown; 0 where the
+        code was known."""
         if len(self.problem.prior.mean) < len(self.identity):
             return np.zeros((len(self.identity),) * 2)
         return identity_covariance(self.problem, self.minimum.cost)

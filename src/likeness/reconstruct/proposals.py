@@ -14,6 +14,7 @@ from likeness.geometry.landmarks import eye_centers
 from likeness.images.photo import MAX_PIXELS, MIN_SIDE, Photo, load_photo, photo_from_array
 from likeness.networks.detector import (
     BESIDES,
+    SPAN,
     SURE,
     VIEW_SIDES,
     Detections,
@@ -39,6 +40,11 @@ __all__ = [
 
 CROP_PER_LANDMARK_BOX = 1.5
 """A crop's side over the size sqrt(w h) of the box of the 68 landmarks."""
+
+FOUND_SIDE, FOUND_RISE = 0.93, 0.015
+"""The detector's squares are larger, and lower, than the box of the landmarks that the network then finds (logarithm
+of the size 0.072, standard deviation 0.04, and 0.015 of the crop's side, 0.017, on 176 photos of people that both
+learned from). A first look that is placed so well is worth as much as a later one."""
 
 CROWD_SIDES = (*VIEW_SIDES, 896, 1792)
 """The copies in which the smallest faces are sought, pixels on the longer side."""
@@ -124,10 +130,29 @@ def find_faces(image: np.ndarray, *, thorough: bool = False, yunet_model: StrPat
             seen = without_doubles(Detections.joined([seen, more]))
     if not thorough and seen.is_sure:
         seen = seen.select(seen.score >= SURE)
-    proposals = [
-        Proposal(_square(c, s), float(score), "found", float(a)) for c, s, a, score in zip(*seen, strict=True)
-    ]
-    return _ranked(proposals, image, thorough)
+    return _ranked(_proposals(seen), image, thorough)
+
+
+def largest_faces(image: np.ndarray, most: int) -> list[Proposal]:
+    """The largest faces of a photo, ``most`` or more, best first, where a look at small copies settles which they
+    are: so many are certain, and what larger copies show besides is smaller. None where it does not.
+
+    Args:
+        image: as for :func:`find_faces`.
+        most: how many are wanted.
+    """
+    small, detector = shrunk(image, VIEW_SIDES[-1]), default_detector()
+    for number, following in enumerate(VIEW_SIDES[1:], start=1):
+        found = detector(small, VIEW_SIDES[:number]).enlarged(small.shape, image.shape)
+        large = found.size >= SPAN[1] / following * max(image.shape[:2])  # no later copy adds any as large
+        found = found.select(large & (found.score >= CERTAIN) & (np.abs(found.angle) < STEEP))
+        if len(found.score) >= most:
+            return _ranked(_proposals(found), image, False)
+    return []
+
+
+def _proposals(found: Detections) -> list[Proposal]:
+    return [Proposal(_square(c, s), float(score), "found", float(a)) for c, s, a, score in zip(*found, strict=True)]
 
 
 def _ranked(found: list[Proposal], image: np.ndarray, thorough: bool) -> list[Proposal]:
@@ -207,7 +232,11 @@ def _whole(image: np.ndarray) -> list[Proposal]:
 
 def crop_from_proposal(proposal: Proposal, size: int) -> Crop:
     """The ``size`` × ``size`` crop that a proposal's landmarks are expected to give, turned by its angle."""
-    return Crop.from_box(proposal.center, CROP_PER_LANDMARK_BOX * proposal.size, size, proposal.angle)
+    side = CROP_PER_LANDMARK_BOX * proposal.size
+    if proposal.kind != "found":
+        return Crop.from_box(proposal.center, side, size, proposal.angle)
+    up = np.array([np.sin(proposal.angle), -np.cos(proposal.angle)])
+    return Crop.from_box(proposal.center + FOUND_RISE * side * up, FOUND_SIDE * side, size, proposal.angle)
 
 
 def crop_from_landmarks(

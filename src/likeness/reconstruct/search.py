@@ -1,15 +1,16 @@
 """Which faces a photo shows and which way up: readings of every proposal compete by the chance that they are right.
 
-A crop is read in two steps: a first look says roughly where the face lies, the looks at the crop around it say
-exactly, and by how far they agree what the chance is (:mod:`likeness.reconstruct.chance`). Only where that leaves
-doubts is the crop also read after quarter turns: upside down, masked and half seen faces, and what is none. Of the
-readings of one place the likeliest stays.
+A crop is read in steps: a first look says where the face lies, a second one at the mirror image of the crop around it
+says so again, and by how far they agree what the chance is (:mod:`likeness.reconstruct.chance`). Where they do not
+agree, four views of that crop decide. Only where that leaves doubts is the crop also read after quarter turns: upside
+down, masked and half seen faces, and what is none. Of the readings of one place the likeliest stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,14 @@ SAME_FACE = 0.5
 HOPE = 0.1
 """The network's score of a first look from which a crop is looked at well. A first crop is only roughly placed, so
 this is far below any score that is believed."""
+
+AGREED = 0.95
+"""The chance from which two views are enough. Of 686 readings of proposals 288 reached it, every unturned face of
+an annotated frame among them; none of them was false, and four views gave none of them a chance under 0.8."""
+
+AGAIN = 0.5
+"""The network's score of the second look below which there is no third: of 995 hopeful readings 232 fell below, and
+to none of these four views gave a chance of 0.5."""
 
 SETTLED = 0.9
 """The chance from which a reading's turns are not tried."""
@@ -67,31 +76,51 @@ Read = Callable[[list[Crop]], list[Face]]
 """Crops -> the network's answers, in their order."""
 
 
-def likeliest_faces(crops: Sequence[Crop], glance: Read, look_well: Read, least: float) -> list[Face]:
+class Looks(NamedTuple):
+    """How crops of one photo are looked at.
+
+    Attributes:
+        glance: the first look at crops.
+        compare: what first looks and the mirror images of the crops around them say together, with a chance; None
+            for those whose mirror image is no face to the network. Without it everything is looked at well.
+        look_well: the final answer for crops, whose score is a chance.
+    """
+
+    glance: Read
+    compare: Callable[[list[Face]], list[Face | None]] | None
+    look_well: Read
+
+
+def likeliest_faces(crops: Sequence[Crop], looks: Looks, least: float) -> list[Face]:
     """The faces of a photo, best first, each the right way up.
 
     Args:
         crops: where faces may be.
-        glance: the first look at crops.
-        look_well: the final answer for crops, whose score is a chance.
+        looks: at the photo.
         least: faces with a lower chance are dropped.
     """
-
-    faces = readings(crops, glance, look_well)
+    faces = readings(crops, looks)
     settled = [face for face in faces if face.score >= SETTLED]
     doubtful = [crop for crop in crops if not any(_shows(crop, face) for face in settled)]
     turned = [quarter_turned(crop, quarters) for crop in doubtful for quarters in (1, 2, 3)]
-    return without_doubles([face for face in (*faces, *readings(turned, glance, look_well)) if face.score >= least])
+    return without_doubles([face for face in (*faces, *readings(turned, looks)) if face.score >= least])
 
 
-def readings(crops: Sequence[Crop], glance: Read, look_well: Read) -> list[Face]:
+def readings(crops: Sequence[Crop], looks: Looks) -> list[Face]:
     """What hopeful ones among the crops show, doubtful ones that strayed where they strayed to; arguments as of
     :func:`likeliest_faces`."""
-    hopeful = [face for face in glance(list(crops)) if face.score > HOPE]
-    seen = look_well([face.next_crop() for face in hopeful])
+    hopeful = [face for face in looks.glance(list(crops)) if face.score > HOPE]
+    agreed: list[Face] = []
+    if looks.compare and hopeful:
+        pairs = [(one, both) for one, both in zip(hopeful, looks.compare(hopeful), strict=True) if both is not None]
+        # What strayed was seen from too far beside to be one half of the answer.
+        sure = [both.score >= AGREED and not _has_strayed(one) for one, both in pairs]
+        agreed = [both for (_, both), is_sure in zip(pairs, sure, strict=True) if is_sure]
+        hopeful = [one for (one, _), is_sure in zip(pairs, sure, strict=True) if not is_sure]
+    seen = looks.look_well([face.next_crop() for face in hopeful])
     strayed = [face.score < SETTLED and _has_strayed(face) for face in seen]
-    again = look_well([face.next_crop() for face, has in zip(seen, strayed, strict=True) if has])
-    return [face for face, has in zip(seen, strayed, strict=True) if not has] + again
+    again = looks.look_well([face.next_crop() for face, has in zip(seen, strayed, strict=True) if has])
+    return agreed + [face for face, has in zip(seen, strayed, strict=True) if not has] + again
 
 
 def quarter_turned(crop: Crop, quarters: int) -> Crop:
