@@ -9,8 +9,8 @@ from the package index into an environment of their own in ``--work``, once; pip
 Each runs in a process of its own, takes one thread, and all take turns, so that what else the machine does hits all
 alike. Given are milliseconds of processor time of all of a process's threads (the clock of a busy machine says
 little) and of the clock, the least and the median of the runs, and how many times as long as MediaPipe's each takes:
-the median of the ratios of runs that followed each other. MediaPipe looks for one face, so that is what is asked of both;
-"all faces" looks for small ones too.
+the median of the ratios of runs that followed each other. MediaPipe looks for one face, so that is what is asked of
+both; "all faces" looks for small ones too.
 """
 
 from __future__ import annotations
