@@ -194,7 +194,8 @@ def test_where_a_sure_face_is_steep_others_are_sought_on_their_heads() -> None:
 
     assert _is_upright(faces((0.1, 0.97)))
     assert _is_upright(faces((0.1, 0.97), (2.0, 0.3)))
-    assert not _is_upright(faces((0.1, 0.97), (1.2, 0.8)))
+    assert _is_upright(faces((0.1, 0.97), (1.2, 0.8)))
+    assert not _is_upright(faces((0.1, 0.97), (1.2, 0.93)))
     assert not _is_upright(faces((0.1, 0.8)))
 
 

@@ -56,8 +56,8 @@ PADDING = 0.35
 """The border for faces that fill the photo, over the longer side."""
 
 CERTAIN, STEEP = 0.9, 0.9
-"""The photo is turned by quarters too unless its best face has the first score at least, and all sure ones are turned
-by less than the second, radians: where one lies, others may. The detector has learned turns up to 75°: a face on its
+"""The photo is turned by quarters too unless its best face has the first score at least, and all that have it are
+turned by less than the second, radians: where one lies, others may. The detector has learned turns up to 75°: a face on its
 head is one to it, but a dubious one."""
 
 TURNED_CHANCE = 0.95
@@ -191,9 +191,9 @@ def _stages(
 
 
 def _is_upright(found: Detections) -> bool:
-    """Whether the best face is certain and none that is sure is turned far."""
-    steep = np.abs(found.angle[found.score >= SURE])
-    return bool(found.is_sure and found.score[0] >= CERTAIN and (steep < STEEP).all())
+    """Whether the best face is certain and none that is as certain is turned far."""
+    certain = found.score >= CERTAIN
+    return bool(certain.any() and certain[0] and (np.abs(found.angle[certain]) < STEEP).all())
 
 
 def _find_padded(image: np.ndarray, detector: Detector) -> Detections:
