@@ -29,7 +29,7 @@ from likeness.reconstruct.proposals import (
 )
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Reconstruction
-from likeness.reconstruct.search import AGAIN, AGREED, Face, Looks, likeliest_faces, without_doubles
+from likeness.reconstruct.search import AGAIN, Face, Looks, likeliest_faces, without_doubles
 from likeness.reconstruct.test_time import SCALES, averaged, carried_answer, mirrored_answer, nearer_answer, views_of
 from likeness.result_folder import Source
 
@@ -173,7 +173,7 @@ class Reconstructor:
         if most and self.yunet_model is None:
             proposals = largest_faces(image, most)
             found = self._confirmed(image, proposals, False) if proposals else []
-            if sum(face.score >= AGREED for face in found) >= most:
+            if sum(round(face.score, 1) == 1.0 for face in found) >= most:  # no other can be before them
                 return found
         for thorough in (False, True):
             proposals = find_faces(image, thorough=thorough, yunet_model=self.yunet_model)
