@@ -57,8 +57,8 @@ PADDING = 0.35
 
 CERTAIN, STEEP = 0.9, 0.9
 """The photo is turned by quarters too unless its best face has the first score at least, and all that have it are
-turned by less than the second, radians: where one lies, others may. The detector has learned turns up to 75°: a face on its
-head is one to it, but a dubious one."""
+turned by less than the second, radians: where one lies, others may. The detector has learned turns up to 75°: a face
+on its head is one to it, but a dubious one."""
 
 TURNED_CHANCE = 0.95
 """A face found upright goes before the same found turned."""
