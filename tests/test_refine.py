@@ -68,8 +68,14 @@ def test_fusion_adds_the_means_and_the_fits_parts(model: FaceModel) -> None:
     alone = Refiner(model, default_point_map(), None)(pixels, np.full(478, 0.5), SCALE, camera, start)
     half = Fusion(np.stack([0.5 * np.eye(size)] + [np.zeros((size, size))] * 3))
     mean = np.linspace(-1, 1, size)
-    fused = Refiner(model, default_point_map(), half)(pixels, np.full(478, 0.5), SCALE, camera, start, mean)
-    np.testing.assert_allclose(fused.identity, mean + 0.5 * alone.identity, atol=1e-4)
+    refiner = Refiner(model, default_point_map(), half)
+    fused = refiner(pixels, np.full(478, 0.5), SCALE, camera, start, mean)
+    assert refiner.mirror is not None
+    assert refiner.fusion is not None
+    symmetric = 0.5 * (mean + mean @ refiner.mirror)  # the mean is of views and their mirror images
+    added = refiner.fusion.matrices[0] @ alone.identity
+    np.testing.assert_allclose(fused.identity, symmetric + added, atol=1e-4)
+    assert rms(model, added, 0.5 * alone.identity) < 0.1
     # The pose fits the head that is given, whose size is another.
     points = default_point_map().gather(model.vertices(fused.identity, fused.expression))
     off = project(camera, points @ fused.rotation.T + fused.translation) - pixels

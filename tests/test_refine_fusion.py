@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from likeness.geometry.camera import project
 from likeness.model.face_model import FaceModel
 from likeness.networks.regressor import Fusion
 from likeness.reconstruct.refine import Refiner, circumstances
+from likeness.reconstruct.test_time import mirrored_names
 
 SCALE = 4.0
 
@@ -52,10 +54,40 @@ def test_the_code_is_mean_plus_matrices_and_pose_follows_it(small_model: FaceMod
     fit = refiner.fit(pixels, deviation, CAMERA, start(truth))
     q = circumstances(fit, float(np.log(deviation[refiner.rows] / SCALE).mean()))
     expected = mean + sum(q[j] * fusion.matrices[j] @ fit.identity for j in range(4))
+    assert refiner.mirror is None  # the model has no mirror images of its heads
     np.testing.assert_allclose(found.identity, expected, atol=1e-4)
-    held = refiner.fit(pixels, deviation, CAMERA, start(truth), expected)
+    at = Start(fit.rotation, fit.translation, fit.expression)
+    held = refiner.express(pixels, deviation, CAMERA, at, expected)
     np.testing.assert_allclose(held.identity, expected, atol=0.02)  # a code that is not to change hardly does
     assert abs(held.translation[2] - found.translation[2]) < 5.0
+
+
+def test_a_mirrored_photo_shows_the_mirrored_head(small_model: FaceModel) -> None:
+    known, partner = small_map(small_model), small_model.topology.mirror
+    half = small_model.identity_basis[:6]
+    mirrored_half = half[:, partner] * np.array([-1.0, 1.0, 1.0], np.float32)
+    shapes = small_model.expression_basis
+    turned = shapes[mirrored_names(small_model.expression_names)][:, partner] * np.array([-1.0, 1.0, 1.0], np.float32)
+    small_model = replace(
+        small_model,
+        identity_basis=np.concatenate([half, mirrored_half]),
+        expression_basis=0.5 * (shapes + turned),
+    )
+    rng = np.random.default_rng(4)
+    fusion, mean = Fusion(0.1 * rng.standard_normal((4, 12, 12))), 0.2 * rng.standard_normal(12)
+    refiner = Refiner(small_model, known, fusion)
+    assert refiner.mirror is not None
+    np.testing.assert_allclose(refiner.mirror, np.roll(np.eye(12), 6, axis=0), atol=1e-4)
+    truth, pixels, deviation = face(small_model, 4, yaw=0.3)
+    begin, flip = start(truth), np.diag([-1.0, 1.0, 1.0])
+    found = refiner(pixels, deviation, SCALE, CAMERA, begin, mean)
+    mirrored = known.mirrored(pixels, 2 * CAMERA.center[0] + 1)
+    other = Start(flip @ begin.rotation @ flip, begin.translation @ flip)
+    again = refiner(mirrored, deviation[known.mirror], SCALE, CAMERA, other, mean)
+    head = small_model.vertices(found.identity)
+    other_side = head[partner] @ flip
+    missed, apart = (np.abs(other_side - one).max() for one in (small_model.vertices(again.identity), head))
+    assert missed < 0.05 * apart  # as far as fits converge
 
 
 def test_circumstances_grow_with_turn_unsureness_and_expression(small_model: FaceModel) -> None:

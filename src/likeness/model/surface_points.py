@@ -15,9 +15,16 @@ import numpy as np
 from likeness.assets import asset
 from likeness.errors import FileError, StrPath
 from likeness.files import write_atomically
+from likeness.model.point_readout import PointReadout
 from likeness.readers import read_npz
 
 IBUG_POINTS = 68
+INNER_LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
+"""iBUG points of the upper and the lower lip that touch where lips are closed."""
+
+READOUT = "readout_"
+"""Before the names of a readout's arrays in a file."""
+
 LARGEST = 10_000_000
 """Bytes of one array of a map; more than any needs."""
 
@@ -33,6 +40,7 @@ class PointMap:
         ibug: (68,) int: the points that stand for the 68 iBUG landmarks; definitions differ by millimetres.
         landmarks: (68, P) float, rows sum to 1: each iBUG landmark, as annotators place it, as a combination of the
             points (``runs/landmark_weights.py``); None: ``ibug`` is all that is known.
+        readout: what the points tell of lids and lips (``runs/point_readout.py``); None: nothing is known.
 
     Raises:
         ValueError: arrays that do not fit together.
@@ -43,6 +51,7 @@ class PointMap:
     mirror: np.ndarray
     ibug: np.ndarray
     landmarks: np.ndarray | None = None
+    readout: PointReadout | None = None
 
     def __post_init__(self) -> None:
         vertices, weights, count = self.vertices, self.weights, len(self.vertices)
@@ -62,6 +71,8 @@ class PointMap:
             self.landmarks.shape != (IBUG_POINTS, count) or not np.abs(self.landmarks.sum(1) - 1.0).max() < 0.01
         ):
             raise ValueError(f"expected landmarks ({IBUG_POINTS}, {count}) with rows that sum to 1")
+        if self.readout is not None and self.readout.weight.shape[1] != 2 * count:
+            raise ValueError(f"expected a readout of {count} points, got {self.readout.weight.shape[1] // 2}")
 
     def __len__(self) -> int:
         return len(self.vertices)
@@ -78,10 +89,20 @@ class PointMap:
 
     def ibug_landmarks(self, points: np.ndarray) -> np.ndarray:
         """Points (..., P, 2) of an image -> the 68 iBUG landmarks (..., 68, 2), however the face is turned or
-        stretched."""
+        stretched. Where the points' lips are known to be nearer than they are placed, so are the landmarks'."""
         if self.landmarks is None:
-            return np.asarray(points[..., self.ibug, :])
-        return np.asarray(self.landmarks @ points)
+            found = np.asarray(points[..., self.ibug, :])
+        else:
+            found = np.asarray(self.landmarks @ points)
+        if self.readout is None:
+            return found
+        inner = {tuple(pair): row for row, pair in enumerate(self.readout.lips.tolist())}
+        rows = [inner.get(tuple(self.ibug[list(pair)].tolist())) for pair in INNER_LIP_PAIRS]
+        known = [(pair, row) for pair, row in zip(INNER_LIP_PAIRS, rows, strict=True) if row is not None]
+        if not known:
+            return found
+        factor = np.minimum(self.readout.nearer(points), 1.0)[..., [row for _, row in known]]
+        return PointReadout.part(found, np.array([pair for pair, _ in known]), factor)
 
     def save(self, path: StrPath) -> None:
         """Write an ``.npz``; raises FileError."""
@@ -95,6 +116,7 @@ class PointMap:
             mirror=self.mirror.astype(np.int32),
             ibug=self.ibug.astype(np.int32),
             **known,
+            **({} if self.readout is None else {READOUT + name: v for name, v in self.readout.arrays().items()}),
         )
         write_atomically(path, buffer.getvalue())
 
@@ -108,7 +130,9 @@ class PointMap:
         arrays = read_npz(path, "a map of surface points", LARGEST)
         try:
             known = {name: arrays[name] for name in ("vertices", "weights", "mirror", "ibug")}
-            return cls(**known, landmarks=_normalised(arrays.get("landmarks")))
+            read = {name.removeprefix(READOUT): v for name, v in arrays.items() if name.startswith(READOUT)}
+            readout = PointReadout.from_arrays(read) if read else None
+            return cls(**known, landmarks=_normalised(arrays.get("landmarks")), readout=readout)
         except KeyError as error:
             raise FileError(path, f"expected a map of surface points, but {error.args[0]} is missing") from error
         except ValueError as error:

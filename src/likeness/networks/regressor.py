@@ -71,6 +71,14 @@ class Fusion:
         """The fit's code (K,) and the photo's circumstances (Q,) -> what is added to the network's mean, (K,)."""
         return np.asarray(np.tensordot(circumstances, self.matrices, 1) @ code)
 
+    def symmetric(self, mirror: np.ndarray) -> Fusion:
+        """The same, fair to both sides: a mirrored fit adds what is the mirror image of what the fit adds.
+
+        Args:
+            mirror: (K, K) P, the mirror image of a code c is ``c @ P``.
+        """
+        return Fusion(0.5 * (self.matrices + mirror.T @ self.matrices @ mirror.T))
+
 
 @dataclass(frozen=True, eq=False)
 class Network:

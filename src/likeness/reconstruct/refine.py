@@ -9,12 +9,14 @@ best linear estimate from the network's code and the points' fit,
 
 with ``f`` the code fitted to the points under the population's prior, ``F_j`` (K, K) and ``q_j`` how far the head is
 turned, how sure its points are and how strongly it makes a face. It lies inside the sphere, the nearer its centre
-(the mean face) the less is known. Then pose and expression are fitted once more, under that shape.
+(the mean face) the less is known. A photo's mirror image shows the mirror image of the head: the mean, which views of
+both share, is taken as symmetric, and matrices treat both sides alike. Then pose and expression are fitted once more,
+under that shape (:mod:`likeness.reconstruct.expressions`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,8 +24,10 @@ from likeness.fit import FaceFit, IdentityPrior, Observations, Start, Stopping, 
 from likeness.geometry.camera import Camera
 from likeness.geometry.rotation import FRONTAL, euler_from_rotation
 from likeness.model.face_model import FaceModel
+from likeness.model.mirroring import mirrored_codes
 from likeness.model.surface_points import PointMap
 from likeness.networks.regressor import Fusion
+from likeness.reconstruct.expressions import expression_prior
 
 GAIN = 1.5
 """Deviations count so many times as large: errors of neighbouring points are alike."""
@@ -65,11 +69,14 @@ class Refiner:
     """
 
     def __init__(self, model: FaceModel, points: PointMap, fusion: Fusion | None) -> None:
-        self.model, self.map, self.fusion = model, points, fusion
+        self.model, self.map = model, points
+        self.mirror = None if fusion is None else mirrored_codes(model)
+        self.fusion = fusion if fusion is None or self.mirror is None else fusion.symmetric(self.mirror)
         eyes = model.topology.regions.get("eyes", np.zeros(len(model.mean), bool))
         # Where an iris is tells of the gaze, and no shape.
         self.rows = np.flatnonzero(~eyes[points.vertices].all(axis=1))
         self.points = SurfacePoints(points.vertices[self.rows], points.weights[self.rows])
+        self.closed = replace(self.points, offsets=_closing(model, points)[self.rows])
         self.population = IdentityPrior.population(model)
 
     def __call__(
@@ -91,30 +98,43 @@ class Refiner:
             start: the pose as the network sees it.
             mean: (K,) the network's part of the code; None: there is none, and no ``fusion``.
         """
-        landmarks = self.map.ibug_landmarks(pixels)
         free = self.fit(pixels, deviation, camera, start)
-        if self.fusion is None or mean is None:
-            return _refined(free, free.identity, landmarks)
-        code = mean + self.fusion(free.identity, self.circumstances(free, deviation / scale))
+        code = free.identity
+        if self.fusion is not None and mean is not None:
+            code = self._symmetric(mean) + self.fusion(code, self.circumstances(free, deviation / scale))
         # The code changes the size too, and with it what pose fits.
         at = Start(free.rotation, free.translation, free.expression)
-        return _refined(self.fit(pixels, deviation, camera, at, code), code, landmarks)
+        fit = self.express(pixels, deviation, camera, at, code)
+        parts = (code, fit.expression, fit.rotation, fit.translation)
+        identity, expression, rotation, translation = (np.asarray(part, np.float32) for part in parts)
+        return Refined(identity, expression, rotation, translation, self.map.ibug_landmarks(pixels))
 
-    def fit(
-        self,
-        pixels: np.ndarray,
-        deviation: np.ndarray,
-        camera: Camera,
-        start: Start,
-        code: np.ndarray | None = None,
+    def _symmetric(self, code: np.ndarray) -> np.ndarray:
+        """The symmetric part of a code (K,)."""
+        return code if self.mirror is None else 0.5 * (code + code @ self.mirror)
+
+    def fit(self, pixels: np.ndarray, deviation: np.ndarray, camera: Camera, start: Start) -> FaceFit:
+        """The face of anyone of the population that explains the points (arguments as above)."""
+        seen = self._seen(pixels, deviation, camera, start, self.points)
+        return fit_face(self.model, seen, camera, identity=self.population, start=start, stopping=CONVERGED)
+
+    def express(
+        self, pixels: np.ndarray, deviation: np.ndarray, camera: Camera, start: Start, code: np.ndarray
     ) -> FaceFit:
-        """The face that explains the points (arguments as above), of a given ``code`` (K,) or of any the population
-        has."""
+        """The face of a given ``code`` (K,) that explains the points; ``start`` holds the weights of :meth:`fit`."""
+        assert start.expression is not None
+        readout = self.map.readout
+        prior = expression_prior(self.model, start.expression, pixels, readout)
+        placed, points = (pixels, self.points) if readout is None else (readout.closed(pixels), self.closed)
+        seen = self._seen(placed, deviation, camera, start, points)
+        return fit_face(self.model, seen, camera, expression=prior, code=code, start=start, stopping=CONVERGED)
+
+    def _seen(
+        self, pixels: np.ndarray, deviation: np.ndarray, camera: Camera, start: Start, points: SurfacePoints
+    ) -> Observations:
         pixels, deviation = pixels[self.rows].astype(np.float64), deviation[self.rows].astype(np.float64)
         per_mm = camera.focal / float(start.translation[2])
-        seen = Observations(pixels, (GAIN * deviation) ** 2 + (FLOOR_MM * per_mm) ** 2, self.points)
-        prior = self.population if code is None else None
-        return fit_face(self.model, seen, camera, identity=prior, code=code, start=start, stopping=CONVERGED)
+        return Observations(pixels, (GAIN * deviation) ** 2 + (FLOOR_MM * per_mm) ** 2, points)
 
     def circumstances(self, fit: FaceFit, deviation: np.ndarray) -> np.ndarray:
         """What decides how far a photo's points can be trusted, (4,): :func:`circumstances`.
@@ -126,10 +146,16 @@ class Refiner:
         return circumstances(fit, float(np.log(deviation[self.rows].astype(np.float64)).mean()))
 
 
-def _refined(fit: FaceFit, code: np.ndarray, landmarks: np.ndarray) -> Refined:
-    parts = (code, fit.expression, fit.rotation, fit.translation)
-    identity, expression, rotation, translation = (np.asarray(part, np.float32) for part in parts)
-    return Refined(identity, expression, rotation, translation, landmarks)
+def _closing(model: FaceModel, points: PointMap) -> np.ndarray:
+    """By how much points (P, 3) of the mean face move, mm, for its lips to touch: it is at rest with closed lips, and
+    points of their rims lie a little above and below."""
+    moved = np.zeros((len(points), 3))
+    if points.readout is not None:
+        upper, lower = points.readout.lips.T
+        places = points.gather(model.mean.astype(np.float64))
+        moved[upper] = 0.5 * (places[lower] - places[upper])
+        moved[lower] = -moved[upper]
+    return moved
 
 
 def circumstances(fit: FaceFit, log_deviation: float) -> np.ndarray:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from likeness.extras import import_extra
 from likeness.mesh import Mesh
 from likeness.model.face_model import FaceModel
+from likeness.model.mirroring import mirroring
 from likeness.register import graph_laplacian
 from likeness.train.losses.reconstruction import Bases
 from likeness.train.recipe_settings import BasisSettings
@@ -54,7 +55,8 @@ class LearnedBasis(nn.Module):
         self.symmetric = partner is not None
         if partner is not None:
             self.register_buffer("partner", torch.tensor(partner.astype(np.int64)), persistent=False)
-            self.register_buffer("mirror", torch.tensor(_mirroring(model.identity_basis, partner)), persistent=False)
+            mirror = mirroring(model.identity_basis, partner)
+            self.register_buffer("mirror", torch.tensor(mirror, dtype=torch.float32), persistent=False)
 
     def delta(self) -> Tensor:
         """ΔW (K, V, 3) mm per unit of code."""
@@ -116,11 +118,3 @@ def _face_areas(model: FaceModel) -> np.ndarray:
     areas = Mesh(model.mean, model.topology.triangles).vertex_areas()
     areas = areas * model.topology.regions.get("face", np.ones(len(areas), bool))
     return np.asarray(areas / areas.sum(), np.float32)
-
-
-def _mirroring(basis: np.ndarray, partner: np.ndarray) -> np.ndarray:
-    """The matrix P (K, K) for which the mirrored basis (K, V, 3) is nearest to ``P W₁``; ``partner`` (V,) are mirror
-    images."""
-    mirrored = (basis[:, partner] * [-1.0, 1.0, 1.0]).reshape(len(basis), -1).astype(np.float64)
-    flat = basis.reshape(len(basis), -1).astype(np.float64)
-    return np.linalg.lstsq(flat.T, mirrored.T, rcond=1e-6)[0].T.astype(np.float32)
