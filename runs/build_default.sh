@@ -71,6 +71,9 @@ for name in {video,photo}-train people-train; do trained+=("$work/labels-$name.n
 # The 68 landmarks, as annotators place them, from the points.
 "$python" runs/landmark_weights.py "$work/fusion/regressor.onnx" "$data/photos/video-train.tar" "$work/surface_points.npz" \
   --model "$work/sphere.npz"
+# What the points tell of lids, lips and other movements.
+"$python" runs/point_readout.py "$work/fusion/regressor.onnx" "$data/photos/people-train.tar" \
+  "$data/photos/people-train-labels.npz" "$work/surface_points.npz" --model "$work/sphere.npz"
 finder=("--data" "$data" "--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--network" "$work/fusion/regressor.onnx"
   "--threads" "${THREADS:-2}" "--workers" "${WORKERS:-1}" "--resume")
 "$python" -m likeness train detector --out "$work/finder_first" --budget "${SCENES:-400000}" "${finder[@]}"
