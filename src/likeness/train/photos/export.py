@@ -23,6 +23,7 @@ from likeness.files import write_atomically
 from likeness.networks.regressor import DENSE_OUTPUTS, FUSION_OUTPUT, MEAN_OUTPUT
 from likeness.train.checkpoint import load_regressor
 from likeness.train.photos.network import CROP_SIZE, Prediction, Regressor
+from likeness.train.photos.onnx_rewrite import join_own_products
 
 OPSET = 17
 HALF_FROM = 1024
@@ -90,6 +91,7 @@ def onnx_bytes(network: Regressor, name: str, face_model: str, half: bool = True
             dynamo=False,
         )
     model = onnx.load_model_from_string(buffer.getvalue())
+    join_own_products(model)
     if network.mean is not None:
         _add_constant(model, FUSION_OUTPUT, network.fusion.numpy())
     if half:
