@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from likeness.networks.detector import Detections, default_detector
 from likeness.networks.regressor import CropAnswer
 from likeness.reconstruct.chance import WEIGHTS, chance_of_face, disagreement, evidence
 from likeness.reconstruct.proposals import _is_upright, crop_from_landmarks
-from likeness.reconstruct.search import Face, Looks, likeliest_faces, quarter_turned, without_doubles
+from likeness.reconstruct.search import Face, Looks, likeliest_faces, quarter_turned, readings, without_doubles
 
 SIZE = 112
 rng = np.random.default_rng(0)
@@ -137,6 +137,29 @@ def test_a_face_comes_out_the_right_way_up_however_it_was_proposed(turn: int, gu
 def test_what_is_settled_is_asked_for_nothing_more(world: World, counts: tuple[int, int, int]) -> None:
     assert len(likeliest_faces([proposed(0.1), proposed(-0.1)], world.looks, 0.5)) == 1
     assert (len(world.glances), len(world.compared), len(world.looked)) == counts
+
+
+def test_what_strayed_to_no_face_is_not_looked_at_again() -> None:
+    world, counts = World(angle=0.5), []
+
+    def doubtful(faces: list[Face]) -> list[Face | None]:
+        """The first look's mirror image is one to the network, that of where four views strayed to is none."""
+        counts.append(len(faces))
+        return [None if face.score == 0.6 else face for face in faces]
+
+    def look_well(crops: list[Crop]) -> list[Face]:
+        world.looked += crops
+        return [world.read(crop, 0.6, 0.6) for crop in crops]
+
+    looks = Looks(world.glance, doubtful, look_well)
+    assert len(readings([proposed(0.4)], looks)) == len(world.looked) == 1
+    assert counts == [1]
+    world.looked.clear()
+    lost = Looks(
+        world.glance, doubtful, lambda crops: [replace(face, crop=proposed(1.2)) for face in look_well(crops)]
+    )
+    assert readings([proposed(0.4)], lost) == []
+    assert len(world.looked) == 1
 
 
 def test_no_turn_makes_a_face_of_what_is_none() -> None:

@@ -121,7 +121,10 @@ def readings(crops: Sequence[Crop], looks: Looks) -> list[Face]:
         hopeful = [one for (one, _), is_sure in zip(pairs, sure, strict=True) if not is_sure]
     seen = looks.look_well([face.next_crop() for face in hopeful])
     strayed = [face.score < SETTLED and _has_strayed(face) for face in seen]
-    again = looks.look_well([face.next_crop() for face, has in zip(seen, strayed, strict=True) if has])
+    there = [face for face, has in zip(seen, strayed, strict=True) if has]
+    if looks.compare and there:
+        there = [face for face, both in zip(there, looks.compare(there), strict=True) if both is not None]
+    again = looks.look_well([face.next_crop() for face in there])
     return agreed + [face for face, has in zip(seen, strayed, strict=True) if not has] + again
 
 
