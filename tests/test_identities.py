@@ -29,8 +29,8 @@ def test_training_and_evaluation_see_the_same_people(tmp_path) -> None:  # type:
 
 
 def test_wrappers_are_nobody_and_clips_are_named() -> None:
-    assert people_of(CASIA)[0] == ["0000045", "0000045", "0000099"]
-    people, clips = people_of(["a/p/one/1.jpg", "a/p/two/1.jpg", "a/q/1.jpg"])
+    assert people_of(CASIA).identity == ["0000045", "0000045", "0000099"]
+    people, clips, *_ = people_of(["a/p/one/1.jpg", "a/p/two/1.jpg", "a/q/1.jpg"])
     assert people == ["p", "p", "q"]
     assert clips == ["p/one", "p/two", None]
     assert people_of(["1.jpg", "p/1.jpg"])[0] == [None, "p"]

@@ -55,7 +55,7 @@ def test_webdataset_gives_each_picture_what_it_has(tmp_path: Path, rng: Rng, suf
     np.testing.assert_array_equal(opened.frames.person, [1, 0])  # "7" before "b"
     np.testing.assert_array_equal(opened.photos.person, [1, 0])  # "12" before "a"
     assert opened.frames.clip == ("x", "k2")
-    assert "4 pictures, 4 people, 2 with landmarks" in opened.describe()[0]
+    assert "4 pictures, 4 people (12, 7 and 2 more), 1 clip, 2 with landmarks" in opened.describe()[0]
 
 
 def test_tars_of_folders_and_the_readers_agree_with_opening(tmp_path: Path) -> None:

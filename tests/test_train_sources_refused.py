@@ -214,14 +214,15 @@ def test_paths_that_cannot_be_used_say_why(tmp_path: Path, rng: Rng) -> None:
     (tmp_path / "text.tar").write_text("no archive")
     (tmp_path / "one.png").write_bytes(picture(rng))
     write_photos(tmp_path / "s-0.tar")
-    with tarfile.open(tmp_path / "packed.tar", "w:gz") as archive:
+    with tarfile.open(tmp_path / "cut.tgz", "w:gz") as archive:
         add(archive, "a/b.png", picture(rng))
+    os.truncate(tmp_path / "cut.tgz", (tmp_path / "cut.tgz").stat().st_size - 20)
     for name, match in {
         "empty": "found none",
-        "empty.tar": "uncompressed tar",
-        "text.tar": "uncompressed tar",
-        "packed.tar": "uncompressed tar",
-        "one.png": "expected a folder or an uncompressed tar",
+        "empty.tar": "expected an archive of pictures",
+        "text.tar": "expected an archive of pictures",
+        "cut.tgz": "is damaged",
+        "one.png": "expected a folder or an archive",
         "missing.tar": "No such file",
         "missing": "No such file",
         "s-{0..1}.tar": r"s-1\.tar.*No such file",

@@ -144,6 +144,8 @@ class Excluded:
 
 
 def listed(items: Sequence[Any] | np.ndarray, limit: int = 5) -> str:
-    """``a, b, c and 7 more``: a list in a message, never a long one."""
+    """``a, b, c and 7 more``: a list in a message, never a long one; ``none`` where there is nothing to list."""
+    if not len(items):
+        return "none"
     first = ", ".join(str(item) for item in items[:limit])
     return first if len(items) <= limit else f"{first} and {len(items) - limit} more"

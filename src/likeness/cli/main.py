@@ -178,6 +178,8 @@ def evaluate(settings: Evaluate) -> int:
         evaluation = run_evaluation(command, steps=steps)
     # A file or a pipe gets whole lines: numbers must not be folded to a width that nobody looks at.
     console = Console(width=None if sys.stdout.isatty() else 200)
+    for line in evaluation.read:
+        print(line)
     console.print(*rich_tables(evaluation.outcome), sep="\n")
     for line in closing_lines(evaluation):
         print(line)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from likeness.errors import Excluded, FileError, StrPath, as_file_error, printable
-from likeness.files import read_bytes
+from likeness.files import read_bytes, without_mark
 from likeness.geometry.landmarks import CHIN, NOSE_BRIDGE, eye_centers
 from likeness.model.formats.mat import MATLAB_ORIGIN, read_mat
 from likeness.readers import read_json
@@ -55,18 +55,23 @@ def _points(path: StrPath, name: str, values: object) -> np.ndarray:
     return points
 
 
-def read_pts(path: Path) -> np.ndarray:
-    """Landmarks (68, 2) float32, our pixels, of iBUG's ``.pts``: ``version: 1 n_points: 68 { x y ... }``, from 1.
+def read_pts(path: StrPath, data: bytes | None = None) -> np.ndarray:
+    """Landmarks (68, 2) float32, our pixels, of iBUG's ``.pts``: ``version: 1 n_points: 68 { x y ... }``, from 1; or
+    of the lines x y alone.
+
+    Args:
+        path: the file, or what ``data`` is called in messages.
+        data: the content; None: the file's.
 
     Raises:
         FileError: another format, or not 68 points.
     """
-    text = read_bytes(path).decode("latin1")
-    found = re.fullmatch(r"(?:\s*\w+:\s*\S+)*\s*\{([^{}]*)\}\s*", text)
+    text = without_mark(read_bytes(path) if data is None else data).decode("latin1")
+    found = re.fullmatch(r"[^{}]*\{([^{}]*)\}\s*", text) or re.fullmatch(r"([-+\d.,eE\s]+)", text)
     if found is None:
         raise FileError(path, "expected iBUG's points: 'version: 1', 'n_points: 68', '{', lines of x y, '}'")
     try:
-        values = np.array(found[1].split(), np.float64)
+        values = np.array(found[1].replace(",", " ").split(), np.float64)
     except ValueError as error:
         raise FileError(path, f"expected numbers between braces ({error})") from error
     if len(values) != 136 or not np.isfinite(values).all():
@@ -74,15 +79,19 @@ def read_pts(path: Path) -> np.ndarray:
     return (values.reshape(68, 2) - MATLAB_ORIGIN).astype(np.float32)
 
 
-def read_aflw2000_points(path: Path) -> np.ndarray:
+def read_aflw2000_points(path: StrPath, data: bytes | None = None) -> np.ndarray:
     """Landmarks (68, 2) float32, our pixels, of AFLW2000-3D's ``NAME.mat``: x and y of ``pt3d_68`` (3, 68).
 
     Points of the jaw lie where the jaw is, behind the outline on the far side of a turned head.
 
+    Args:
+        path: the file, or what ``data`` is called in messages.
+        data: the content; None: the file's.
+
     Raises:
         FileError: damaged, or without ``pt3d_68``.
     """
-    return _matlab_points(path, "pt3d_68", (3, 68))[:2].T - np.float32(MATLAB_ORIGIN)
+    return _matlab_points(path, "pt3d_68", (3, 68), data)[:2].T - np.float32(MATLAB_ORIGIN)
 
 
 def read_300w_lp_points(folder: Path, stem: str) -> np.ndarray | None:
@@ -117,8 +126,8 @@ def _is_mirrored(points: np.ndarray) -> bool:
     return bool(across[0] * down[1] - across[1] * down[0] <= 0)
 
 
-def _matlab_points(path: Path, name: str, shape: tuple[int, int]) -> np.ndarray:
-    values = read_mat(path, {name}).get(name)
+def _matlab_points(path: StrPath, name: str, shape: tuple[int, int], data: bytes | None = None) -> np.ndarray:
+    values = read_mat(path, {name}, data).get(name)
     if values is None or values.shape != shape or not np.isfinite(values).all():
         got = "none" if values is None else f"{values.shape}, or not finite"
         raise FileError(path, f"expected 68 landmarks, {name} {shape} of finite numbers; got {got}")

@@ -6,25 +6,25 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from likeness.datasets.annotations import Note, read_note
-from likeness.datasets.identities import people_of
+from likeness.datasets.archives import archive_stem, is_archive
+from likeness.datasets.described import BESIDE, POINTS, described
+from likeness.datasets.identities import splits_among
 from likeness.datasets.image_store import Places
 from likeness.datasets.known_layouts import (
     CELEBA_PEOPLE,
     LP_SETS,
+    NOW_PICTURES,
     celeba_lists,
     celeba_pictures,
+    is_now,
     list_300w_lp,
-    list_annotated,
     list_celeba,
     lp_sets,
 )
-from likeness.datasets.listing import HELD_OUT, TRAIN, Listing, Marked
+from likeness.datasets.listing import Listing
 from likeness.datasets.tars import is_held_out, list_shards, shard_groups
-from likeness.datasets.test_sets import PHOTO_SUFFIXES
 from likeness.errors import FileError, listed
-
-_ANNOTATED = (".mat", ".pts")
+from likeness.images.header import SUFFIXES
 
 
 @dataclass
@@ -37,17 +37,21 @@ class _Content:
     links: list[str] = field(default_factory=list)
 
     @property
-    def tars(self) -> list[str]:
-        return sorted(name for name in self.files if name.lower().endswith(".tar"))
+    def archives(self) -> list[str]:
+        """Archives that are not unpacked beside themselves; compressed ones have to be named outright."""
+        return sorted(name for name in self.files if name.lower().endswith(".tar") and not self._is_unpacked(name))
 
     @property
-    def is_split(self) -> bool:
-        """Whether there are folders for training and others for testing."""
-        return any(name in TRAIN for name in self.folders) and any(name in HELD_OUT for name in self.folders)
+    def other_archives(self) -> list[str]:
+        """What is compressed, or lies unpacked beside itself: it would be read twice."""
+        return sorted(name for name in self.files if is_archive(name) and name not in self.archives)
+
+    def _is_unpacked(self, name: str) -> bool:
+        return archive_stem(Path(name)) in self.folders
 
     @property
     def is_annotated(self) -> bool:
-        beside = {name.rpartition(".")[0] for name in self.files if name.endswith(_ANNOTATED)}
+        beside = {name.rpartition(".")[0] for name in self.files if name.lower().endswith(POINTS)}
         return bool(beside) and any(name.rpartition(".")[0] in beside for name in self.pictures)
 
     @property
@@ -56,10 +60,9 @@ class _Content:
 
     @property
     def stands_alone(self) -> bool:
-        """Whether this is a source of its own within another folder."""
+        """Whether this is a source of its own within another folder, whatever its folders hold."""
         return bool(
-            self.tars
-            or self.is_split
+            self.archives
             or self.is_annotated
             or self.is_rendered
             or CELEBA_PEOPLE in self.files
@@ -68,13 +71,17 @@ class _Content:
         )
 
 
-def list_folder(folder: Path) -> tuple[list[Listing], list[str]]:
+def list_folder(folder: Path, *, for_training: bool = True) -> tuple[list[Listing], list[str]]:
     """All sources below a folder, and lines about what is left out.
 
-    CelebA, 300W-LP, AFLW2000-3D, 300W (``.pts``), tars (shards of one name are one source), and everything else as
-    pictures ``[IDENTITY/[CLIP/]]NAME.jpg`` with ``NAME.json`` beside where there is more to tell. Not for training,
-    so left out: tars named ``*-val``, ``*-test``, and folders ``val``, ``test`` beside ``train``. Links to files are
-    followed, links to folders are not.
+    CelebA, 300W-LP, AFLW2000-3D, 300W (``.pts``), NoW, tars (shards of one name are one source), and everything else
+    as pictures ``[SPLIT/][IDENTITY/[CLIP/]]NAME.jpg`` with ``NAME.json`` beside where there is more to tell. Links to
+    files are followed, links to folders are not.
+
+    Args:
+        folder: where to look.
+        for_training: leave out what is held out: tars named ``*-val``, ``*-test``, and folders ``val``, ``test``
+            beside ``train``; see also :func:`~likeness.datasets.described.described`.
 
     Raises:
         FileError: the folder, or an annotation in it, cannot be read.
@@ -88,88 +95,87 @@ def list_folder(folder: Path) -> tuple[list[Listing], list[str]]:
         lists, sets = celeba_lists(root), lp_sets(root, content.files, content.folders)
         if lists is not None:
             place = celeba_pictures(root)
-            found.append(list_celeba(place, _content(place).pictures, lists))
+            found.append(list_celeba(place, _content(place).pictures, lists, for_training=for_training))
         elif sets:
             found.append(list_300w_lp(root, [(place, _content(place).pictures) for place in sets]))
         elif content.is_rendered:
             left_out.append(f"{root}: rendered faces, which --synthetic takes")
+        elif is_now(content.folders):
+            todo.append(root / NOW_PICTURES)
         else:
-            sources, further, lines = _general(root, content)
+            sources, further, lines = _general(root, content, for_training)
             found += sources
             todo += further
             left_out += lines
     return found, left_out
 
 
-def _general(root: Path, content: _Content) -> tuple[list[Listing], list[Path], list[str]]:
+def _general(root: Path, content: _Content, for_training: bool) -> tuple[list[Listing], list[Path], list[str]]:
     """Sources of a folder that is no data set with rules of its own; folders to look at; what is left out."""
-    tars = [root / name for name in content.tars]
-    held_out = [path.name for path in tars if is_held_out(path)]
-    found = [list_shards(shards, name) for name, shards in shard_groups([p for p in tars if p.name not in held_out])]
-    further: list[Path] = []
-    if content.is_split:
-        held_out += [name for name in content.folders if name in HELD_OUT]
-        further = [root / name for name in content.folders if name in TRAIN]
+    held_out = _take_held_out(content) if for_training else []
+    tars = [root / name for name in content.archives if name not in held_out]
+    found = [list_shards(shards, name, for_training=for_training) for name, shards in shard_groups(tars)]
     lines = [f"{root}: left out, not for training: {listed(held_out)}"] if held_out else []
+    if content.other_archives and (content.folders or content.pictures or tars):
+        lines.append(f"{root}: left out, archives (name them to read them): {listed(content.other_archives)}")
+    further: list[Path] = []
     links = [str(root / name) for name in content.links]
     if content.is_annotated:
-        found.append(list_annotated(root, content.pictures, content.files))
-        further += [root / name for name in content.folders if root / name not in further and name not in held_out]
-    elif not content.is_split:
-        names, notes, below, more_links = _walk(root, content)
-        further += below
+        found.append(_described(root, content.pictures, [*content.files], for_training))
+        further = [root / name for name in content.folders]
+    else:
+        names, beside, further, more_links = _walk(root, content, for_training)
         links += more_links
         if names:
-            found.append(_list_pictures(root, names, notes))
+            found.append(_described(root, names, beside, for_training))
     if links:
         lines.append(f"{root}: left out, links to folders and to what is missing: {listed(links)}")
     return found, further, lines
 
 
-def _walk(root: Path, content: _Content) -> tuple[list[str], set[str], list[Path], list[str]]:
-    """Pictures and notes below a folder by their paths in it, folders below that stand alone, and links."""
-    names, notes = list(content.pictures), {name for name in content.files if name.endswith(".json")}
+def _take_held_out(content: _Content) -> list[str]:
+    """Take what is not for training out of a folder's content, and tell its names."""
+    held_out = [name for name in content.archives if is_held_out(Path(name))]
+    splits = splits_among(content.folders)
+    if any(splits.values()):
+        held_out += [name for name in content.folders if not splits.get(name, False)]
+        content.folders = [name for name in content.folders if splits.get(name, False)]
+    return held_out
+
+
+def _walk(root: Path, content: _Content, for_training: bool) -> tuple[list[str], list[str], list[Path], list[str]]:
+    """Pictures below a folder and what lies beside them by their paths in it, folders below that stand alone, and
+    links."""
+    names, beside = list(content.pictures), list(content.files)
     alone: list[Path] = []
     links: list[str] = []
     stack = list(reversed(content.folders))
     while stack:
         place = stack.pop()
         inner = _content(root / place)
-        if inner.stands_alone:
+        if inner.stands_alone or _has_splits(root / place, inner, for_training):
             alone.append(root / place)
             continue
         names += [f"{place}/{name}" for name in inner.pictures]
-        notes |= {f"{place}/{name}" for name in inner.files if name.endswith(".json")}
+        beside += [f"{place}/{name}" for name in inner.files]
         links += [str(root / place / name) for name in inner.links]
         stack += [f"{place}/{name}" for name in reversed(inner.folders)]
-    return sorted(names), notes, alone, links
+    return sorted(names), sorted(beside), alone, links
 
 
-def _list_pictures(root: Path, names: list[str], notes: set[str]) -> Listing:
-    people, clips = people_of(names)
-    identity: list[str | None] = []
-    marked: dict[int, Marked] = {}
-    problems: dict[int, str] = {}
-    for number, name in enumerate(names):
-        key = str(PurePosixPath(name).with_suffix(""))
-        note = Note(None, None, None)
-        try:
-            note = _note(root, f"{key}.json") if f"{key}.json" in notes else note
-        except FileError as error:
-            problems[number] = error.reason
-        identity.append(note.identity or people[number])
-        if note.landmarks is not None:
-            marked[number] = Marked(note.landmarks, note.clip or clips[number] or key)
-    kind = "folder of IDENTITY/NAME" if any(people) else "folder of pictures"
-    return Listing(str(root), kind, Places.of_files(root, names), tuple(identity), marked, problems=problems)
+def _has_splits(folder: Path, content: _Content, for_training: bool) -> bool:
+    """Whether a folder within another is a data set with splits; those of a person, without folders, are clips, which
+    a training leaves out all the same."""
+    splits = splits_among(content.folders)
+    if len(splits) < 2:
+        return False
+    return (for_training and any(splits.values())) or any(_content(folder / name).folders for name in splits)
 
 
-def _note(root: Path, name: str) -> Note:
-    try:
-        data = (root / name).read_bytes()
-    except OSError as error:
-        raise FileError(root / name, f"cannot be read ({error.strerror or error})") from error
-    return read_note(root, name, data)
+def _described(root: Path, names: list[str], beside: list[str], for_training: bool) -> Listing:
+    kept = [name for name in beside if PurePosixPath(name).suffix.lower() in BESIDE]
+    pictures, files = (Places.of_files(root, some) for some in (names, kept))
+    return described(str(root), pictures, files, archive=False, for_training=for_training)
 
 
 def _content(folder: Path) -> _Content:
@@ -184,7 +190,7 @@ def _content(folder: Path) -> _Content:
                     found.folders.append(entry.name)
                 elif not entry.is_file():  # a link to a folder or to nothing, a pipe, a device
                     found.links.append(entry.name)
-                elif os.path.splitext(entry.name)[1].lower() in PHOTO_SUFFIXES:
+                elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
                     found.pictures.append(entry.name)
                 else:
                     found.files.add(entry.name)

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from likeness.datasets.test_sets import MAX_MEMBER_BYTES
+from likeness.datasets.archives import MAX_MEMBER_BYTES
 from likeness.errors import FileError, as_file_error, printable
 from likeness.images.header import FORMATS, is_known, read_header
 from likeness.images.photo import photo_from_bytes
@@ -73,6 +73,10 @@ class Places:
         """Those of the numbers, in their order."""
         names = tuple(self.names[number] for number in numbers.tolist())
         return Places(self.roots, self.root[numbers], names, self.offset[numbers], self.size[numbers])
+
+    def path(self, number: int) -> Path | None:
+        """The picture's own file; None where it lies in an archive."""
+        return self.roots[int(self.root[number])] / self.names[number] if int(self.offset[number]) < 0 else None
 
     def label(self, number: int) -> str:
         """What to call a picture in a message: the archive or folder, and the name in it."""

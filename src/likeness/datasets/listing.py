@@ -9,24 +9,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from likeness.datasets.image_store import Places, problem_of
-from likeness.errors import Excluded, FileError, printable
+from likeness.errors import Excluded, FileError, listed, printable
 
 MAX_DAMAGED = 0.01
 """The share of a source's pictures that may be damaged."""
 
-TRAIN = ("train", "trainset")
-HELD_OUT = ("test", "testset", "val", "valset", "validation")
-"""Folders beside those for training."""
-
 _CHUNK, _THREADS = 512, 8
-
-
-@dataclass(frozen=True, eq=False)
-class Marked:
-    """Landmarks (68, 2) float32, pixels, (0, 0) the first pixel's centre, and the clip that the picture is from."""
-
-    landmarks: np.ndarray
-    clip: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +26,9 @@ class Listing:
         kind: what it is, for the user.
         places: N pictures.
         identity: N names of people, None where unknown.
-        marked: what is known of the pictures that have landmarks, by number.
+        clip: N names of clips or sessions, frames of which are alike; None where a picture is one of its own.
+        marked: landmarks (68, 2) float32, pixels, (0, 0) the first pixel's centre, by number.
+        split: N names of the splits of a data set that the pictures are in; None where there are none.
         damaged: pictures that were left out, and why.
         notes: what else the user should know.
         problems: what is wrong with what lies beside a picture, by number: :meth:`checked` leaves these pictures out.
@@ -48,7 +38,9 @@ class Listing:
     kind: str
     places: Places
     identity: tuple[str | None, ...]
-    marked: Mapping[int, Marked]
+    clip: tuple[str | None, ...]
+    marked: Mapping[int, np.ndarray]
+    split: tuple[str | None, ...]
     damaged: tuple[Excluded, ...] = ()
     notes: tuple[str, ...] = ()
     problems: Mapping[int, str] = field(default_factory=dict)
@@ -61,13 +53,37 @@ class Listing:
         """How many identities there are."""
         return len({name for name in self.identity if name is not None})
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that there are, in order."""
+        return tuple(sorted({name for name in self.split if name is not None}))
+
+    def describe(self) -> str:
+        """A line for the user: kind, pictures, who and how many are in them, splits, pictures with landmarks."""
+        who = people_told([name for name in self.identity if name is not None], self.splits)
+        clips = len({pair for pair in zip(self.identity, self.clip, strict=True) if None not in pair})
+        told = (
+            f"{len(self):,} pictures",
+            who,
+            *((f"{clips:,} clip{'s' * (clips != 1)}",) if clips else ()),
+            *((f"{len(self.marked):,} with landmarks",) if self.marked else ()),
+        )
+        return f"{printable(self.path)}: {self.kind}: {', '.join(told)}"
+
     def select(self, numbers: np.ndarray) -> Listing:
         """The pictures of these numbers, in their order."""
         kept = numbers.tolist()
         marked = {new: self.marked[old] for new, old in enumerate(kept) if old in self.marked}
-        identity = tuple(self.identity[old] for old in kept)
         problems = {new: self.problems[old] for new, old in enumerate(kept) if old in self.problems}
-        return replace(self, places=self.places.select(numbers), identity=identity, marked=marked, problems=problems)
+        return replace(
+            self,
+            places=self.places.select(numbers),
+            identity=tuple(self.identity[old] for old in kept),
+            clip=tuple(self.clip[old] for old in kept),
+            marked=marked,
+            split=tuple(self.split[old] for old in kept),
+            problems=problems,
+        )
 
     def without(self, problems: Mapping[int, str]) -> Listing:
         """Without damaged pictures.
@@ -112,6 +128,25 @@ class Listing:
         return {number: problem for number, problem in found.items() if problem}
 
 
+def people_told(people: Sequence[str], splits: Sequence[str] = ()) -> str:
+    """Who is there, for the user, so that folders are not taken for people unseen: ``30 people (a, b and 28 more)
+    from 2 splits (train, val)``.
+
+    Args:
+        people: the person of every picture that has one.
+        splits: the splits that they are from.
+    """
+    known = sorted({*people})
+    if not known:
+        return "people unknown"
+    names = listed([printable(name) for name in known], 2)
+    told = f"{len(known):,} {'person' if len(known) == 1 else 'people'} ({names})"
+    if not splits:
+        return told
+    noun = "split" if len(splits) == 1 else "splits"
+    return f"{told} from {len(splits)} {noun} ({listed([printable(name) for name in splits])})"
+
+
 def joined(parts: Sequence[Listing], path: str, kind: str) -> Listing:
     """The shards of one source: a name in two of them is one person."""
     starts = np.cumsum([0, *(len(part) for part in parts)]).tolist()
@@ -120,7 +155,9 @@ def joined(parts: Sequence[Listing], path: str, kind: str) -> Listing:
         kind,
         Places.joined([part.places for part in parts]),
         tuple(name for part in parts for name in part.identity),
+        tuple(name for part in parts for name in part.clip),
         {start + n: mark for part, start in zip(parts, starts, strict=False) for n, mark in part.marked.items()},
+        tuple(name for part in parts for name in part.split),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         problems={
             start + n: why for part, start in zip(parts, starts, strict=False) for n, why in part.problems.items()

@@ -1,24 +1,20 @@
-"""Tar archives: WebDataset's KEY.jpg with KEY.json and KEY.cls, IDENTITY/NAME.jpg, and shards of these."""
+"""Archives: WebDataset's KEY.jpg with KEY.json and KEY.cls, IDENTITY/NAME.jpg, and shards of these."""
 
 from __future__ import annotations
 
 import re
-import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from glob import glob
 from itertools import pairwise, product
 from pathlib import Path, PurePosixPath
 
-from likeness.datasets.annotations import Note, read_note
-from likeness.datasets.archives import Member, list_members
-from likeness.datasets.identities import common_depth, people_of
+from likeness.datasets.archives import Member, archive_stem, is_archive, open_archive
+from likeness.datasets.described import BESIDE, described
 from likeness.datasets.image_store import Places
-from likeness.datasets.listing import HELD_OUT, TRAIN, Listing, Marked, joined
-from likeness.datasets.test_sets import PHOTO_SUFFIXES
+from likeness.datasets.known_layouts import LP_SETS
+from likeness.datasets.listing import Listing, joined
 from likeness.errors import FileError, printable
-
-MAX_NOTE_BYTES = 1 << 20
-"""The largest .json or .cls that is read."""
+from likeness.images.header import SUFFIXES
 
 MAX_SHARDS = 100_000
 
@@ -26,59 +22,41 @@ _HELD_OUT = re.compile(r"(?:^|[-_.])(?:val|valid|validation|test)(?:[-_.]?\d+)?$
 
 
 def is_held_out(path: Path) -> bool:
-    """Whether a name says that this is not for training: ``photo-val.tar``, ``test-003.tar``."""
-    return _HELD_OUT.search(path.stem) is not None
+    """Whether a name says that this is not for training: ``photo-val.tar``, ``test-003.tgz``."""
+    return _HELD_OUT.search(archive_stem(path)) is not None
 
 
-def list_tar(path: Path) -> Listing:
-    """The pictures of one tar, in the order of their names.
-
-    ``KEY.json`` = {landmarks?, identity?, clip?} and ``KEY.cls`` (a class number, the person) belong to the picture
-    ``KEY.jpg``; where neither tells the person, ``IDENTITY/[CLIP/]NAME.jpg`` does.
+def list_tar(path: Path, *, for_training: bool = True) -> Listing:
+    """The pictures of one archive, in the order of their names; see :func:`~likeness.datasets.described.described`.
 
     Raises:
-        FileError: missing, no tar or a compressed one, damaged, member names that lead out of it or come twice, or
-            notes that cannot be used. Pictures are not looked at.
+        FileError: missing, no archive, damaged, or member names that lead out of it or come twice. Pictures are not
+            looked at, and what is wrong beside one of them is the listing's to tell.
     """
-    members, links = _members(path)
-    pictures, held_out = _for_training([member for member in members if _is_picture(member[0])])
-    keys = [str(PurePosixPath(name).with_suffix("")) for name, _, _ in pictures]
-    _no_files_of_others(path, members, set(keys))
-    notes, classes, damaged = _sidecars(path, members, set(keys))
-    people, clips = people_of([name for name, _, _ in pictures])
-    identity: list[str | None] = []
-    marked: dict[int, Marked] = {}
-    nothing = Note(None, None, None)
-    for number, key in enumerate(keys):
-        note = notes.get(key, nothing)
-        identity.append(note.identity or classes.get(key) or people[number])
-        if note.landmarks is not None:
-            marked[number] = Marked(note.landmarks, note.clip or clips[number] or key)
-    kind = "WebDataset tar" if notes or classes else "tar of IDENTITY/NAME"
+    file, members, links = _members(path)
+    pictures = [member for member in members if _is_picture(member[0])]
+    beside = [member for member in members if PurePosixPath(member[0]).suffix.lower() in BESIDE]
+    _no_300w_lp(path, beside)
     told = [f"{links} links or special files in it left out"] if links else []
-    if held_out:
-        told.append(f"left out, not for training: {held_out:,} pictures in folders beside train")
-    problems = {number: damaged[key] for number, key in enumerate(keys) if key in damaged}
-    places = Places.of_members(path, pictures)
-    return Listing(str(path), kind, places, tuple(identity), marked, notes=tuple(told), problems=problems)
+    places = (Places.of_members(file, wanted) for wanted in (pictures, beside))
+    return described(str(path), *places, archive=True, for_training=for_training, notes=told)
 
 
-def list_shards(paths: Sequence[Path], name: str) -> Listing:
-    """Tars that are one source: a person's name means the same in all."""
-    if len(paths) == 1:
-        return list_tar(paths[0])
-    parts = [list_tar(path) for path in paths]
-    return joined(parts, name, f"{len(parts)} shards, {parts[0].kind}")
+def list_shards(paths: Sequence[Path], name: str, *, for_training: bool = True) -> Listing:
+    """Archives that are one source: a person's name means the same in all."""
+    parts = [list_tar(path, for_training=for_training) for path in paths]
+    return parts[0] if len(parts) == 1 else joined(parts, name, f"{len(parts)} shards, {parts[0].kind}")
 
 
 def shard_base(path: Path, by_pattern: bool = False) -> Path | None:
-    """A shard's path without its number; None for a tar that is no shard, and for what is no tar.
+    """A shard's path without its number; None for an archive that is no shard, and for what is no archive.
 
     The number has two digits or more and stands apart (``faces-00.tar``, ``00000.tar``), so that ``set1.tar`` and
     ``set2.tar`` are two sources; in what a pattern of the user's stands for, any number will do.
     """
-    base = re.sub(r"[-_.]?\d+$" if by_pattern else r"(?:^|[-_.])\d{2,}$", "", path.stem)
-    return None if path.suffix.lower() != ".tar" or base == path.stem else path.with_name(base + path.suffix)
+    stem = archive_stem(path)
+    base = re.sub(r"[-_.]?\d+$" if by_pattern else r"(?:^|[-_.])\d{2,}$", "", stem)
+    return None if not is_archive(path) or base == stem else path.with_name(base + path.name[len(stem) :])
 
 
 def shard_groups(paths: Sequence[Path], *, by_pattern: bool = False) -> list[tuple[str, list[Path]]]:
@@ -133,33 +111,18 @@ def _braces(pattern: str) -> list[str]:
 def _is_picture(name: str) -> bool:
     """By its suffix; hidden files, such as the ._NAME.jpg of macOS, are none."""
     path = PurePosixPath(name)
-    return path.suffix.lower() in PHOTO_SUFFIXES and not any(part.startswith(".") for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
 
 
-def _members(path: Path) -> tuple[list[Member], int]:
-    """Regular files of an uncompressed tar in the order of their names, and how many other members there are."""
-    members, others, end = list_members(path)
-    _check_end(path, end)
+def _members(path: Path) -> tuple[Path, list[Member], int]:
+    """The file that they lie in, regular files in the order of their names, and how many other members there are."""
+    file, members, others = open_archive(path)
     found = [(_plain_name(path, name), offset, size) for name, offset, size in members]
     found.sort()
     for before, (name, _, _) in pairwise(found):
         if before[0] == name:
             raise FileError(path, f"holds {name} twice; expected every picture and note once")
-    return found, others
-
-
-def _check_end(path: Path, end: int) -> None:
-    """tarfile takes a damaged header, or a file that was cut before one, for the archive's end."""
-    try:
-        with open(path, "rb") as stream:
-            stream.seek(end)
-            block = stream.read(tarfile.BLOCKSIZE)
-    except (OSError, ValueError, OverflowError) as error:
-        raise FileError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    if block.strip(b"\0"):
-        raise FileError(path, f"is damaged: expected a tar header at byte {end}")
-    if len(block) < tarfile.BLOCKSIZE:
-        raise FileError(path, f"is cut short: expected a tar's end marker at byte {end}")
+    return file, found, others
 
 
 def _plain_name(path: Path, name: str) -> str:
@@ -169,56 +132,8 @@ def _plain_name(path: Path, name: str) -> str:
     return printable("/".join(parts))
 
 
-def _for_training(pictures: list[Member]) -> tuple[list[Member], int]:
-    """Without those in folders ``val`` and ``test`` beside ``train``, and how many these are."""
-    folders = [PurePosixPath(name).parts[:-1] for name, _, _ in pictures]
-    depth = common_depth(folders)
-    tops = [parts[depth] if len(parts) > depth else "" for parts in folders]
-    if not set(tops) & set(TRAIN) or not set(tops) & set(HELD_OUT):
-        return pictures, 0
-    kept = [picture for picture, top in zip(pictures, tops, strict=True) if top not in HELD_OUT]
-    return kept, len(pictures) - len(kept)
-
-
-def _no_files_of_others(path: Path, members: Sequence[Member], keys: set[str]) -> None:
-    """300W-LP and 300W packed up: without their landmarks, their folders would be taken for people."""
-    for name, _, _ in members:
-        key, _, suffix = name.rpartition(".")
-        if suffix in ("mat", "pts") and key in keys:
-            raise FileError(path, f"has {name} beside a picture, which is read in folders only; unpack it")
-
-
-def _sidecars(
-    path: Path, members: Sequence[Member], keys: set[str]
-) -> tuple[dict[str, Note], dict[str, str], dict[str, str]]:
-    """Notes and classes of the pictures that have them, and what is wrong with those that cannot be used, by key."""
-    notes: dict[str, Note] = {}
-    classes: dict[str, str] = {}
-    damaged: dict[str, str] = {}
-    for key, name, data in _small(path, members, keys):
-        if len(data) > MAX_NOTE_BYTES:
-            damaged[key] = f"expected at most {MAX_NOTE_BYTES >> 10} KiB in {name}"
-        elif name.endswith(".json"):
-            try:
-                notes[key] = read_note(path, name, data)
-            except FileError as error:
-                damaged[key] = error.reason
-        elif re.fullmatch(rb"\s*\d{1,18}\s*", data):
-            classes[key] = data.decode("ascii").strip()
-        else:
-            damaged[key] = f"expected a class number in {name}, got {data[:20]!r}"
-    return notes, classes, damaged
-
-
-def _small(path: Path, members: Sequence[Member], keys: set[str]) -> Iterator[tuple[str, str, bytes]]:
-    """Key, name and content of the .json and .cls members of pictures; of large ones a byte more than is read."""
-    try:
-        with open(path, "rb") as stream:
-            for name, offset, size in members:
-                key, _, suffix = name.rpartition(".")
-                if suffix not in ("json", "cls") or key not in keys:
-                    continue
-                stream.seek(offset)
-                yield key, name, stream.read(min(size, MAX_NOTE_BYTES + 1))
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror or error})") from error
+def _no_300w_lp(path: Path, beside: Sequence[Member]) -> None:
+    """300W-LP packed up: without the landmarks of its own folder, its points would be taken for every picture's."""
+    for name, _, _ in beside:
+        if name.lower().endswith(".mat") and set(PurePosixPath(name).parts[:-1]) & set(LP_SETS):
+            raise FileError(path, f"has {name} of 300W-LP, which is read in folders only; unpack it")

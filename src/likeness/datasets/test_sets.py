@@ -1,29 +1,22 @@
-"""Photos by identity: folders, tar archives and `.bin` sets, listed first and read one by one."""
+"""Photos to measure on: what training reads, and `.bin` sets, listed first and read one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
-from likeness.datasets.archives import list_members
-from likeness.datasets.identities import people_of
+from likeness.datasets.archives import archive_stem
+from likeness.datasets.identities import unique_names
+from likeness.datasets.listing import Listing, people_told
+from likeness.datasets.sources import list_source
 from likeness.errors import Excluded, FileError, StrPath, as_file_error, printable
-from likeness.images.header import SUFFIXES
 from likeness.images.photo import load_photo, photo_from_bytes
 from likeness.metrics.records import Pairs
-from likeness.readers import read_json
-
-PHOTO_SUFFIXES = SUFFIXES
-MAX_NOTE_BYTES = 1 << 20
-"""The largest .json or .cls beside a photo that is read."""
-
-MAX_MEMBER_BYTES = 1 << 28
-"""The largest file of an archive that is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +25,7 @@ class PhotoItem:
 
     Args:
         name: ``IDENTITY/NAME`` without suffix, or as the pairs of the set call it.
-        identity: the person; empty where the set does not tell.
+        identity: the person; empty where that is not known.
         group: the clip or session, None where every photo is one of its own.
         read: gives the file's bytes; raises FileError.
         path: the file, where it is one.
@@ -57,34 +50,112 @@ class PhotoItem:
 
 @dataclass(frozen=True, eq=False)
 class PhotoSet:
-    """Photos, what was left out while listing them, and the pairs that the set itself names (`.bin` sets)."""
+    """Photos of a test set.
+
+    Args:
+        items: the photos.
+        excluded: what was left out while listing them.
+        pairs: those that the set itself names (`.bin` sets).
+        read: lines that say what was taken for what.
+        splits: names of the splits that the photos are from.
+    """
 
     items: tuple[PhotoItem, ...]
     excluded: tuple[Excluded, ...] = ()
     pairs: Pairs | None = None
+    read: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+
+    def of_people(self, people: Iterable[str]) -> PhotoSet:
+        """The photos of these people; the others are listed."""
+        wanted = set(people)
+        gone = tuple(
+            Excluded(item.name, f"no scan of {item.identity}" if item.identity else NOBODY)
+            for item in self.items
+            if item.identity not in wanted
+        )
+        kept = tuple(item for item in self.items if item.identity in wanted)
+        return PhotoSet(kept, (*self.excluded, *gone), self.pairs, self.read, self.splits)
+
+
+NOBODY = "no identity: expected a folder per person, or identity in its .json"
 
 
 def open_photos(path: StrPath) -> PhotoSet:
-    """List a folder ``[WRAPPER/]IDENTITY/[GROUP/]NAME.jpg``, a tar of the same or of WebDataset's layout, a `.bin`
-    set, or AFLW2000-3D (``NAME.mat`` beside ``NAME.jpg``).
+    """List the photos of whatever training reads (:func:`~likeness.datasets.sources.list_source`), all splits of it,
+    or of a `.bin` set.
 
-    ``NAME.json`` beside a photo may hold ``identity``, ``clip`` (the group) and ``landmarks`` (68 points [x, y], px).
+    Photos beside which something lies that cannot be used are left out and listed. People of several sources in one
+    folder are kept apart where they are called alike. Names are printable ones from here on: they go into arrays,
+    pictures and reports, not back to the file system.
 
     Raises:
-        FileError: missing, another kind of file, damaged, or without any photo of a known person.
+        FileError: missing, another kind of file, damaged, or without any photo.
     """
     source = Path(path)
-    if source.is_dir():
-        found = _aflw2000(source) if next(source.glob("*.mat"), None) is not None else _folder(source)
-    elif not source.is_file():
-        raise FileError(path, "no such file or folder; expected photos")
-    elif source.suffix.lower() == ".bin":
-        found = _bin_set(source)
-    else:
-        found = _tar(source)
+    if source.is_file() and source.suffix.lower() == ".bin":
+        return _bin_set(source)
+    listings, left_out = list_source(str(path), for_training=False)
+    found = _photos(source, listings)
     if not found.items:
         first = f"; the first: {found.excluded[0].item}: {found.excluded[0].reason}" if found.excluded else ""
-        raise FileError(path, f"expected photos as IDENTITY/NAME.jpg (or with KEY.json), found none{first}")
+        more = "".join(f"; {line}" for line in left_out)
+        raise FileError(path, f"expected photos as IDENTITY/NAME.jpg (or with KEY.json), found none{first}{more}")
+    lines = [line for one in listings for line in (one.describe(), *one.notes)]
+    if len(listings) > 1:
+        who = people_told([item.identity for item in found.items if item.identity], found.splits)
+        lines.insert(0, f"{path}: {len(listings)} sources: {len(found.items):,} pictures, {who}")
+    return replace(found, read=tuple(printable(line) for line in (*lines, *left_out)))
+
+
+def _photos(source: Path, listings: list[Listing]) -> PhotoSet:
+    """Items of all sources."""
+    owners = Counter(name for one in listings for name in {*one.identity} - {None})
+    prefixes = [_prefix(source, one) for one in listings]
+    full = [
+        f"{prefix}{printable(name)}"
+        for one, prefix in zip(listings, prefixes, strict=True)
+        for name in one.places.names
+    ]
+    names = iter(_each_once(unique_names(full)))
+    items: list[PhotoItem] = []
+    excluded: list[Excluded] = []
+    for number, listing in enumerate(listings):
+        for row, (given, name) in enumerate(zip(listing.places.names, names, strict=False)):
+            if row in listing.problems:
+                excluded.append(Excluded(f"{prefixes[number]}{printable(given)}", listing.problems[row]))
+                continue
+            person = listing.identity[row] or ""
+            identity = printable(person if owners[person] < 2 else f"{prefixes[number] or f'{number + 1}/'}{person}")
+            called = name if "/" in name or not identity else f"{identity}/{name}"
+            clip = listing.clip[row]
+            path = listing.places.path(row)
+            read = partial(listing.places.read, row)
+            items.append(
+                PhotoItem(
+                    called, identity, None if clip is None else printable(clip), read, path, listing.marked.get(row)
+                )
+            )
+    return PhotoSet(tuple(items), tuple(excluded), splits=tuple(sorted({s for one in listings for s in one.splits})))
+
+
+def _prefix(source: Path, listing: Listing) -> str:
+    """Where a source lies below the path that the user named, as a path that ends in ``/``; empty for that itself."""
+    try:
+        inner = Path(listing.path).relative_to(source)
+    except ValueError:
+        return ""
+    parts = inner.parts and (*inner.parts[:-1], archive_stem(inner))
+    return printable("".join(f"{part}/" for part in parts))
+
+
+def _each_once(names: Iterable[str]) -> list[str]:
+    """The names, numbered where shards call two pictures alike."""
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
     return found
 
 
@@ -102,92 +173,6 @@ def decoded(data: bytes, name: str) -> np.ndarray:
         raise as_file_error(name, error) from error
 
 
-def unique_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Paths without their suffixes, but with them where two would be called alike (``a.jpg`` and ``a.png``)."""
-    full = list(names)
-    bare = [str(PurePosixPath(name).with_suffix("")) for name in full]
-    counts: dict[str, int] = {}
-    for name in bare:
-        counts[name] = counts.get(name, 0) + 1
-    return tuple(b if counts[b] == 1 else f for b, f in zip(bare, full, strict=True))
-
-
-def _folder(source: Path) -> PhotoSet:
-    """Photos below a folder, hidden files and folders left out."""
-    found = {
-        path.relative_to(source).as_posix(): path
-        for path in sorted(source.rglob("*"))
-        if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()
-    }
-    visible = {name: path for name, path in found.items() if not any(p.startswith(".") for p in Path(name).parts)}
-    notes = {name: path.with_suffix(".json") for name, path in visible.items()}
-    readers = {name: partial(_read_file, path) for name, path in visible.items()}
-    known = {name: partial(_read_file, note) for name, note in notes.items() if note.is_file()}
-    return _listed(readers, known, visible)
-
-
-def _tar(source: Path) -> PhotoSet:
-    """Photos of an uncompressed tar; nothing is unpacked, members are read from where they lie."""
-    members = {name.removeprefix("./"): (offset, size) for name, offset, size in list_members(source)[0]}
-    readers: dict[str, Callable[[], bytes]] = {}
-    notes: dict[str, Callable[[], bytes]] = {}
-    for name in sorted(members):
-        suffix = PurePosixPath(name).suffix.lower()
-        read = partial(_read_member, source, name, *members[name])
-        if suffix in PHOTO_SUFFIXES:
-            readers[name] = read
-        elif suffix == ".json":
-            notes[str(PurePosixPath(name).with_suffix(""))] = read
-    known = {name: str(PurePosixPath(name).with_suffix("")) for name in readers}
-    return _listed(readers, {name: notes[key] for name, key in known.items() if key in notes}, {})
-
-
-def _listed(
-    readers: Mapping[str, Callable[[], bytes]], notes: Mapping[str, Callable[[], bytes]], paths: Mapping[str, Path]
-) -> PhotoSet:
-    """Items of files by name; those whose person is not known, or whose annotation is damaged, are left out.
-
-    From here on names are printable ones: they go into arrays, pictures and reports, not back to the file system.
-    """
-    items, excluded = [], []
-    people, clips = people_of([*map(printable, readers)], lone_folder=True)
-    for full, name, person, clip in zip(readers, map(printable, unique_names(readers)), people, clips, strict=True):
-        identity, group, landmarks = person or "", clip, None
-        if full in notes:
-            try:
-                note = _annotation(notes[full](), name)
-            except Exception as error:  # whatever a note holds, the other photos are measured
-                excluded.append(Excluded(printable(full), as_file_error(full, error).reason))
-                continue
-            told = {key: printable(note[key]) for key in ("identity", "clip") if key in note}
-            identity, group, landmarks = told.get("identity", identity), told.get("clip", group), note["points"]
-        if not identity:
-            excluded.append(
-                Excluded(printable(full), "no identity: expected a folder per person, or identity in its .json")
-            )
-            continue
-        called = name if "/" in name else f"{identity}/{name}"
-        items.append(PhotoItem(called, identity, group, readers[full], paths.get(full), landmarks))
-    return PhotoSet(tuple(items), tuple(excluded))
-
-
-def _annotation(data: bytes, name: str) -> dict[str, Any]:
-    """``identity`` and ``clip`` where given, and ``points``: (68, 2) or None, of a photo's .json."""
-    try:
-        note = read_json(name, "an annotation", data, MAX_NOTE_BYTES)
-        found: dict[str, Any] = {
-            key: str(note[key]) for key in ("identity", "clip") if isinstance(note.get(key), str | int)
-        }
-        points = note.get("landmarks")
-        found["points"] = None if points is None else np.array(points, np.float64)
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise FileError(name, f"its .json cannot be read ({error})") from error
-    points = found["points"]
-    if points is not None and (points.shape != (68, 2) or not np.isfinite(points).all()):
-        raise FileError(name, f"expected 68 finite landmarks [x, y] in its .json, got {points.shape}")
-    return found
-
-
 def _bin_set(source: Path) -> PhotoSet:
     from likeness.datasets.bin_sets import read_bin
 
@@ -196,38 +181,5 @@ def _bin_set(source: Path) -> PhotoSet:
         PhotoItem(f"{number:06d}", "", None, partial(found.images.__getitem__, number))
         for number in range(len(found.images))
     )
-    return PhotoSet(tuple(items), (), found.pairs)
-
-
-def _aflw2000(source: Path) -> PhotoSet:
-    from likeness.datasets.annotations import read_aflw2000
-
-    found = read_aflw2000(source)
-    items = (
-        PhotoItem(
-            printable(photo.stem), printable(photo.stem), None, partial(_read_file, photo), photo, points[:, :2]
-        )
-        for photo, points in zip(found.photos, found.landmarks, strict=True)
-    )
-    return PhotoSet(tuple(items), found.excluded)
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror or error})") from error
-
-
-def _read_member(source: Path, name: str, offset: int, size: int) -> bytes:
-    if size > MAX_MEMBER_BYTES:
-        raise FileError(name, f"is over {MAX_MEMBER_BYTES >> 20} MiB; expected a photo")
-    try:
-        with open(source, "rb") as stream:
-            stream.seek(offset)
-            data = stream.read(size)
-    except OSError as error:
-        raise FileError(source, f"cannot be read ({error.strerror or error})") from error
-    if len(data) != size:
-        raise FileError(name, f"is cut short: expected {size} bytes in {source.name}, got {len(data)}")
-    return data
+    told = f"{printable(source)}: verification set: {len(found.images):,} pictures, {len(found.pairs):,} pairs"
+    return PhotoSet(tuple(items), (), found.pairs, (told,))

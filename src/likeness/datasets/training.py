@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from os import fspath
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from likeness.datasets.folders import list_folder
 from likeness.datasets.image_store import DECODED_LIMIT, ImageStore, Places
 from likeness.datasets.listing import Listing
 from likeness.datasets.pictures import Frames, Photos
-from likeness.datasets.tars import expanded, is_held_out, list_shards, list_tar, shard_base, shard_groups
+from likeness.datasets.sources import list_source
+from likeness.datasets.tars import list_shards, list_tar, shard_base, shard_groups
 from likeness.errors import FileError, StrPath, listed
 
 
@@ -115,23 +115,7 @@ def _listings(path: str | list[Path]) -> tuple[list[Listing], list[str]]:
     """The sources that one path, or shards, stand for, and lines about what is left out."""
     if not isinstance(path, str):
         return [list_shards(shards, name) for name, shards in shard_groups(path)], []
-    places = expanded(path)
-    folders = [place for place in places if place.is_dir()]
-    files = [place for place in places if place not in set(folders)]
-    wrong = next((place for place in files if place.suffix.lower() != ".tar" and place.exists()), None)
-    if wrong is not None:
-        raise FileError(wrong, "expected a folder or an uncompressed tar of pictures (.tar)")
-    left_out: list[str] = []
-    held_out = [place for place in files if is_held_out(place)] if len(files) > 1 else []
-    if held_out and len(held_out) < len(files):  # a pattern that names nothing else means them
-        left_out.append(f"{path}: left out, not for training: {listed([place.name for place in held_out])}")
-        files = [place for place in files if place not in set(held_out)]
-    found = [list_shards(shards, name) for name, shards in shard_groups(files, by_pattern=len(files) > 1)]
-    for folder in folders:
-        sources, lines = list_folder(folder)
-        found += sources
-        left_out += lines
-    return found, left_out
+    return list_source(path, for_training=True)
 
 
 def _opened(listings: Sequence[Listing], limit: int) -> Opened:
@@ -169,11 +153,22 @@ def _held(listings: Sequence[Listing], marked: bool, limit: int) -> tuple[ImageS
 
 
 def _frames(images: ImageStore, listings: Sequence[Listing]) -> Frames:
-    marked = [[one.marked[number] for number in sorted(one.marked)] for one in listings]
+    marked = [sorted(one.marked) for one in listings]
     several = sum(map(bool, marked)) > 1
-    clips = (f"{source}: {mark.clip}" if several else mark.clip for source, m in enumerate(marked) for mark in m)
-    landmarks = np.stack([mark.landmarks for marks in marked for mark in marks])
+    clips = [
+        f"{source}: {_clip(listing, row)}" if several else _clip(listing, row)
+        for source, (listing, rows) in enumerate(zip(listings, marked, strict=True))
+        for row in rows
+    ]
+    landmarks = np.stack(
+        [listing.marked[row] for listing, rows in zip(listings, marked, strict=True) for row in rows]
+    )
     return Frames(images, landmarks, _numbered_apart(listings, True), tuple(clips))
+
+
+def _clip(listing: Listing, row: int) -> str:
+    """The clip of a picture; its own name where it is of none."""
+    return listing.clip[row] or str(PurePosixPath(listing.places.names[row]).with_suffix(""))
 
 
 def _numbered_apart(listings: Sequence[Listing], marked: bool) -> np.ndarray:
@@ -205,9 +200,7 @@ def _known_elsewhere(listing: Listing, marked: bool) -> set[str]:
 
 
 def _lines(listing: Listing) -> Iterator[str]:
-    people = f"{listing.people:,} people" if listing.people else "people unknown"
-    marked = f", {len(listing.marked):,} with landmarks" if listing.marked else ""
-    yield f"{listing.path}: {listing.kind}: {len(listing):,} pictures, {people}{marked}"
+    yield listing.describe()
     if listing.damaged:
         names = listed([f"{one.item} {one.reason}" for one in listing.damaged], 3)
         yield f"{listing.path}: {len(listing.damaged):,} damaged, left out: {names}"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from likeness.datasets.test_sets import PhotoItem
-from likeness.errors import Excluded
+from likeness.datasets.identities import people_of
+from likeness.datasets.listing import people_told
+from likeness.datasets.test_sets import NOBODY, PhotoItem
+from likeness.errors import Excluded, StrPath, printable
 from likeness.evaluate.predictions import FoundFace, Prediction
 from likeness.metrics.distances import Measure
 from likeness.metrics.procrustes import Aligned
@@ -25,7 +27,7 @@ class Collection:
     Args:
         kind: ``photos``, ``results``, ``codes`` or ``meshes``.
         names: N, one each.
-        labels: (N,) identities.
+        labels: (N,) identities; empty where it is not known who it is.
         groups: (N,) clips or sessions, see :class:`likeness.metrics.Samples`; None: each its own.
         excluded: what was left out, and why.
         codes: (N, K), for all kinds but meshes.
@@ -35,6 +37,8 @@ class Collection:
         faces: N, for photos and results.
         items: the N photos, for photos.
         pairs: those that the input itself names.
+        read: lines that say what was taken for what: people, splits.
+        splits: names of the splits that the faces are from.
     """
 
     kind: str
@@ -49,6 +53,8 @@ class Collection:
     faces: tuple[FoundFace, ...] | None = None
     items: tuple[PhotoItem, ...] | None = None
     pairs: Pairs | None = None
+    read: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -108,17 +114,27 @@ class Collection:
             return self.model.geometry(self.model.space.project(codes)), "mm"
         return Measure("cosine").prepare(codes, codes[0]), "of unit codes"
 
+    def told(self, path: StrPath) -> Collection:
+        """With a line that says what was read from a path, where there is none yet: splits, people and how many."""
+        if self.read:
+            return self
+        splits = tuple(sorted({s for s in people_of(self.names, lone_folder=True).split if s is not None}))
+        who = people_told([str(label) for label in self.labels if label != ""], splits)
+        return replace(self, read=(f"{printable(path)}: {self.kind}: {len(self):,}, {who}",), splits=splits)
+
     def summary(self) -> dict[str, Any]:
         """What was read, for the head of the results."""
         crowded = sum(face.faces > 1 for face in self.faces or ())
         return {
             "kind": self.kind,
             "used": len(self),
-            "people": len(np.unique(self.labels)),
+            "people": len({*self.labels.tolist()} - {""}),
+            "splits": list(self.splits) or None,
             "groups": None if self.groups is None else len(set(zip(self.labels, self.groups, strict=True))),
             "excluded": len(self.excluded),
             "model": None if self.model is None else self.model.name,
             "more_than_one_face": crowded,
+            "read": list(self.read),
         }
 
 
@@ -128,7 +144,6 @@ def from_predictions(
     excluded: Iterable[Excluded] = (),
     *,
     kind: str = "photos",
-    pairs: Pairs | None = None,
 ) -> Collection:
     """The photos with a face; the others are listed, and so are people of whom none is left.
 
@@ -141,7 +156,7 @@ def from_predictions(
         reason = f"; the first: {gone[0].item}: {gone[0].reason}" if gone else ""
         raise ValueError(f"expected faces, found none in {len(predictions)} photos{reason}")
     labels = [p.item.identity for p in used]
-    lost = sorted({p.item.identity for p in predictions} - set(labels))
+    lost = sorted({p.item.identity for p in predictions} - {*labels, ""})
     gone += [Excluded(person, "no photo of this person is left") for person in lost]
     faces = tuple(p.face for p in used if p.face is not None)
     return Collection(
@@ -154,7 +169,6 @@ def from_predictions(
         model=model,
         faces=faces,
         items=tuple(p.item for p in used) if kind == "photos" else None,
-        pairs=pairs,
     )
 
 
@@ -179,21 +193,35 @@ def without(collection: Collection, unwanted: Iterable[str]) -> Collection:
     keep = np.array(
         [n not in names and label not in names for n, label in zip(collection.names, collection.labels, strict=True)]
     )
-    rows = np.flatnonzero(keep)
-    if not len(rows):
+    if not keep.any():
         raise ValueError(f"expected someone who is not excluded, got none of {len(collection)} photos")
-    dropped = tuple(
-        Excluded(collection.names[row], "is on the list of names to exclude") for row in np.flatnonzero(~keep)
-    )
-    return Collection(
-        kind=collection.kind,
+    return _kept(collection, keep, "is on the list of names to exclude")
+
+
+def of_known_people(collection: Collection) -> Collection:
+    """Without the faces of whom it is not known who they are; each is listed.
+
+    Raises:
+        ValueError: nobody is left.
+    """
+    known = np.array([label != "" for label in collection.labels])
+    if not known.any():
+        raise ValueError(
+            f"expected an input that tells who is in the photos, got {len(collection)} faces of nobody known"
+        )
+    return collection if known.all() else _kept(collection, known, NOBODY)
+
+
+def _kept(collection: Collection, keep: np.ndarray, reason: str) -> Collection:
+    """The faces that a mask (N,) keeps; the others are listed. Not of meshes, which are aligned together."""
+    rows = np.flatnonzero(keep)
+    return replace(
+        collection,
         names=tuple(collection.names[row] for row in rows),
         labels=collection.labels[rows],
         groups=None if collection.groups is None else collection.groups[rows],
-        excluded=(*collection.excluded, *dropped),
+        excluded=(*collection.excluded, *(Excluded(collection.names[row], reason) for row in np.flatnonzero(~keep))),
         codes=None if collection.codes is None else collection.codes[rows],
-        model=collection.model,
         faces=None if collection.faces is None else tuple(collection.faces[row] for row in rows),
         items=None if collection.items is None else tuple(collection.items[row] for row in rows),
-        pairs=collection.pairs,
     )

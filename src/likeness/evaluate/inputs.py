@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from likeness.datasets.identities import people_of
-from likeness.datasets.test_sets import PHOTO_SUFFIXES, unique_names
+from likeness.datasets.archives import ARCHIVES, is_archive
+from likeness.datasets.identities import people_of, unique_names
+from likeness.datasets.known_layouts import is_now
 from likeness.errors import Excluded, FileError, StrPath, as_file_error, listed, printable
 from likeness.evaluate.collection import Collection, grouped
 from likeness.evaluate.predictions import Steps
 from likeness.evaluate.saved_results import is_result
 from likeness.files import digest
+from likeness.images.header import SUFFIXES
 from likeness.mesh import Mesh
 from likeness.metrics.procrustes import align
 from likeness.metrics.records import Samples
@@ -22,7 +25,6 @@ from likeness.readers import read_npz
 from likeness.result_folder import RECORDS
 
 MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb")
-PHOTO_FILES = (".tar", ".bin")
 LOOKED_AT = 50
 """How many .json files are opened to see whether a folder holds results or annotated photos."""
 
@@ -30,7 +32,8 @@ LOOKED_AT = 50
 def kind_of(path: StrPath) -> str:
     """``photos``, ``results``, ``codes`` or ``meshes``, by what the file or folder is.
 
-    A folder with results of ``likeness reconstruct`` counts as results, whatever lies beside them.
+    A folder with results of ``likeness reconstruct`` counts as results, whatever lies beside them; the NoW
+    challenge's release as its photos; a pattern for archives (``part-{000..012}.tar``) as photos.
 
     Raises:
         FileError: missing, nothing that can be measured, or photos *and* meshes: say which with ``--kind``.
@@ -40,17 +43,24 @@ def kind_of(path: StrPath) -> str:
         suffix = source.suffix.lower()
         if suffix == ".npz":
             return "codes"
-        if suffix in PHOTO_FILES:
+        if suffix == ".bin" or is_archive(source):
             return "photos"
-        raise FileError(path, f"expected a folder, or a file .npz, {', '.join(PHOTO_FILES)}; got {suffix or 'none'}")
+        known = (".npz", ".bin", *ARCHIVES)
+        raise FileError(path, f"expected a folder, or a file {', '.join(known)}; got {suffix or 'none'}")
     if not source.is_dir():
+        if is_archive(source) and re.search(r"[*?\[{]", str(source)):
+            return "photos"
         raise FileError(path, "no such file or folder; expected photos, results, codes or meshes")
     files = [file for file in source.rglob("*") if file.is_file() and RECORDS not in file.parts]
     notes = [file for file in files if file.suffix == ".json"]
     if any(is_result(file) for file in notes[:LOOKED_AT]):
         return "results"
     suffixes = {file.suffix.lower() for file in files}
-    photos, meshes = (bool(suffixes & set(known)) for known in (PHOTO_SUFFIXES, MESH_SUFFIXES))
+    photos, meshes = (bool(suffixes & set(known)) for known in (SUFFIXES, MESH_SUFFIXES))
+    if is_now([entry.name for entry in source.iterdir()]):
+        return "photos"
+    if not photos and not meshes and any(is_archive(file) for file in files):
+        return "photos"
     if photos and meshes:
         raise FileError(path, "holds photos and meshes; say what to measure: --kind photos or --kind meshes")
     if not photos and not meshes:
@@ -125,7 +135,8 @@ def read_meshes(
         for file in sorted(source.rglob("*"))
         if file.suffix.lower() in MESH_SUFFIXES and file.is_file()
     }
-    people, clips = (dict(zip(files, found, strict=True)) for found in people_of([*files], lone_folder=True))
+    told = people_of([*files], lone_folder=True)
+    people, clips = (dict(zip(files, found, strict=True)) for found in (told.identity, told.clip))
     excluded = [
         Excluded(name, "no identity: expected a folder per person") for name, person in people.items() if not person
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.datasets.pairs import read_lfw_pairs, read_names, read_pair_csv
-from likeness.datasets.test_sets import open_photos
-from likeness.errors import FileError, MissingExtraError, printable
+from likeness.datasets.test_sets import PhotoSet, open_photos
+from likeness.errors import FileError, MissingExtraError, listed, printable
 from likeness.evaluate.cache import Cache
-from likeness.evaluate.collection import Collection, from_predictions, without
+from likeness.evaluate.collection import Collection, from_predictions, of_known_people, without
 from likeness.evaluate.fidelity.scans import scan_sources
 from likeness.evaluate.html import report
 from likeness.evaluate.inputs import kind_of, read_codes, read_meshes
@@ -65,6 +66,7 @@ class Evaluation:
         files: what was written.
         damaged: cache entries that could not be used and were computed anew.
         cached: results that a former run had made.
+        read: lines that say what was taken for what: people, splits.
     """
 
     outcome: Outcome
@@ -72,6 +74,7 @@ class Evaluation:
     files: tuple[Path, ...]
     damaged: int = 0
     cached: int = 0
+    read: tuple[str, ...] = ()
 
 
 def evaluate(command: Command, *, predictor: Predictor | None = None, steps: Steps | None = None) -> Evaluation:
@@ -115,11 +118,11 @@ class _Run:
             return self._verification(command)
         if isinstance(command, Fidelity):
             return self._fidelity(command)
-        collection = without(self.collection(command.input), self.excluded_names())
+        collection = without(of_known_people(self.collection(command.input)), self.excluded_names())
         if isinstance(command, Space):
             model = self._face_model() if command.model is not None and self.kind == "meshes" else None
             return space_outcome(collection, model, samples=command.samples, seed=command.seed)
-        gallery = None if command.gallery is None else self.collection(command.gallery, count=False)
+        gallery = None if command.gallery is None else of_known_people(self.collection(command.gallery, count=False))
         steps = self.steps
         return recognisability_outcome(
             collection,
@@ -129,8 +132,8 @@ class _Run:
             progress=None if steps is None else lambda share: steps("pairs", int(1000 * share), 1000),
         )
 
-    def collection(self, path: Path, count: bool = True) -> Collection:
-        """The faces of an input, whatever it is."""
+    def collection(self, path: Path, count: bool = True, people: Iterable[str] | None = None) -> Collection:
+        """The faces of an input, whatever it is; of photos those of some people only, if that is asked for."""
         command = self.command
         kind = self.kind if path == command.input else kind_of(path) if command.kind == "auto" else command.kind
         if kind == "codes":
@@ -148,10 +151,12 @@ class _Run:
             predictions, excluded = read_results(path, self._face_model(), self.steps)
             found = from_predictions(predictions, self._face_model(), excluded, kind="results")
         else:
-            photos = open_photos(path)
+            photos = open_photos(path) if people is None else _of_people(path, people)
             predictor = self.predictor
             predictions = predict(photos.items, predictor, self.cache, self.steps)
-            found = from_predictions(predictions, predictor.model, photos.excluded, pairs=photos.pairs)
+            found = from_predictions(predictions, predictor.model, photos.excluded)
+            found = replace(found, pairs=photos.pairs, read=photos.read, splits=photos.splits)
+        found = found.told(path)
         if count:
             self.summary = found.summary()
         return found
@@ -186,9 +191,9 @@ class _Run:
         pairs = given or collection.pairs
         if pairs is not None:
             return verification_outcome(collection, pairs, exclude=self.excluded_names())
-        if not (collection.labels != "").all():
+        if not (collection.labels != "").any():
             raise ValueError("expected pairs (--pairs), or an input that tells who is in the photos")
-        collection = without(collection, self.excluded_names())
+        collection = without(of_known_people(collection), self.excluded_names())
         made = made_pairs(collection, command.made_pairs, command.seed)
         return verification_outcome(collection, made, made=True)
 
@@ -207,7 +212,8 @@ class _Run:
             photos = open_photos(command.input)
             predictions = predict(photos.items, self.predictor, self.cache, self.steps)
             data = landmarks_of_predictions(predictions, photos.excluded)
-        self.summary |= {"used": len(data.names), "excluded": len(data.excluded)}
+        read = {} if self.kind == "codes" else {"read": list(photos.read), "splits": list(photos.splits) or None}
+        self.summary |= {"used": len(data.names), "excluded": len(data.excluded), **read}
         return landmark_outcome(data, command.normaliser)
 
     def _reconstruction(self, command: Reconstruction) -> Outcome:
@@ -217,7 +223,7 @@ class _Run:
         if self.kind == "meshes":
             shapes, excluded = shapes_of_meshes(command.input, command.mesh_landmarks)
         else:
-            collection = self.collection(command.input)
+            collection = of_known_people(self.collection(command.input, people=scans))
             if collection.model is None:
                 raise ValueError("expected a face model (--model) to measure the shapes of codes, got none")
             shapes = shapes_of_codes(collection, command.fuse, covered=command.protocol == "genova")
@@ -243,6 +249,18 @@ class _Run:
             data, self.predictor, cache=self.cache, steps=self.steps, bootstrap=command.bootstrap, seed=command.seed
         )
         return Outcome(found, (fidelity_table({"network": found, "mean face": mean_face_column(found)}),))
+
+
+def _of_people(path: Path, people: Iterable[str]) -> PhotoSet:
+    """The photos of people of whom there are scans: no others need be reconstructed."""
+    known, photos = sorted(people), open_photos(path)
+    found = photos.of_people(known)
+    if not found.items:
+        names = sorted({item.identity for item in photos.items if item.identity})
+        raise FileError(
+            path, f"expected photos of people with scans, of {listed(known)}; got photos of {listed(names)}"
+        )
+    return found
 
 
 def read_pairs(path: Path) -> Pairs:
@@ -279,10 +297,17 @@ def _written(command: Command, run: _Run, outcome: Outcome, source: Source) -> E
         "tables": [table.to_dict() for table in outcome.tables],
         "excluded": [one.to_dict() for one in outcome.excluded],
     }
-    shown = {**settings, **{key: value for key, value in run.summary.items() if value is not None}}
+    read = tuple(run.summary.get("read", ()))
+    summary = {
+        key: value for key, value in run.summary.items() if value is not None and key not in ("read", "splits")
+    }
     contents = {
         RESULTS: (json.dumps(_plain(results), indent=1, allow_nan=False) + "\n").encode(),
-        REPORT: report(f"likeness evaluate {command.name}", shown, outcome),
+        REPORT: report(
+            f"likeness evaluate {command.name}",
+            {**settings, **summary},
+            replace(outcome, notes=(*read, *outcome.notes)),
+        ),
         **({} if outcome.panel is None else {PANEL: png_bytes(outcome.panel)}),
     }
 
@@ -292,7 +317,7 @@ def _written(command: Command, run: _Run, outcome: Outcome, source: Source) -> E
 
     _folder(command).save(command.name, source, write)
     files = tuple(command.out / name for name in contents)
-    return Evaluation(outcome, results, files, run.cache.damaged, run.cache.hits)
+    return Evaluation(outcome, results, files, run.cache.damaged, run.cache.hits, read)
 
 
 def _settings(command: Command) -> dict[str, Any]:

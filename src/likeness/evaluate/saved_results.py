@@ -35,8 +35,8 @@ def read_results(
 ) -> tuple[list[Prediction], list[Excluded]]:
     """``IDENTITY/[GROUP/]NAME.json`` of a folder.
 
-    Left out and listed are files that are no results or damaged, files outside a person's folder, and second faces
-    (``NAME-2.json`` beside ``NAME.json``): who they are is not known.
+    Left out and listed are files that are no results or damaged, and second faces (``NAME-2.json`` beside
+    ``NAME.json``): who they are is not known. Of files outside a person's folder the identity is empty.
 
     Args:
         folder: of the results.
@@ -55,16 +55,14 @@ def read_results(
     predictions: list[Prediction] = []
     excluded: list[Excluded] = []
     names = [printable(path.relative_to(source).as_posix()) for path in files]
-    people = zip(*people_of(names, lone_folder=True), strict=True)
-    for number, (path, name, (identity, group)) in enumerate(zip(files, names, people, strict=True)):
+    told = people_of(names, lone_folder=True)
+    for number, (path, name, identity, group) in enumerate(zip(files, names, told.identity, told.clip, strict=True)):
         if steps is not None:
             steps("results", number + 1, len(files))
         try:
             content = _content(path)
             if str(content["model"]) != model.name:
                 raise _OtherModelError(path, f"was made with face model {content['model']!r}, got {model.name!r}")
-            if not identity:
-                raise FileError(path, "no identity: expected a folder per person")
             if _is_further(path, content):
                 raise FileError(path, f"is not the first face of photo {content['photo']!r}: who it is is not known")
             face = _face(path, content, model)
@@ -73,7 +71,7 @@ def read_results(
         except Exception as error:  # whatever a file holds, the others are measured
             excluded.append(Excluded(name, as_file_error(path, error).reason))
             continue
-        item = PhotoItem(name.removesuffix(".json"), identity, group, partial(_no_photo, name))
+        item = PhotoItem(name.removesuffix(".json"), identity or "", group, partial(_no_photo, name))
         predictions.append(Prediction(item, face))
     if not predictions:
         first = f"; the first: {excluded[0].item}: {excluded[0].reason}" if excluded else ""

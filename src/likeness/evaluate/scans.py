@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from likeness.datasets.identities import people_of
+from likeness.datasets.identities import people_of, unique_names
 from likeness.datasets.scan_landmark_files import read_landmarks
-from likeness.datasets.test_sets import unique_names
 from likeness.errors import Excluded, FileError, LikenessError, StrPath, printable
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.inputs import MESH_SUFFIXES, read_vertex_numbers
@@ -67,7 +66,7 @@ def find_scans(folder: StrPath) -> tuple[dict[str, Scan], list[Excluded]]:
     excluded = []
     files = [p for p in sorted(source.rglob("*")) if p.suffix.lower() in MESH_SUFFIXES and p.is_file()]
     names = [printable(path.relative_to(source).as_posix()) for path in files]
-    for path, name, person in zip(files, names, people_of(names, lone_folder=True)[0], strict=True):
+    for path, name, person in zip(files, names, people_of(names, lone_folder=True).identity, strict=True):
         identity = person or printable(path.stem)
         points = landmark_file(path)
         if points is None:
@@ -100,7 +99,7 @@ def shapes_of_meshes(folder: StrPath, numbers: StrPath | None = None) -> tuple[l
     files = [p for p in sorted(source.rglob("*")) if p.suffix.lower() in MESH_SUFFIXES and p.is_file()]
     full = [printable(path.relative_to(source).as_posix()) for path in files]
     shapes, excluded = [], []
-    people = people_of(full, lone_folder=True)[0]
+    people = people_of(full, lone_folder=True).identity
     for path, long, name, identity in zip(files, full, unique_names(full), people, strict=True):
         points = landmark_file(path)
         if not identity or (vertices is None and points is None):

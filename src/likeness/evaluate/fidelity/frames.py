@@ -8,7 +8,7 @@ import numpy as np
 
 from likeness.datasets.test_sets import PhotoSet
 from likeness.evaluate.cache import Cache
-from likeness.evaluate.collection import Collection, from_predictions
+from likeness.evaluate.collection import Collection, from_predictions, of_known_people
 from likeness.evaluate.fidelity.refit import refit
 from likeness.evaluate.pair_examples import made_pairs
 from likeness.evaluate.predictions import Predictor, predict
@@ -37,6 +37,7 @@ def measure_identity(faces: Collection, *, bootstrap: int = 0, seed: int = 0) ->
     Raises:
         ValueError: one person only, or no two photos of anyone.
     """
+    faces = of_known_people(faces)
     measured, gaps = measure_recognisability(faces, bootstrap=bootstrap, seed=seed)
     pairs = made_pairs(faces, PAIRS, seed)
     verified = measure_verification(faces, pairs, rows_by_name(pairs, faces))
@@ -67,6 +68,7 @@ def measure_cross_photo(faces: Collection, *, partners: int = 3, seed: int = 0) 
     Raises:
         ValueError: no landmarks or groups, or nobody has photos of two groups.
     """
+    faces = of_known_people(faces)
     model, codes, groups = faces.model, faces.codes, faces.groups
     if model is None or codes is None or groups is None:
         raise ValueError("expected photos of people in several clips or sessions, got none")

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from likeness.datasets.test_sets import PHOTO_SUFFIXES
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.outcome import Outcome
 from likeness.evaluate.pair_examples import PairExample
 from likeness.evaluate.plots import MISSING, available, roc_plot
 from likeness.evaluate.reports.recognisability import EXAMPLES, pair_galleries, pair_tables, panel_of
 from likeness.evaluate.tables import Table, number, percent
+from likeness.images.header import SUFFIXES
 from likeness.metrics.records import Pairs
 from likeness.metrics.roc import FALSE_ACCEPT_RATES
 from likeness.metrics.verification import Verification, verify
@@ -40,7 +40,7 @@ def rows_by_name(pairs: Pairs, collection: Collection) -> dict[str, np.ndarray]:
             short.setdefault(f"template {template}", []).append(row)
     found = {}
     for name in pairs.names():
-        bare = str(PurePosixPath(name).with_suffix("")) if name.lower().endswith(PHOTO_SUFFIXES) else name
+        bare = str(PurePosixPath(name).with_suffix("")) if name.lower().endswith(SUFFIXES) else name
         rows = known.get(name) or known.get(bare) or short.get(f"template {name}") or _only(short.get(bare, []))
         if rows:
             found[name] = np.array(rows)

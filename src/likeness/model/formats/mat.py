@@ -29,13 +29,18 @@ _MATRIX, _COMPRESSED = 14, 15
 _NUMERIC_CLASSES = range(6, 16)  # mxDOUBLE to mxUINT64
 
 
-def read_mat(path: StrPath, names: Container[str]) -> dict[str, np.ndarray]:
+def read_mat(path: StrPath, names: Container[str], data: bytes | None = None) -> dict[str, np.ndarray]:
     """The numeric variables of a MAT-file whose names are in ``names``, as saved (columns first) and read-only.
+
+    Args:
+        path: the file, or what ``data`` is called in messages.
+        names: of the variables that are wanted.
+        data: the content; None: the file's.
 
     Raises:
         FileError: another format (also MATLAB 7.3, which is HDF5), truncated, or a claim beyond the file's size.
     """
-    data = read_bytes(path)
+    data = read_bytes(path) if data is None else data
     if len(data) < 128 or data[126:128] not in (b"IM", b"MI"):
         raise FileError(path, "expected a MATLAB file of version 5 (saved with -v7 or -v6)")
     order = "<" if data[126:128] == b"IM" else ">"
