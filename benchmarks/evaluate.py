@@ -27,9 +27,10 @@ from likeness.evaluate.cache import Cache
 from likeness.evaluate.collection import Collection, from_predictions
 from likeness.evaluate.html import report
 from likeness.evaluate.pair_examples import made_pairs
+from likeness.evaluate.pair_rows import rows_by_name
 from likeness.evaluate.predictions import Predictor, open_predictor, predict
 from likeness.evaluate.reports.recognisability import measure_recognisability, recognisability_outcome
-from likeness.evaluate.reports.verification import measure_verification, rows_by_name
+from likeness.evaluate.reports.verification import measure_verification
 from likeness.evaluate.tables import Table, estimate, number, percent
 from likeness.images.encode import png_bytes
 from likeness.metrics.procrustes import align

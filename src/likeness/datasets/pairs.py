@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,19 +13,15 @@ from likeness.metrics.records import FOLDS, Pairs, dealt_folds
 from likeness.readers import MAX_TABLE_BYTES, read_rows
 
 SAME = {
-    "1": True,
-    "true": True,
-    "same": True,
-    "yes": True,
-    "0": False,
-    "false": False,
-    "different": False,
-    "no": False,
+    **dict.fromkeys(("1", "+1", "true", "same", "yes", "match", "matched", "positive", "genuine"), True),
+    **dict.fromkeys(("0", "-1", "false", "different", "diff", "no", "mismatch", "negative", "impostor"), False),
 }
+"""Words, in lower case, for pairs of one person and of two."""
+
 COLUMNS = {
-    "first": ("first", "first name", "a", "image1", "photo1", "name1"),
-    "second": ("second", "second name", "b", "image2", "photo2", "name2"),
-    "same": ("same", "is same", "issame", "is_same", "label"),
+    "first": ("first", "first name", "a", "image1", "photo1", "name1", "path1", "img1", "file1"),
+    "second": ("second", "second name", "b", "image2", "photo2", "name2", "path2", "img2", "file2"),
+    "same": ("same", "is same", "issame", "is_same", "label", "target"),
     "fold": ("fold", "split", "split number"),
 }
 """Titles of CSV columns, any case, by what they hold; ``fold`` may be missing."""
@@ -44,22 +41,43 @@ def read_lfw_pairs(path: StrPath) -> Pairs:
     lines = [(number, line.split()) for number, line in enumerate(_lines(path), 1) if line.strip()]
     if not lines:
         raise FileError(path, "is empty; expected LFW's pairs.txt")
-    head = lines[0][1]
-    if len(head) > 2 or not all(word.isdigit() and int(word) > 0 for word in head):
-        raise FileError(path, f"line 1: expected 'folds pairs', got {' '.join(head)[:60]!r}")
-    folds, each = (1, int(head[0])) if len(head) == 1 else (int(head[0]), int(head[1]))
-    if len(lines) - 1 != 2 * folds * each:
-        raise FileError(path, f"expected {2 * folds * each} pairs ({folds} x 2 x {each}), got {len(lines) - 1}")
-    first, second, same = [], [], []
-    for row, (number, words) in enumerate(lines[1:]):
-        one = row % (2 * each) < each
-        a, b = _lfw_photos(path, number, words, one)
-        first.append(a)
-        second.append(b)
-        same.append(one)
-    alike = np.array(same)
-    fold = dealt_folds(alike) if len(head) == 1 else np.arange(len(first)) // (2 * each)
-    return Pairs(tuple(first), tuple(second), alike, fold)
+    if not is_lfw_head(lines[0][1]):
+        raise FileError(path, f"line 1: expected 'folds pairs', got {' '.join(lines[0][1])[:60]!r}")
+    return lfw_pairs(path, lines[1:], lines[0][1])
+
+
+def is_lfw_head(words: Sequence[str]) -> bool:
+    """Whether this is the first line of LFW's list: one or two counts."""
+    return 1 <= len(words) <= 2 and all(word.isdecimal() and int(word) > 0 for word in words)
+
+
+def lfw_pair(words: Sequence[str]) -> tuple[str, str, bool] | None:
+    """Two photos and whether they are of one person, of ``name i j`` or ``name i other j``; else None."""
+    numbers, people = (words[1:], (words[0], words[0])) if len(words) == 3 else (words[1::2], words[::2])
+    if len(words) not in (3, 4) or not all(re.fullmatch(r"[0-9]{1,9}", word) for word in numbers):
+        return None
+    a, b = (f"{name}/{name}_{int(number):04d}" for name, number in zip(people, numbers, strict=True))
+    return a, b, people[0] == people[1]
+
+
+def lfw_pairs(path: StrPath, lines: Sequence[tuple[int, Sequence[str]]], head: Sequence[str] = ()) -> Pairs:
+    """Pairs of numbered lines ``name i j`` and ``name i other j``; ``head``: the counts of the first line, if there.
+
+    Raises:
+        FileError: a line or the count does not fit (says which line).
+    """
+    found = [lfw_pair(words) for _, words in lines]
+    wrong = next((row for row, pair in enumerate(found) if pair is None), None)
+    folds, each = (1, int(head[0])) if len(head) == 1 else (int(head[0]), int(head[1])) if head else (1, 0)
+    if head and len(lines) != 2 * folds * each:
+        raise FileError(path, f"expected {2 * folds * each} pairs ({folds} x 2 x {each}), got {len(lines)}")
+    if wrong is not None:
+        number, words = lines[wrong]
+        raise FileError(path, f"line {number}: expected 'name i j' or 'name i other j', got {' '.join(words)[:60]!r}")
+    pairs = [pair for pair in found if pair is not None]
+    alike = np.array([same for _, _, same in pairs])
+    fold = np.arange(len(pairs)) // (2 * each) if len(head) == 2 else dealt_folds(alike)
+    return Pairs(tuple(a for a, _, _ in pairs), tuple(b for _, b, _ in pairs), alike, fold)
 
 
 def read_pair_csv(path: StrPath, folds: int = FOLDS) -> Pairs:
@@ -72,6 +90,18 @@ def read_pair_csv(path: StrPath, folds: int = FOLDS) -> Pairs:
         FileError: missing, empty, a column missing, or a value that cannot be read (says which line).
     """
     rows = [[value.strip() for value in row] for row in read_rows(path, "a CSV of pairs", blank=True)]
+    return titled_pairs(path, [*enumerate(rows, 1)], folds)
+
+
+def has_titles(row: Sequence[str]) -> bool:
+    """Whether a row has the titles that :func:`titled_pairs` needs."""
+    titles = {title.lower() for title in row}
+    return all(titles & set(COLUMNS[key]) for key in ("first", "second", "same"))
+
+
+def titled_pairs(path: StrPath, lines: Sequence[tuple[int, list[str]]], folds: int = FOLDS) -> Pairs:
+    """Pairs of numbered rows under titles; arguments and errors as of :func:`read_pair_csv`."""
+    rows = [row for _, row in lines]
     titles = [title.lower() for title in rows[0]] if rows else []
     where = {key: next((titles.index(n) for n in known if n in titles), None) for key, known in COLUMNS.items()}
     missing = [key for key in ("first", "second", "same") if where[key] is None]
@@ -79,7 +109,7 @@ def read_pair_csv(path: StrPath, folds: int = FOLDS) -> Pairs:
         raise FileError(
             path, f"expected a CSV with columns first, second, same[, fold]; {', '.join(missing)} missing"
         )
-    body = [(number, row) for number, row in enumerate(rows[1:], 2) if any(row)]
+    body = [(number, row) for number, row in lines[1:] if any(row)]
     if not body:
         raise FileError(path, "has no pairs; expected at least one line after the titles")
     columns = {
@@ -103,16 +133,6 @@ def read_names(path: StrPath) -> tuple[str, ...]:
     """
     lines = (line.strip() for line in _lines(path))
     return tuple(line for line in lines if line and not line.startswith("#"))
-
-
-def _lfw_photos(path: StrPath, number: int, words: Sequence[str], alike: bool) -> tuple[str, str]:
-    wanted = "'name i j'" if alike else "'name i other j'"
-    indices = words[1:] if alike else words[1::2]
-    if len(words) != (3 if alike else 4) or not all(word.isdigit() for word in indices):
-        raise FileError(path, f"line {number}: expected {wanted}, got {' '.join(words)[:60]!r}")
-    people = (words[0], words[0]) if alike else (words[0], words[2])
-    a, b = (f"{name}/{name}_{int(index):04d}" for name, index in zip(people, indices, strict=True))
-    return a, b
 
 
 def _value(path: StrPath, number: int, row: list[str], at: int) -> str:

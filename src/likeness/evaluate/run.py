@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from likeness.assets import asset
-from likeness.datasets.pairs import read_lfw_pairs, read_names, read_pair_csv
+from likeness.datasets.pair_lists import read_pairs
+from likeness.datasets.pairs import read_names
 from likeness.datasets.test_sets import PhotoSet, open_photos
 from likeness.errors import FileError, MissingExtraError, listed, printable
 from likeness.evaluate.cache import Cache
@@ -48,7 +49,6 @@ from likeness.evaluate.settings import (
 )
 from likeness.files import write_atomically
 from likeness.images.encode import png_bytes
-from likeness.metrics.records import Pairs
 from likeness.model.face_model import FaceModel
 from likeness.result_folder import ResultFolder, Source
 from likeness.version import __version__
@@ -261,15 +261,6 @@ def _of_people(path: Path, people: Iterable[str]) -> PhotoSet:
             path, f"expected photos of people with scans, of {listed(known)}; got photos of {listed(names)}"
         )
     return found
-
-
-def read_pairs(path: Path) -> Pairs:
-    """LFW's pairs.txt, or a CSV (by its suffix).
-
-    Raises:
-        FileError: missing, empty, or a line that does not fit.
-    """
-    return read_pair_csv(path) if path.suffix.lower() == ".csv" else read_lfw_pairs(path)
 
 
 def _check_extras(command: Command) -> None:

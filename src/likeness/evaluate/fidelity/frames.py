@@ -11,9 +11,10 @@ from likeness.evaluate.cache import Cache
 from likeness.evaluate.collection import Collection, from_predictions, of_known_people
 from likeness.evaluate.fidelity.refit import refit
 from likeness.evaluate.pair_examples import made_pairs
+from likeness.evaluate.pair_rows import rows_by_name
 from likeness.evaluate.predictions import Predictor, predict
 from likeness.evaluate.reports.recognisability import measure_recognisability
-from likeness.evaluate.reports.verification import measure_verification, rows_by_name
+from likeness.evaluate.reports.verification import measure_verification
 from likeness.metrics.fidelity_cross import CrossPhotoError, cross_photo_error, cross_photo_pairs
 from likeness.metrics.fidelity_expression import blink_correlation
 from likeness.metrics.landmark_error import errors_without_side, landmark_errors

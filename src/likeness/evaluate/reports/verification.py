@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -12,39 +11,13 @@ import numpy as np
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.outcome import Outcome
 from likeness.evaluate.pair_examples import PairExample
+from likeness.evaluate.pair_rows import Rows, matched, rows_by_name
 from likeness.evaluate.plots import MISSING, available, roc_plot
 from likeness.evaluate.reports.recognisability import EXAMPLES, pair_galleries, pair_tables, panel_of
 from likeness.evaluate.tables import Table, number, percent
-from likeness.images.header import SUFFIXES
 from likeness.metrics.records import Pairs
 from likeness.metrics.roc import FALSE_ACCEPT_RATES
 from likeness.metrics.verification import Verification, verify
-
-Rows = Mapping[str, np.ndarray]
-
-
-def rows_by_name(pairs: Pairs, collection: Collection) -> dict[str, np.ndarray]:
-    """Which faces the names in pairs mean: name -> numbers of faces, those not found left out.
-
-    A name may be a face's (``IDENTITY/NAME``, with or without a photo's suffix, or ``NAME`` where only one face is
-    called so), or a template's: ``IDENTITY/GROUP`` or ``IDENTITY``, all faces of that clip or person.
-    """
-    known: dict[str, list[int]] = {}
-    short: dict[str, list[int]] = {}
-    for row, name in enumerate(collection.names):
-        person = str(collection.labels[row])
-        known.setdefault(name, []).append(row)
-        short.setdefault(PurePosixPath(name).name, []).append(row)
-        templates = [person] if collection.groups is None else [person, f"{person}/{collection.groups[row]}"]
-        for template in set(templates) - {name}:
-            short.setdefault(f"template {template}", []).append(row)
-    found = {}
-    for name in pairs.names():
-        bare = str(PurePosixPath(name).with_suffix("")) if name.lower().endswith(SUFFIXES) else name
-        rows = known.get(name) or known.get(bare) or short.get(f"template {name}") or _only(short.get(bare, []))
-        if rows:
-            found[name] = np.array(rows)
-    return found
 
 
 def measure_verification(
@@ -86,6 +59,7 @@ def verification_outcome(
         ValueError: what :func:`likeness.metrics.verification.verify` raises.
     """
     rows = rows_by_name(pairs, collection)
+    told = matched(pairs, rows, collection)
     measured = measure_verification(collection, pairs, rows, exclude)
     strangers, selves = _examples(collection, pairs, rows, set(exclude))
     results = {
@@ -103,7 +77,7 @@ def verification_outcome(
         plots=(roc_plot({name: r.roc.to_dict() for name, r in measured.items()}),) if available() else (),
         galleries=pair_galleries(collection, strangers, selves),
         panel=panel_of(collection),
-        notes=() if available() else (MISSING,),
+        notes=(*told, *(() if available() else (MISSING,))),
     )
 
 
@@ -149,8 +123,3 @@ def _examples(
     ranked = sorted(range(len(found)), key=lambda row: found[row].distance)
     strangers = [found[row] for row in ranked if not same[row]][:EXAMPLES]
     return strangers, [found[row] for row in reversed(ranked) if same[row]][:EXAMPLES]
-
-
-def _only(rows: list[int]) -> list[int]:
-    """A short name is of use where one face has it."""
-    return rows if len(rows) == 1 else []
