@@ -98,6 +98,12 @@ def people_of(names: Sequence[str], *, lone_folder: bool = False) -> People:
     )
 
 
+def person_among(name: str, people: Collection[str], otherwise: str) -> str:
+    """Who is in a file where the people are known from elsewhere, as of scans: the outermost folder that is called
+    like one of them, else ``otherwise``."""
+    return otherwise if otherwise in people else next((p for p in name.split("/")[:-1] if p in people), otherwise)
+
+
 def unique_names(names: Iterable[str]) -> tuple[str, ...]:
     """Paths without their suffixes, but with them where two would be called alike (``a.jpg`` and ``a.png``)."""
     full = list(names)

@@ -13,6 +13,26 @@ from likeness.files import read_bytes
 from likeness.metrics.scan_landmarks import _COUNTS, FaceLandmarks
 from likeness.readers import read_json, read_npy
 
+LANDMARK_SUFFIXES = (".txt", ".npy", ".json", ".ljson", ".pp")
+
+_ENDINGS = (*LANDMARK_SUFFIXES, "_picked_points.pp")
+_FOLDERS = ("_lmks_onlypp", "_lmks", "_landmarks")
+"""What a folder of landmarks is called behind the name of the scans' folder beside it."""
+
+
+def landmark_file(mesh: Path) -> Path | None:
+    """The landmark file of a mesh; None where there is none.
+
+    It is called like the mesh, as MeshLab and NoW name it (``NAME_picked_points.pp``) too, and lies beside it, or at
+    the same place below a folder beside the meshes' (``scans_lmks_onlypp/S/NAME...`` of ``scans/S/NAME.obj``).
+    """
+    places = [mesh.parent]
+    for above in (mesh.parent, *mesh.parent.parents[:3]):
+        inner = mesh.parent.relative_to(above)
+        places += [above.with_name(above.name + ending) / inner for ending in _FOLDERS if above.name]
+    names = [mesh.stem + ending for ending in _ENDINGS]
+    return next((place / name for place in places for name in names if (place / name).is_file()), None)
+
 
 def read_landmarks(path: StrPath) -> FaceLandmarks:
     """Read a landmark file of 7, 8, 51 or 68 points (:meth:`FaceLandmarks.from_points`); the suffix decides how.

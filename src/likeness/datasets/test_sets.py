@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from likeness.datasets.archives import archive_stem
-from likeness.datasets.identities import unique_names
+from likeness.datasets.identities import person_among, unique_names
 from likeness.datasets.listing import Listing, people_told
 from likeness.datasets.sources import list_source
 from likeness.errors import Excluded, FileError, StrPath, as_file_error, printable
@@ -67,15 +67,16 @@ class PhotoSet:
     splits: tuple[str, ...] = ()
 
     def of_people(self, people: Iterable[str]) -> PhotoSet:
-        """The photos of these people; the others are listed."""
+        """The photos of these people, as folders are called anywhere in their paths; the others are listed."""
         wanted = set(people)
+        items = [replace(one, identity=person_among(one.name, wanted, one.identity)) for one in self.items]
         gone = tuple(
             Excluded(item.name, f"no scan of {item.identity}" if item.identity else NOBODY)
-            for item in self.items
+            for item in items
             if item.identity not in wanted
         )
-        kept = tuple(item for item in self.items if item.identity in wanted)
-        return PhotoSet(kept, (*self.excluded, *gone), self.pairs, self.read, self.splits)
+        kept = tuple(item for item in items if item.identity in wanted)
+        return replace(self, items=kept, excluded=(*self.excluded, *gone))
 
 
 NOBODY = "no identity: expected a folder per person, or identity in its .json"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from likeness.datasets.identities import people_of
+from likeness.datasets.identities import people_of, person_among
 from likeness.datasets.listing import people_told
 from likeness.datasets.test_sets import NOBODY, PhotoItem
 from likeness.errors import Excluded, StrPath, printable
@@ -210,6 +210,16 @@ def of_known_people(collection: Collection) -> Collection:
             f"expected an input that tells who is in the photos, got {len(collection)} faces of nobody known"
         )
     return collection if known.all() else _kept(collection, known, NOBODY)
+
+
+def named_among(collection: Collection, people: Iterable[str]) -> Collection:
+    """With the people of whom there are scans told by any folder of a face's path."""
+    wanted = set(people)
+    labels = [
+        person_among(name, wanted, str(label))
+        for name, label in zip(collection.names, collection.labels, strict=True)
+    ]
+    return replace(collection, labels=np.array(labels))
 
 
 def _kept(collection: Collection, keep: np.ndarray, reason: str) -> Collection:

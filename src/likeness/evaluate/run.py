@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from likeness.assets import asset
+from likeness.datasets.listing import people_told
 from likeness.datasets.pair_lists import read_pairs
 from likeness.datasets.pairs import read_names
 from likeness.datasets.test_sets import PhotoSet, open_photos
 from likeness.errors import FileError, MissingExtraError, listed, printable
 from likeness.evaluate.cache import Cache
-from likeness.evaluate.collection import Collection, from_predictions, of_known_people, without
+from likeness.evaluate.collection import Collection, from_predictions, named_among, of_known_people, without
 from likeness.evaluate.fidelity.scans import scan_sources
 from likeness.evaluate.html import report
 from likeness.evaluate.inputs import kind_of, read_codes, read_meshes
@@ -221,14 +222,18 @@ class _Run:
         protocol = ScanProtocol(command.protocol, command.scan_unit, command.mesh_unit)
         names = set(self.excluded_names())
         if self.kind == "meshes":
-            shapes, excluded = shapes_of_meshes(command.input, command.mesh_landmarks)
+            shapes, excluded = shapes_of_meshes(command.input, command.mesh_landmarks, scans)
+            who = people_told([shape.identity for shape in shapes])
+            self.summary["read"] = [f"{printable(command.input)}: meshes: {len(shapes):,}, {who}"]
         else:
-            collection = of_known_people(self.collection(command.input, people=scans))
+            collection = of_known_people(named_among(self.collection(command.input, people=scans), scans))
             if collection.model is None:
                 raise ValueError("expected a face model (--model) to measure the shapes of codes, got none")
             shapes = shapes_of_codes(collection, command.fuse, covered=command.protocol == "genova")
             excluded = list(collection.excluded)
             protocol = replace(protocol, mesh_unit="mm")
+        told = f"{printable(command.scans)}: scans: {len(scans):,}, {people_told([*scans])}"
+        self.summary["read"] = [*self.summary["read"], told]
         kept = [shape for shape in shapes if not names & {shape.name, shape.identity}]
         measured, failed = measure_scans(kept, scans, protocol, self.cache, self.steps)
         self.summary |= {"used": len(measured), "excluded": len(excluded) + len(failed) + len(unusable)}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from likeness.datasets.identities import people_of, unique_names
-from likeness.datasets.scan_landmark_files import read_landmarks
+from likeness.datasets.identities import people_of, person_among, unique_names
+from likeness.datasets.scan_landmark_files import LANDMARK_SUFFIXES, landmark_file, read_landmarks
 from likeness.errors import Excluded, FileError, LikenessError, StrPath, printable
-from likeness.evaluate.collection import Collection
+from likeness.evaluate.collection import Collection as Faces
 from likeness.evaluate.inputs import MESH_SUFFIXES, read_vertex_numbers
 from likeness.files import digest, file_digest
 from likeness.geometry.landmarks import INNER_COUNT
@@ -20,7 +21,8 @@ from likeness.mesh import Mesh
 from likeness.metrics.scan_landmarks import FaceLandmarks
 from likeness.model.face_model import FaceModel
 
-LANDMARK_SUFFIXES = (".txt", ".npy", ".json", ".ljson", ".pp")
+_MICC = re.compile(r"(?:^|/)(?P<person>[^/]+)/Model/(?P<scan>[^/]+)/")
+
 HIDDEN_REGIONS = ("eyes", "mouth")
 """Eyeballs and the inside of the mouth: no scan has them, so that measuring from mesh to scan leaves them out."""
 
@@ -54,7 +56,9 @@ class Scan:
 
 
 def find_scans(folder: StrPath) -> tuple[dict[str, Scan], list[Excluded]]:
-    """Identity -> scan, of ``IDENTITY.ply`` or ``IDENTITY/SCAN.ply`` with a landmark file of the same name.
+    """Identity -> scan, of ``IDENTITY.ply`` or ``IDENTITY/SCAN.ply`` with a landmark file of the same name
+    (:func:`~likeness.datasets.scan_landmark_files.landmark_file`), or of the NoW challenge's or MICC's release as
+    they lie (``scans`` beside ``scans_lmks_onlypp``; ``subject_01/Model/frontal1/obj``, the one that is taken).
 
     Raises:
         FileError: no such folder, no usable scan, or two scans of one person.
@@ -67,9 +71,12 @@ def find_scans(folder: StrPath) -> tuple[dict[str, Scan], list[Excluded]]:
     files = [p for p in sorted(source.rglob("*")) if p.suffix.lower() in MESH_SUFFIXES and p.is_file()]
     names = [printable(path.relative_to(source).as_posix()) for path in files]
     for path, name, person in zip(files, names, people_of(names, lone_folder=True).identity, strict=True):
-        identity = person or printable(path.stem)
+        micc = _MICC.search(name)
+        identity = micc["person"] if micc else person or printable(path.stem)
         points = landmark_file(path)
-        if points is None:
+        if micc and micc["scan"].lower() != "frontal1":
+            excluded.append(Excluded(name, f"another scan of {identity}: frontal1 is taken"))
+        elif points is None:
             excluded.append(Excluded(name, f"no landmarks beside it ({', '.join(LANDMARK_SUFFIXES)})"))
         elif identity in scans:
             raise FileError(path, f"expected one scan of {identity}, got {scans[identity].path.name} too")
@@ -81,13 +88,15 @@ def find_scans(folder: StrPath) -> tuple[dict[str, Scan], list[Excluded]]:
     return scans, excluded
 
 
-def landmark_file(path: Path) -> Path | None:
-    """The landmark file beside a mesh; None where there is none."""
-    return next((p for suffix in LANDMARK_SUFFIXES if (p := path.with_suffix(suffix)).is_file()), None)
-
-
-def shapes_of_meshes(folder: StrPath, numbers: StrPath | None = None) -> tuple[list[Shape], list[Excluded]]:
+def shapes_of_meshes(
+    folder: StrPath, numbers: StrPath | None = None, people: Collection[str] = ()
+) -> tuple[list[Shape], list[Excluded]]:
     """Meshes of another method, ``IDENTITY/NAME.obj``, with a landmark file each or the same vertices in all.
+
+    Args:
+        folder: of the meshes.
+        numbers: text file of the landmarks' vertices; None: each mesh has a landmark file.
+        people: of whom there are scans: any folder may be called like them.
 
     Raises:
         FileError: no such folder or no usable mesh.
@@ -99,9 +108,9 @@ def shapes_of_meshes(folder: StrPath, numbers: StrPath | None = None) -> tuple[l
     files = [p for p in sorted(source.rglob("*")) if p.suffix.lower() in MESH_SUFFIXES and p.is_file()]
     full = [printable(path.relative_to(source).as_posix()) for path in files]
     shapes, excluded = [], []
-    people = people_of(full, lone_folder=True).identity
-    for path, long, name, identity in zip(files, full, unique_names(full), people, strict=True):
-        points = landmark_file(path)
+    told = people_of(full, lone_folder=True).identity
+    for path, long, name, person in zip(files, full, unique_names(full), told, strict=True):
+        identity, points = person_among(long, people, person or ""), landmark_file(path)
         if not identity or (vertices is None and points is None):
             missing = "no landmarks beside it (or give --mesh-landmarks)" if identity else "no folder of a person"
             excluded.append(Excluded(long, missing))
@@ -119,7 +128,7 @@ def shapes_of_meshes(folder: StrPath, numbers: StrPath | None = None) -> tuple[l
     return shapes, excluded
 
 
-def shapes_of_codes(collection: Collection, fuse: bool, covered: bool) -> list[Shape]:
+def shapes_of_codes(collection: Faces, fuse: bool, covered: bool) -> list[Shape]:
     """Neutral shapes of a face model's codes: one a face, or one a person of the fused codes.
 
     Args:
