@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -142,6 +143,14 @@ def tar(note: bytes) -> bytes:
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def zip_of_photos() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in (("a/1.png", encoded(".png")), ("a/1.json", note_bytes()), ("b/2.png", encoded(".png"))):
+            archive.writestr(name, data)
     return stream.getvalue()
 
 
@@ -365,6 +374,12 @@ def read_pair_table(path: Path, _: FaceModel) -> Any:
     return read_pair_csv(path)
 
 
+def read_any_pairs(path: Path, _: FaceModel) -> Any:
+    from likeness.datasets.pair_lists import read_pairs
+
+    return read_pairs(path)
+
+
 def read_pts(path: Path, _: FaceModel) -> Any:
     from likeness.datasets.annotations import read_pts as read
 
@@ -411,6 +426,9 @@ TARGETS: dict[str, Target] = {
     "note in a folder": Target("p/me.json", lambda _: note_bytes(), read_folder_note),
     "tar to measure": Target("a.tar", lambda _: tar(note_bytes()), read_photos),
     "tar to train on": Target("a.tar", lambda _: tar(note_bytes()), list_tar),
+    "packed tar": Target("a.tgz", lambda _: gzip.compress(tar(note_bytes())), read_photos),
+    "tar in a packed one": Target("a.tgz", lambda _: tar(note_bytes()), read_photos, gzip.compress),
+    "zip of photos": Target("a.zip", lambda _: zip_of_photos(), read_photos),
     "note in a tar": Target("a.tar", lambda _: note_bytes(), list_tar, tar),
     "cache": Target("a.bin", lambda m: npz(**codes_arrays(m)), read_cache, with_digest),
     "encoder": Target("a.npz", lambda m: npz(**encoder_arrays(m)), read_encoder),
@@ -433,6 +451,7 @@ TARGETS: dict[str, Target] = {
         read_truth,
     ),
     "pairs": Target("a.csv", lambda _: PAIRS, read_pair_table),
+    "list of pairs": Target("a.txt", lambda _: b"2 1\na 1 2\na 1 b 1\nb 1 2\nb 2 a 2\n", read_any_pairs),
     "points of 300W": Target("a.pts", lambda _: PTS, read_pts),
     "JPEG": Target("a.jpg", lambda _: with_exif(encoded(".jpg")), read_photo),
     "progressive JPEG": Target("a.jpg", lambda _: encoded(".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1), read_photo),

@@ -74,7 +74,7 @@ class Photos:
     """Folder for regressor.onnx, face_model.npz (if learned), the checkpoint and the TensorBoard curves."""
     data: tuple[Path, ...] = ()
     """Photos to learn from, as many sources as you have: WebDataset tars (KEY.jpg and KEY.json with landmarks,
-    identity, clip), tars and folders of IDENTITY/NAME.jpg, 300W-LP, AFLW2000-3D, 300W, CelebA."""
+    identity, clip), archives and folders of IDENTITY/NAME.jpg, 300W-LP, AFLW2000-3D, 300W, CelebA."""
     validation: tuple[Path, ...] = ()
     """Photos of other people, for the curves; in the same layouts, or a folder of portraits with hand-placed points
     (NAME.tem beside NAME.jpg)."""

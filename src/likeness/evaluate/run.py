@@ -124,6 +124,8 @@ class _Run:
             model = self._face_model() if command.model is not None and self.kind == "meshes" else None
             return space_outcome(collection, model, samples=command.samples, seed=command.seed)
         gallery = None if command.gallery is None else of_known_people(self.collection(command.gallery, count=False))
+        if gallery is not None:
+            self.summary["read"] = [*collection.read, *gallery.read]
         steps = self.steps
         return recognisability_outcome(
             collection,
@@ -242,6 +244,7 @@ class _Run:
     def _fidelity(self, command: Fidelity) -> Outcome:
         if self.kind != "photos":
             raise FileError(command.input, f"holds {self.kind}; expected photos, which are reconstructed")
+        self.summary["read"] = list(open_photos(command.input).read)
         data = FidelityData(
             portraits=command.portraits,
             rendered=command.rendered,

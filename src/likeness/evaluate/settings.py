@@ -23,9 +23,10 @@ class Settings:
     name: ClassVar[str] = ""
 
     input: Annotated[Path, tyro.conf.Positional]
-    """A folder of photos (IDENTITY/NAME.jpg), a tar of them (IDENTITY/NNN.webp, or KEY.webp and KEY.json with
-    identity, clip, landmarks), a folder of saved results (IDENTITY/NAME.json), arrays (.npz with codes, labels and if
-    known groups, names), or a folder of meshes (IDENTITY/NAME.obj or .ply, of one topology)."""
+    """A folder or an archive (.tar, .tgz, .zip ...) of photos as training reads them (IDENTITY/NAME.jpg, with train/
+    and val/ or without; KEY.webp and KEY.json with identity, clip, landmarks; 300W; CelebA; NoW ...), a folder of
+    saved results (IDENTITY/NAME.json), arrays (.npz with codes, labels and if known groups, names), or a folder of
+    meshes (IDENTITY/NAME.obj or .ply, of one topology)."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("evaluation")
     """Folder for results.json, report.html, panel.png (of shapes) and the cache that lets a killed run go on."""
     kind: Kind = "auto"
@@ -79,8 +80,9 @@ class Verification(ShapeSettings):
     name: ClassVar[str] = "verification"
 
     pairs: MaybePath = None
-    """LFW's pairs.txt or a CSV with columns first, second, same[, fold]; names are IDENTITY/NAME, or IDENTITY or
-    IDENTITY/GROUP for a fused template. Without, a .bin set's own pairs, or pairs made by seed."""
+    """LFW's pairs.txt (or Kaggle's CSV of it), lines 'photo photo 1' or 0, CPLFW's two lines a pair, or columns
+    first, second, same[, fold]; names are IDENTITY/NAME, or IDENTITY or IDENTITY/GROUP for a fused template.
+    Without, a .bin set's own pairs, or pairs made by seed."""
     made_pairs: int = 3000
     """Without pairs: make up to so many of one person, and as many of two."""
 
@@ -93,7 +95,7 @@ class Reconstruction(Settings):
 
     scans: Path
     """Folder of scans with their landmarks: IDENTITY.ply (or .obj, .stl) or IDENTITY/SCAN.ply, beside each a file of
-    the same name with 7, 8, 51 or 68 points (.txt, .npy, .json or .pp)."""
+    the same name with 7, 8, 51 or 68 points (.txt, .npy, .json or .pp); or the NoW challenge's release as it lies."""
     protocol: Protocol = "now"
     """See likeness.metrics.scan_error."""
     scan_unit: Unit = "mm"
