@@ -61,7 +61,7 @@ def test_a_list_without_folds_is_dealt_out(tmp_path: Path) -> None:
         ("ten\t300\n", "line 1"),
         ("3\t2\nAnn\t1\t2\n", "expected 12 pairs"),
         ("1\t1\nAnn\t1\nAnn\t1\tBob\t1\n", "line 2: expected 'name i j'"),
-        ("1\t1\nAnn\t1\t2\nAnn\t1\tBob\tx\n", "line 3: expected 'name i other j'"),
+        ("1\t1\nAnn\t1\t2\nAnn\t1\tBob\tx\n", "line 3: expected 'name i j' or 'name i other j', got 'Ann 1 Bob x'"),
     ],
 )
 def test_bad_lfw_lists_name_the_line(tmp_path: Path, text: str, message: str) -> None:
