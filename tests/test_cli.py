@@ -316,3 +316,59 @@ def test_what_the_other_trainings_cannot_use_is_named(
     pytest.importorskip("lightning")
     assert run("train", command, "-o", tmp_path / "out", *arguments) == 2
     assert named in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def two_of_one(portrait: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a folder of two photos of one person and one of nobody."""
+    import cv2
+
+    folder = tmp_path_factory.mktemp("people") / "all" / "anna"
+    folder.mkdir(parents=True)
+    image = cv2.imread(str(portrait))[:300, 80:380]
+    cv2.imwrite(str(folder / "a.jpg"), image)
+    cv2.imwrite(str(folder / "b.png"), (0.7 * image[:, ::-1]).astype(np.uint8))
+    cv2.imwrite(str(folder / "flat.jpg"), np.full((200, 200, 3), 90, np.uint8))
+    return folder
+
+
+def test_one_person_from_several_photos(two_of_one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    photos = sorted(two_of_one.iterdir())
+    for _ in range(2):  # a rerun replaces its own results
+        assert run("reconstruct", "--person", *photos, "-o", tmp_path, "--formats", "json") == 2
+        said = capsys.readouterr()
+        assert "anna: one head of 2 photos" in said.out
+        assert "flat.jpg: no face found" in said.err
+        assert visible(tmp_path) == {"anna.json"}
+    told = json.loads((tmp_path / "anna.json").read_text())
+    assert [Path(one["source"]["path"]).name for one in told["photos"]] == ["a.jpg", "b.png"]
+    assert [Path(one["photo"]).name for one in told["left_out"]] == ["flat.jpg"]
+    assert run("reconstruct", "--person", photos[0], "-o", tmp_path, "--formats", "json") == 0
+    other = next(name for name in visible(tmp_path) if name != "anna.json")
+    assert other.startswith("anna-")  # another set of photos is another person's, for all that is known
+
+
+def test_folders_of_people_and_photos_to_be_sorted(
+    two_of_one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import json
+
+    assert run("reconstruct", "--people", two_of_one.parent, "-o", tmp_path / "a", "--formats", "json") == 2
+    assert visible(tmp_path / "a") == {"anna.json"}
+    assert run("reconstruct", "--group", two_of_one, "-o", tmp_path / "b", "--formats", "json") == 2
+    assert visible(tmp_path / "b") == {"people.json", "person-1.json"}
+    listing = json.loads((tmp_path / "b" / "people.json").read_text())
+    assert [len(one["photos"]) for one in listing["people"]] == [2]
+    assert "1 people in 3 photos" in capsys.readouterr().out
+
+
+def test_people_that_cannot_be_made(two_of_one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("reconstruct", "--person", two_of_one / "flat.jpg", "-o", tmp_path) == 2
+    assert "found no face" in capsys.readouterr().err
+    assert run("reconstruct", "--people", two_of_one, "-o", tmp_path) == 2
+    assert "a folder for each person" in capsys.readouterr().err
+    assert run("reconstruct", "--person", "--group", two_of_one, "-o", tmp_path) == 2
+    assert "one of --person" in capsys.readouterr().err
+    assert visible(tmp_path) == set()

@@ -18,6 +18,7 @@ from likeness.result_folder import ResultFolder, ResultNames, Source
 
 if TYPE_CHECKING:
     from likeness.reconstruct.inputs import PhotoResult
+    from likeness.reconstruct.reconstructor import Reconstructor
 
 Format = Literal["glb", "obj", "json", "png"]
 
@@ -31,6 +32,13 @@ class Reconstruct:
     stdin."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
     """Folder for the results; made if missing."""
+    person: bool = False
+    """All photos are of one person: one head from all of them. Photos that do not belong are named and left out."""
+    people: bool = False
+    """Each folder in the given folders is a person: one head of each."""
+    group: bool = False
+    """The photos are of several people: sorted into people first, then one head of each; people.json says who is
+    where."""
     formats: tuple[Format, ...] = ("glb", "obj", "json", "png")
     """Which files to write."""
     max_faces: MaybeInt = None
@@ -63,7 +71,10 @@ def reconstruct(settings: Reconstruct) -> int:
     """Run ``likeness reconstruct``; returns the exit code."""
     if not settings.photos:
         raise ValueError("expected at least one photo")
+    if settings.person + settings.people + settings.group > 1:
+        raise ValueError("expected one of --person, --people and --group, got several")
     check_writable(settings.out)
+    from likeness.cli.people import Output, mixed, one_person, people_in_folders
     from likeness.reconstruct.reconstructor import Reconstructor
 
     reconstructor = Reconstructor(
@@ -73,7 +84,20 @@ def reconstruct(settings: Reconstruct) -> int:
         min_score=settings.min_score,
         threads=settings.threads,
     )
-    summary, photos = Summary(), _photos(settings.photos)
+    output = Output(settings.photos, settings.out, settings.formats, settings.max_faces, settings.overwrite)
+    if settings.people:
+        return people_in_folders(output, reconstructor)
+    photos = _photos(settings.photos)
+    if settings.person:
+        return one_person(output, reconstructor, photos)
+    if settings.group:
+        return mixed(output, reconstructor, photos)
+    return _each_face(settings, reconstructor, photos)
+
+
+def _each_face(settings: Reconstruct, reconstructor: Reconstructor, photos: tuple[Any, ...]) -> int:
+    """A head for every face of every photo; returns the exit code."""
+    summary = Summary()
     names = ResultNames(ResultFolder(settings.out, "reconstruct"), [one for one in photos if isinstance(one, Path)])
     for result in reconstructor.batch(progress(photos), max_faces=settings.max_faces):
         error: LikenessError | None = result.error

@@ -20,6 +20,8 @@ from likeness.model.surface_points import PointMap, default_point_map
 from likeness.networks.regressor import CropAnswer, Network
 from likeness.reconstruct.chance import chance_of_face, disagreement, evidence
 from likeness.reconstruct.inputs import PhotoResult, PhotoSource, as_photo, each_source, label_of, stem_of
+from likeness.reconstruct.people import Groups, people_of, person_of, sight
+from likeness.reconstruct.person import Person
 from likeness.reconstruct.proposals import (
     Proposal,
     crop_from_landmarks,
@@ -28,7 +30,7 @@ from likeness.reconstruct.proposals import (
     largest_faces,
 )
 from likeness.reconstruct.refine import Refiner
-from likeness.reconstruct.result import Reconstruction
+from likeness.reconstruct.result import Cues, Reconstruction
 from likeness.reconstruct.search import AGAIN, Face, Looks, likeliest_faces, without_doubles
 from likeness.reconstruct.test_time import SCALES, averaged, carried_answer, mirrored_answer, nearer_answer, views_of
 from likeness.result_folder import Source
@@ -152,6 +154,29 @@ class Reconstructor:
                 continue
             for source in sources:
                 yield self._result(source, max_faces)
+
+    def person(self, photos: Iterable[PhotoSource]) -> Person:
+        """One head of one person from several photos of them (:mod:`likeness.reconstruct.people`).
+
+        Photos that do not belong (other people, no face, no usable file) are found and left out, each with the
+        reason; of several faces in a photo the one that belongs to the others is taken.
+
+        Args:
+            photos: each as for :meth:`batch`, in any order.
+
+        Raises:
+            LikenessError: no photo shows a face, or no person is in more than half of those that do.
+        """
+        return person_of(self.model, self.refiner, sight(self.batch(photos)))
+
+    def group(self, photos: Iterable[PhotoSource], *, max_faces: int | None = None) -> Groups:
+        """Sort photos of several people, and make a head of each person.
+
+        Args:
+            photos: each as for :meth:`batch`.
+            max_faces: look only at the best of each photo.
+        """
+        return people_of(self.model, self.refiner, sight(self.batch(photos, max_faces=max_faces)))
 
     def _result(self, given: PhotoSource, max_faces: int | None) -> PhotoResult:
         name, photo = label_of(given), None
@@ -295,6 +320,7 @@ class Reconstructor:
             rotation=better.rotation,
             translation=better.translation,
             landmarks=better.landmarks,
+            cues=Cues(answer.identity, better.free.identity, better.free.expression, better.precision),
             box=np.concatenate([better.landmarks.min(0), better.landmarks.max(0)]),
         )
 

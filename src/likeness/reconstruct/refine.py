@@ -50,6 +50,8 @@ class Refined:
         expression: (E,) weights.
         rotation, translation: the pose, as in :class:`likeness.Reconstruction`.
         landmarks: (68, 2) photo pixels, from the points.
+        free: what fits the points best for anyone of the population.
+        precision: how much the photo tells, over a usual one: the usual deviation of points over its own.
     """
 
     identity: np.ndarray
@@ -57,6 +59,8 @@ class Refined:
     rotation: np.ndarray
     translation: np.ndarray
     landmarks: np.ndarray
+    free: FaceFit
+    precision: float
 
 
 class Refiner:
@@ -99,23 +103,24 @@ class Refiner:
             mean: (K,) the network's part of the code; None: there is none, and no ``fusion``.
         """
         free = self.fit(pixels, deviation, camera, start)
-        code = free.identity
+        code, seen = free.identity, self.circumstances(free, deviation / scale)
         if self.fusion is not None and mean is not None:
-            code = self._symmetric(mean) + self.fusion(code, self.circumstances(free, deviation / scale))
+            code = self.symmetric(mean) + self.fusion(code, seen)
         # The code changes the size too, and with it what pose fits.
         at = Start(free.rotation, free.translation, free.expression)
         fit = self.express(pixels, deviation, camera, at, code)
         parts = (code, fit.expression, fit.rotation, fit.translation)
         identity, expression, rotation, translation = (np.asarray(part, np.float32) for part in parts)
-        return Refined(identity, expression, rotation, translation, self.map.ibug_landmarks(pixels))
+        landmarks, precision = self.map.ibug_landmarks(pixels), float(np.exp(-0.5 * seen[2]))
+        return Refined(identity, expression, rotation, translation, landmarks, free, precision)
 
-    def _symmetric(self, code: np.ndarray) -> np.ndarray:
-        """The symmetric part of a code (K,)."""
+    def symmetric(self, code: np.ndarray) -> np.ndarray:
+        """The symmetric part of a code (K,), where codes are fused; otherwise the code."""
         return code if self.mirror is None else 0.5 * (code + code @ self.mirror)
 
     def fit(self, pixels: np.ndarray, deviation: np.ndarray, camera: Camera, start: Start) -> FaceFit:
         """The face of anyone of the population that explains the points (arguments as above)."""
-        seen = self._seen(pixels, deviation, camera, start, self.points)
+        seen = self.observations(pixels, deviation, camera, start)
         return fit_face(self.model, seen, camera, identity=self.population, start=start, stopping=CONVERGED)
 
     def express(
@@ -126,15 +131,29 @@ class Refiner:
         readout = self.map.readout
         prior = expression_prior(self.model, start.expression, pixels, readout)
         placed, points = (pixels, self.points) if readout is None else (readout.closed(pixels), self.closed)
-        seen = self._seen(placed, deviation, camera, start, points)
+        seen = self.observations(placed, deviation, camera, start, points=points)
         return fit_face(self.model, seen, camera, expression=prior, code=code, start=start, stopping=CONVERGED)
 
-    def _seen(
-        self, pixels: np.ndarray, deviation: np.ndarray, camera: Camera, start: Start, points: SurfacePoints
+    def observations(
+        self,
+        pixels: np.ndarray,
+        deviation: np.ndarray,
+        camera: Camera,
+        start: Start,
+        times: float = 1.0,
+        points: SurfacePoints | None = None,
     ) -> Observations:
+        """The points as a fit takes them.
+
+        Args:
+            pixels, deviation, camera, start: as above.
+            times: how often they are seen: the covariance is multiplied by it.
+            points: which points of the surface they are; None: the map's.
+        """
         pixels, deviation = pixels[self.rows].astype(np.float64), deviation[self.rows].astype(np.float64)
         per_mm = camera.focal / float(start.translation[2])
-        return Observations(pixels, (GAIN * deviation) ** 2 + (FLOOR_MM * per_mm) ** 2, points)
+        covariance = (GAIN * deviation) ** 2 + (FLOOR_MM * per_mm) ** 2
+        return Observations(pixels, times * covariance, self.points if points is None else points)
 
     def circumstances(self, fit: FaceFit, deviation: np.ndarray) -> np.ndarray:
         """What decides how far a photo's points can be trusted, (4,): :func:`circumstances`.

@@ -24,6 +24,23 @@ FORMATS = ("glb", "obj", "json", "png")
 
 
 @dataclass(frozen=True, eq=False)
+class Cues:
+    """What one photo says of a person besides the code (:mod:`likeness.reconstruct.people`).
+
+    Args:
+        features: (K,) the code that the network's features alone say.
+        fitted: (K,) the code that the points alone say, under the population's prior.
+        expression: (E,) the weights that fit the points with that code.
+        precision: how much the photo tells of the person's shape; 1: as much as a usual one.
+    """
+
+    features: np.ndarray
+    fitted: np.ndarray
+    expression: np.ndarray
+    precision: float
+
+
+@dataclass(frozen=True, eq=False)
 class Reconstruction:
     """A face of a photograph as a 3D head.
 
@@ -45,6 +62,7 @@ class Reconstruction:
         points: (P, 2) surface points (:class:`likeness.model.surface_points.PointMap`) where the network saw them,
             photo pixels; None: it places none.
         deviation: (P,) their standard deviations along each axis, as the network judges them, photo pixels.
+        cues: what other photos of the person are compared and fused with; None: nothing was fitted to points.
     """
 
     model: FaceModel
@@ -62,6 +80,7 @@ class Reconstruction:
     number: int = 1
     points: np.ndarray | None = None
     deviation: np.ndarray | None = None
+    cues: Cues | None = None
 
     def vertices(self, neutral: bool = False) -> np.ndarray:
         """Vertices (V, 3) mm in model axes, with this photo's expression or at rest."""
@@ -98,15 +117,15 @@ class Reconstruction:
             "model": self.model.name,
             "network": self.network,
             "score": round(self.score, 5),
-            "box": _rounded(self.box, 2),
-            "landmarks": _rounded(self.landmarks, 2),
+            "box": rounded(self.box, 2),
+            "landmarks": rounded(self.landmarks, 2),
             "camera": self.camera.to_dict(),
-            "rotation": _rounded(self.rotation, 7),
-            "translation": _rounded(self.translation, 4),
-            "identity": _rounded(self.coefficients.identity, 5),
+            "rotation": rounded(self.rotation, 7),
+            "translation": rounded(self.translation, 4),
+            "identity": rounded(self.coefficients.identity, 5),
             "expression": dict(zip(self.model.expression_names, weights, strict=True)),
             "albedo": dict(zip(self.model.albedo_names, albedo, strict=True)),
-            "light": _rounded(self.coefficients.light, 5),
+            "light": rounded(self.coefficients.light, 5),
         }
 
     def save(
@@ -145,14 +164,7 @@ class Reconstruction:
         return {format: Path(folder) / f"{name}.{format}" for format in formats}
 
     def _save_glb(self, path: Path) -> None:
-        names = self.model.expression_names
-        shapes = dict(zip(names, self.model.expression_basis, strict=True))
-        extras = {
-            "model": self.model.name,
-            "source": self.source.to_dict(),
-            "identity": _rounded(self.coefficients.identity, 5),
-        }
-        write_glb(path, self.mesh(neutral=True), shapes, self.coefficients.expression, printable(self.name), extras)
+        save_rigged(path, self.model, self.coefficients, self.name, {"source": self.source.to_dict()})
 
     def _save_obj(self, path: Path) -> None:
         self.mesh().save(path)
@@ -164,5 +176,22 @@ class Reconstruction:
         write_atomically(path, png_bytes(self.overview()))
 
 
-def _rounded(values: np.ndarray, digits: int) -> list[Any]:
+def save_rigged(path: Path, model: FaceModel, face: Coefficients, name: str, extras: dict[str, Any]) -> None:
+    """Write a GLB file of a coloured head at rest with the model's expressions as blendshapes.
+
+    Args:
+        path: the file.
+        model: of the coefficients.
+        face: without batch dimensions; its expression weights are the file's default ones.
+        name: of the node and the mesh.
+        extras: what the file carries besides the model's name and the code.
+    """
+    shapes = dict(zip(model.expression_names, model.expression_basis, strict=True))
+    carried = {"model": model.name, **extras, "identity": rounded(face.identity, 5)}
+    mesh = model.mesh(face.identity, albedo=face.albedo)
+    write_glb(path, mesh, shapes, face.expression, printable(name), carried)
+
+
+def rounded(values: np.ndarray, digits: int) -> list[Any]:
+    """Numbers as JSON takes them."""
     return np.round(np.asarray(values, np.float64), digits).tolist()

@@ -126,14 +126,17 @@ def _tint(rng: np.random.Generator, spread: float) -> np.ndarray:
 
 
 class SyntheticFaces:
-    """Renders random people of a face model; the same seed gives the same face."""
+    """Renders random people of a face model; the same seed gives the same face.
+
+    ``like``: whose identity and albedo a face has, instead of its own: another photo of the same person.
+    """
 
     def __init__(self, model: FaceModel, size: int = SIZE) -> None:
         self.model, self.size = model, size
         full = size * SUPERSAMPLE
         self._rasterizer = Rasterizer(model.topology.triangles, len(model.mean), (full, full))
 
-    def __call__(self, seed: int) -> Sample:
+    def __call__(self, seed: int, like: Sample | None = None) -> Sample:
         rng = np.random.default_rng(seed)
         model = self.model
         identity = model.space.project(np.clip(model.space.sample(1, rng)[0], -3, 3))
@@ -144,6 +147,8 @@ class SyntheticFaces:
         if "lipstick" in model.albedo_names:  # worn or not: less than none would make lips green
             worn = albedo[model.albedo_names.index("lipstick")]
             albedo[model.albedo_names.index("lipstick")] = max(worn, 0.0)
+        if like is not None:
+            identity, albedo = like.identity, like.albedo
         light, rotation = sample_light(rng), sample_rotation(rng)
         vertices = model.vertices(identity, expression)
         # The crop's camera sees the head from about 860 mm; photographs are taken from 0.4 m to far away.

@@ -1,0 +1,159 @@
+"""What several photos of one person say together: one code and how sure it is; and whether they show one person.
+
+Photos of a person err alike: a network that makes a nose too narrow in one of them does so in all. So sixteen
+photos are not sixteen times the evidence. For one direction of shape (an axis of the geometry metric; people have
+unit variance) take ``y_i = c + b + e_i`` with the truth c, an error b that all photos of the person share, of
+variance t, and an error e_i of the photo's own, of variance r / p_i, where p_i is its precision, 1 for a usual
+photo. What is known of one photo is the posterior mean ``c_i = y_i / (1 + t + r / p_i)``: its code, which was
+learned to be that (:mod:`likeness.reconstruct.refine`). With ``known = 1 / (1 + t + r)``, the share of people's
+variance that the code of a usual photo explains, and ``stable = (1 + t) / (1 + t + r)``, the share of *its*
+variance that is the same in all photos of a person, the posterior after all photos is Gaussian again (our
+derivation, in information form):
+
+    mean      sum_i (stable p_i + 1 - stable) c_i / (stable P + 1 - stable)      with P = sum_i p_i
+    variance  1 - known n(P)                                                 and n(P) = P / (stable P + 1 - stable)
+
+``n(P)`` is the effective number of photos, Kish's of correlated samples: one usual photo counts one, endlessly many
+``1 / stable``. One photo's fused code is its own, whatever its precision.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from likeness.model.face_model import FaceModel
+
+BANDS = (5, 10, 20, 40, 80, 128)
+"""Directions of shape, largest in mm first, in bands that have figures in common: where each ends, of 128."""
+
+KNOWN = (0.56, 0.27, 0.20, 0.06, 0.015, 0.001)
+"""``known`` of each band, of rendered people, whose truth is known (``benchmarks/fusion.py --calibrate``)."""
+
+STABLE = (0.60, 0.42, 0.41, 0.35, 0.30, 0.40)
+"""``stable`` of each band, of real people's photos (the same)."""
+
+WITHIN_MM = 1.2
+"""RMS mm by which the shape of a photo is off the mean shape of its person's photos (the same)."""
+
+ALIKE = 0.3
+"""Two photos whose shapes differ by less than this share of what photos of a person usually do (squared) are alike,
+and if they do not differ at all one photo: frames of a clip, copies."""
+
+SAME, OTHER = 0.54, 0.22
+"""Mean :func:`resemblance` of two photos of one person and of two people (the same)."""
+
+LASTING, PASSING = 0.0135, 0.014
+"""Variance of one photo's mean resemblance to n others of one person: ``LASTING + PASSING / n``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """What several photos say of a person's shape.
+
+    Args:
+        code: (K,) posterior mean, inside the sphere of sphere codes.
+        covariance: (K, K) of the truth about it.
+        precision: (N,) of each photo: 1 is usual; photos that are alike share one photo's.
+        effective: how many usual photos with errors of their own these are worth: the mean of n(P) over what is
+            known.
+    """
+
+    code: np.ndarray
+    covariance: np.ndarray
+    precision: np.ndarray
+    effective: float
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """How photos of one person agree in the codes of a face model.
+
+    Args:
+        axes: (K, K) columns are directions of codes.
+        millimetres: (K,) what one unit in each direction moves the face, RMS mm after the best similarity.
+        known, stable: (K,) see the module.
+    """
+
+    axes: np.ndarray
+    millimetres: np.ndarray
+    known: np.ndarray
+    stable: np.ndarray
+
+    @classmethod
+    def of(cls, model: FaceModel) -> Agreement:
+        """With the figures of :data:`KNOWN` and :data:`STABLE`; other numbers of directions share the bands alike."""
+        factor = model.shape_metric.factor
+        values, axes = np.linalg.eigh(factor @ factor.T)
+        ends = np.ceil(np.array(BANDS) * len(values) / BANDS[-1])
+        band = np.searchsorted(ends, np.arange(len(values)), side="right")
+        roots = np.sqrt(np.maximum(values[::-1], 0))
+        return cls(axes[:, ::-1], roots, np.array(KNOWN)[band], np.array(STABLE)[band])
+
+    def fuse(self, codes: np.ndarray, precision: np.ndarray | Sequence[float] | None = None) -> Fused:
+        """One code of the codes of several photos of a person; their order does not matter.
+
+        Args:
+            codes: (N, K) posterior means given single photos.
+            precision: (N,) > 0 of each photo by itself; None: all are usual.
+
+        Raises:
+            ValueError: no codes, or precisions that are not (N,) and positive.
+        """
+        codes = np.asarray(codes, np.float64)
+        alone = np.ones(len(codes)) if precision is None else np.asarray(precision, np.float64)
+        if codes.ndim != 2 or not len(codes) or alone.shape != codes.shape[:1] or not (alone > 0).all():
+            raise ValueError(f"expected codes (N, K) and N precisions > 0, got {codes.shape} and {alone.shape}")
+        own = alone / self._copies(codes).sum(1)
+        total = self.stable * own.sum() + 1 - self.stable
+        share = own[:, None] * (self.stable + (1 - self.stable) / alone[:, None]) / total
+        worth = own.sum() / total
+        variance = 1 - np.minimum(self.known * worth, 1 - 1e-3)
+        weight = self.known * self.millimetres**2
+        return Fused(
+            ((share * (codes @ self.axes)).sum(0)) @ self.axes.T,
+            (self.axes * variance) @ self.axes.T,
+            own,
+            float(worth @ weight / weight.sum()),
+        )
+
+    def shift(self, before: np.ndarray, after: np.ndarray) -> float:
+        """RMS mm between the shapes of two codes (K,), after the best similarity."""
+        return float(np.linalg.norm((np.asarray(after) - before) @ self.axes * self.millimetres))
+
+    def _copies(self, codes: np.ndarray) -> np.ndarray:
+        """(N, N) 1 for a photo and itself or its copy, 0 for photos that differ as those of one person do."""
+        placed = codes @ self.axes * self.millimetres
+        apart = ((placed[:, None] - placed[None]) ** 2).sum(-1) / (2 * WITHIN_MM**2)
+        return np.asarray(np.clip(1 - apart / ALIKE, 0.0, 1.0))
+
+
+def resemblance(*codes: np.ndarray) -> np.ndarray:
+    """How alike the people in N photos are, (N, N) from -1 to 1: the mean over kinds of codes of their cosines.
+
+    Args:
+        codes: each (N, K), of one kind: what is known of the shape, and what the features say alone.
+    """
+    units = [code / np.maximum(np.linalg.norm(code, axis=1, keepdims=True), 1e-9) for code in codes]
+    return np.asarray(sum(unit @ unit.T for unit in units) / len(units))
+
+
+def evidence_of_same(mean: np.ndarray | float, photos: np.ndarray | float) -> np.ndarray:
+    """Logarithm of the likelihood ratio, one person against two, of a photo's mean resemblance to n others of one
+    person: of two normal distributions with one variance (:data:`SAME`, :data:`OTHER`, :data:`LASTING`,
+    :data:`PASSING`).
+
+    Args:
+        mean: (...) resemblances.
+        photos: (...) n >= 1.
+    """
+    variance = LASTING + PASSING / np.asarray(photos, np.float64)
+    return np.asarray((SAME - OTHER) * (np.asarray(mean) - 0.5 * (SAME + OTHER)) / variance)
+
+
+def probability(evidence: float) -> float:
+    """Of log odds."""
+    return 1 / (1 + math.exp(-min(max(evidence, -50.0), 50.0)))

@@ -1,0 +1,296 @@
+"""Many photos -> people: one head of each, from all photos that show them.
+
+The identity is fused from the photos' codes (:mod:`likeness.reconstruct.agreement`); what several views together
+say of depth, and none alone, is added from a fit of one shape to all photos' points
+(:func:`likeness.fit.fit_person`). Then each photo's pose and expression are fitted under the shared code. One
+photo's person is its own reconstruction.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from likeness.errors import Excluded, LikenessError, listed
+from likeness.fit import Start, Stopping, fit_person
+from likeness.model.face_model import FaceModel
+from likeness.reconstruct.agreement import Agreement, Fused, probability, resemblance
+from likeness.reconstruct.grouping import BELONGS, UNSURE, groups, margins, members
+from likeness.reconstruct.inputs import PhotoResult, PhotoSource, as_photo
+from likeness.reconstruct.person import Person
+from likeness.reconstruct.refine import Refiner
+from likeness.reconstruct.result import Cues, Reconstruction
+
+PARALLAX = 0.6
+"""How much of what the joint fit says beyond the mean of the photos' own fits is believed: what was best for rendered
+people of 2, 4 and 8 photos (0.65, 0.54 and 0.67)."""
+
+JOINT = 24
+"""Photos that are fitted together at most, the most precise ones: more say nothing new, and take time."""
+
+TOGETHER = Stopping(decrease=1e-3)
+
+KEPT_BYTES = 1 << 30
+"""Bytes of pixels that a person's photos hold, about."""
+
+NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """A face in one of many photos.
+
+    Args:
+        photo: number of the photo.
+        label: what it is called in messages.
+        given: what it is read from again.
+        face: without pixels.
+    """
+
+    photo: int
+    label: str
+    given: PhotoSource
+    face: Reconstruction
+
+
+@dataclass(frozen=True, eq=False)
+class Sightings:
+    """The faces of many photos.
+
+    Args:
+        faces: M, in the order of the photos.
+        photos: how many photos there were, with those left out.
+        left_out: photos that could not be read or show no face.
+    """
+
+    faces: tuple[Sighting, ...]
+    photos: int
+    left_out: tuple[Excluded, ...]
+
+    @property
+    def photo(self) -> np.ndarray:
+        """(M,) number of each face's photo."""
+        return np.array([one.photo for one in self.faces], int)
+
+    def alike(self) -> np.ndarray:
+        """(M, M) how much the faces resemble each other."""
+        codes = np.stack([one.face.coefficients.identity for one in self.faces])
+        cues = [one.face.cues for one in self.faces]
+        features = [code if one is None else one.features for code, one in zip(codes, cues, strict=True)]
+        return resemblance(codes, np.stack(features))
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The people of a mixed set of photos.
+
+    Args:
+        people: with the most photos first.
+        unsure: faces that may be one of two people's, or nobody's: ``item`` is the photo.
+        left_out: photos that could not be read or show no face.
+    """
+
+    people: tuple[Person, ...]
+    unsure: tuple[Excluded, ...]
+    left_out: tuple[Excluded, ...]
+
+
+def sight(results: Iterable[PhotoResult]) -> Sightings:
+    """The faces of reconstructed photos; pixels are let go, so that thousands of photos fit into memory."""
+    faces: list[Sighting] = []
+    left_out: list[Excluded] = []
+    count = 0
+    for count, result in enumerate(results, start=1):
+        label = result.name if result.name != type(result.given).__name__ else f"photo {count}"
+        if result.error is not None:
+            left_out.append(Excluded(label, result.error.reason))
+        elif not result.faces:
+            left_out.append(Excluded(label, "no face found"))
+        # A stream is read once: what is given anew is the photo that was read from it.
+        again = result.given if isinstance(result.given, str | os.PathLike) else result.photo
+        faces += [Sighting(count, label, again, replace(face, photo=NO_PIXELS)) for face in result.faces]
+    return Sightings(tuple(faces), count, tuple(left_out))
+
+
+def person_of(model: FaceModel, refiner: Refiner | None, seen: Sightings) -> Person:
+    """The person whom most of the photos show.
+
+    Args:
+        model: of the faces' codes.
+        refiner: that fitted them to points; None: nothing did.
+        seen: the faces.
+
+    Raises:
+        LikenessError: no photo shows a face, or no person is in more than half of those that do.
+    """
+    if not seen.faces:
+        reason = f" ({seen.left_out[0].item}: {seen.left_out[0].reason})" if seen.left_out else ""
+        raise LikenessError(f"expected photos of a person, found no face in {seen.photos}{reason}")
+    photo = seen.photo
+    shown = np.unique(photo)
+    if len(shown) == 1:
+        return _person(model, refiner, seen.faces[:1], seen.left_out)
+    chosen, odds = chosen_of(seen)
+    left_out = [*seen.left_out]
+    for number in shown[~np.isin(shown, photo[chosen])]:
+        rows = np.flatnonzero(photo == number)
+        best = rows[np.argmax(odds[rows])]
+        chance = probability(float(odds[best]))
+        what = "shows somebody else" if seen.faces[best].face.score >= 0.9 else "shows somebody else or no clear face"
+        left_out.append(
+            Excluded(seen.faces[best].label, f"{what} (the chance that it is the same person: {chance:.2f})")
+        )
+    return _person(model, refiner, [seen.faces[row] for row in np.flatnonzero(chosen)], tuple(left_out))
+
+
+def chosen_of(seen: Sightings) -> tuple[np.ndarray, np.ndarray]:
+    """Which faces (M,) bool are the person whom most photos show, and the log odds (M,) that each is.
+
+    Raises:
+        LikenessError: no person is in more than half of the photos that show a face.
+    """
+    photo, alike = seen.photo, seen.alike()
+    chosen, odds = members(alike, photo, _largest(groups(alike, photo, BELONGS), photo, seen))
+    shown = len(np.unique(photo))
+    if 2 * np.unique(photo[chosen]).size <= shown:
+        _no_majority(chosen, seen, shown)
+    return chosen, odds
+
+
+def _largest(number: np.ndarray, photo: np.ndarray, seen: Sightings) -> np.ndarray:
+    """(M,) bool: the group that is in most photos."""
+    counts = np.bincount(number)
+    best = int(np.argmax(counts))
+    if (counts == counts[best]).sum() > 1:
+        twins = [np.flatnonzero(number == one) for one in np.flatnonzero(counts == counts[best])]
+        first = listed(sorted({seen.faces[group[0]].label for group in twins}))
+        raise LikenessError(
+            f"expected photos of one person, but {len(twins)} people are in {counts[best]} of "
+            f"{len(np.unique(photo))} photos each (as in {first}); --group sorts photos into people"
+        )
+    return np.asarray(number == best)
+
+
+def _no_majority(chosen: np.ndarray, seen: Sightings, shown: int) -> None:
+    names = listed([seen.faces[row].label for row in np.flatnonzero(chosen)])
+    raise LikenessError(
+        f"expected photos of one person, but no one is in more than half of the {shown} that show a face; most alike "
+        f"are {names or 'none'}; --group sorts photos into people"
+    )
+
+
+def people_of(model: FaceModel, refiner: Refiner | None, seen: Sightings) -> Groups:
+    """Everybody whom the photos show; arguments as of :func:`person_of`."""
+    if not seen.faces:
+        return Groups((), (), seen.left_out)
+    photo, alike = seen.photo, seen.alike()
+    number = groups(alike, photo)
+    sure = margins(alike, photo, number) >= UNSURE
+    unsure = tuple(
+        Excluded(
+            seen.faces[row].label, f"face {seen.faces[row].face.number} resembles several people, or nobody enough"
+        )
+        for row in np.flatnonzero(~sure)
+    )
+    kept = [np.flatnonzero((number == one) & sure) for one in range(number.max() + 1)]
+    kept = sorted((rows for rows in kept if len(rows)), key=lambda rows: (-len(rows), rows[0]))
+    people = tuple(_person(model, refiner, [seen.faces[row] for row in rows], ()) for rows in kept)
+    return Groups(people, unsure, seen.left_out)
+
+
+def _person(
+    model: FaceModel, refiner: Refiner | None, faces: Sequence[Sighting], left_out: tuple[Excluded, ...]
+) -> Person:
+    """The head of faces that are one person's."""
+    found = [one.face for one in faces]
+    cues = [face.cues for face in found]
+    codes = np.stack([face.coefficients.identity for face in found])
+    covariance = None
+    if refiner is None or any(one is None for one in cues):
+        precision, effective = np.ones(len(found)), float(len(found))
+        identity = codes[0] if len(found) == 1 else np.asarray(model.space.fuse(codes))
+        posed = [_with_code(face, identity) for face in found]
+    else:
+        fused, identity = fused_identity(refiner, found, [one for one in cues if one is not None])
+        precision, effective, covariance = fused.precision, fused.effective, fused.covariance
+        posed = found if len(found) == 1 else [posed_under(refiner, face, identity) for face in found]
+    photos = _with_pixels(posed, faces, precision)
+    name = found[0].name if len(found) == 1 else "person"
+    identity = np.asarray(identity, np.float32)
+    return Person(model, identity, photos, precision, effective, covariance, left_out, name, found[0].source)
+
+
+def fused_identity(
+    refiner: Refiner, faces: Sequence[Reconstruction], cues: Sequence[Cues]
+) -> tuple[Fused, np.ndarray]:
+    """What N faces of a person say together, and the code (K,) with what their views add to that.
+
+    Args:
+        refiner: that fitted them.
+        faces, cues: N.
+    """
+    codes = np.stack([face.coefficients.identity for face in faces]).astype(np.float64)
+    alone = np.array([one.precision for one in cues])
+    fused = Agreement.of(refiner.model).fuse(codes, alone)
+    if len(faces) == 1:
+        return fused, codes[0]
+    # Copies once, and in an order that does not depend on the one given: sums and steps round alike.
+    _, first, copies = np.unique(codes, axis=0, return_index=True, return_counts=True)
+    precision = fused.precision[first] * copies
+    kept = np.argsort(-precision, kind="stable")[:JOINT]
+    rows, precision = first[kept], precision[kept]
+    if len(rows) == 1:
+        return fused, fused.code
+    mean = np.average([cues[row].fitted for row in rows], axis=0, weights=precision)
+    together = _joint_code(refiner, [faces[row] for row in rows], alone[rows] / precision)
+    return fused, fused.code + PARALLAX * refiner.symmetric(together - mean)
+
+
+def _joint_code(refiner: Refiner, faces: Sequence[Reconstruction], times: np.ndarray) -> np.ndarray:
+    """The code (K,) of the shape that explains all faces' points; ``times`` (N,): how often each is seen in all."""
+    seen, starts = [], []
+    for face, often in zip(faces, times, strict=True):
+        assert face.points is not None
+        assert face.deviation is not None
+        starts.append(Start(face.rotation, face.translation, face.coefficients.expression))
+        seen.append(refiner.observations(face.points, face.deviation, face.camera, starts[-1], float(often)))
+    cameras = [face.camera for face in faces]
+    found = fit_person(refiner.model, seen, cameras, starts=starts, photo_freedom=None, stopping=TOGETHER)
+    return found.identity
+
+
+def posed_under(refiner: Refiner, face: Reconstruction, identity: np.ndarray) -> Reconstruction:
+    """A face with another code, and the pose and expression that fit its points then."""
+    assert face.points is not None
+    assert face.deviation is not None
+    assert face.cues is not None
+    start = Start(face.rotation, face.translation, face.cues.expression)
+    fit = refiner.express(face.points, face.deviation, face.camera, start, identity)
+    code, expression = np.asarray(identity, np.float32), np.asarray(fit.expression, np.float32)
+    return replace(
+        face,
+        coefficients=replace(face.coefficients, identity=code, expression=expression),
+        rotation=np.asarray(fit.rotation, np.float32),
+        translation=np.asarray(fit.translation, np.float32),
+    )
+
+
+def _with_code(face: Reconstruction, identity: np.ndarray) -> Reconstruction:
+    return replace(face, coefficients=replace(face.coefficients, identity=np.asarray(identity, np.float32)))
+
+
+def _with_pixels(
+    posed: Sequence[Reconstruction], faces: Sequence[Sighting], precision: np.ndarray
+) -> tuple[Reconstruction, ...]:
+    """The faces with their photos' pixels, the most precise ones first, as far as memory is meant to go."""
+    filled, left = list(posed), KEPT_BYTES
+    for row in np.argsort(-precision, kind="stable"):
+        width, height = posed[row].camera.size
+        left -= 3 * width * height
+        if left < 0 and row != np.argmax(precision):
+            break
+        filled[row] = replace(posed[row], photo=as_photo(faces[row].given).image)
+    return tuple(filled)

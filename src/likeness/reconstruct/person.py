@@ -1,0 +1,146 @@
+"""One person as several photos show them: one head, and the files that it is saved to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness.errors import Excluded, StrPath, printable
+from likeness.files import output_paths, write_atomically
+from likeness.fit import vertex_std
+from likeness.images.encode import png_bytes
+from likeness.mesh import Mesh
+from likeness.model.face_model import Coefficients, FaceModel
+from likeness.reconstruct.overview import PANEL
+from likeness.reconstruct.result import FORMATS, Reconstruction, rounded, save_rigged
+from likeness.result_folder import ResultFolder, Source, fitted
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """A person's head from several photos.
+
+    Args:
+        model: the face model.
+        identity: (K,) the code that all photos share.
+        photos: each photo's own pose, camera and expression with the shared code, in the order given. Pixels are
+            there for the most precise photos, as far as :data:`likeness.reconstruct.people.KEPT_BYTES` go; others'
+            are (0, 0, 3).
+        precision: (N,) how much each photo tells of the shape; 1: as much as a usual one that is like no other.
+        effective: how many usual photos that err independently they are worth together.
+        covariance: (K, K) of the code; None where nothing was fitted to points.
+        left_out: photos without the person, each with the reason.
+        name: what results are called.
+        source: what they are made of.
+    """
+
+    model: FaceModel
+    identity: np.ndarray
+    photos: tuple[Reconstruction, ...]
+    precision: np.ndarray
+    effective: float
+    covariance: np.ndarray | None = None
+    left_out: tuple[Excluded, ...] = ()
+    name: str = "person"
+    source: Source = Source()  # noqa: RUF009  # frozen
+
+    @cached_property
+    def albedo(self) -> np.ndarray:
+        """(A,) the photos' mean, by their precision."""
+        every = np.stack([photo.coefficients.albedo for photo in self.photos])
+        return np.asarray(np.average(every, axis=0, weights=self.precision), np.float32)
+
+    @cached_property
+    def uncertainty(self) -> np.ndarray | None:
+        """(V,) mm by which each vertex may be off, root mean square over x, y and z; None where it is not known."""
+        if self.covariance is None:
+            return None
+        return vertex_std(self.model.identity_basis, self.covariance)
+
+    @property
+    def best(self) -> Reconstruction:
+        """The photo that tells most."""
+        return self.photos[int(np.argmax(self.precision))]
+
+    def vertices(self) -> np.ndarray:
+        """Vertices (V, 3) mm of the head at rest, model axes."""
+        return self.model.vertices(self.identity)
+
+    def mesh(self) -> Mesh:
+        """The head at rest as a coloured :class:`likeness.Mesh`, model axes, mm."""
+        return self.model.mesh(self.identity, albedo=self.albedo)
+
+    def overview(self, side: int = PANEL) -> np.ndarray:
+        """What ``NAME.png`` shows: the photo that tells most, overlay and two neutral views, (side, 4 side, 3)."""
+        return self.best.overview(side)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``NAME.json`` holds: the shared head, each photo's own numbers, and what was left out."""
+        shared = ("model", "network", "identity", "albedo")
+        photos = []
+        for photo, precision in zip(self.photos, self.precision, strict=True):
+            own = {key: value for key, value in photo.to_dict().items() if key not in shared}
+            photos.append({**own, "precision": round(float(precision), 4)})
+        albedo = (round(float(weight), 5) for weight in self.albedo)
+        found: dict[str, Any] = {
+            "person": printable(self.name),
+            "source": self.source.to_dict(),
+            "model": self.model.name,
+            "network": self.photos[0].network,
+            "identity": rounded(self.identity, 5),
+            "albedo": dict(zip(self.model.albedo_names, albedo, strict=True)),
+            "effective_photos": round(self.effective, 3),
+            "photos": photos,
+            "left_out": [{"photo": printable(one.item), "reason": printable(one.reason)} for one in self.left_out],
+        }
+        if self.uncertainty is not None:
+            face = self.model.topology.regions.get("face", np.ones(len(self.uncertainty), bool))
+            found["uncertainty_mm"] = round(float(np.sqrt((self.uncertainty[face] ** 2).mean())), 3)
+        return found
+
+    def save(
+        self,
+        folder: StrPath,
+        formats: Iterable[str] = FORMATS,
+        name: str | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> dict[str, Path]:
+        """Write ``NAME.glb`` and ``NAME.obj`` (the head at rest; in the GLB with the blendshapes), ``NAME.json``
+        (:meth:`to_dict`) and ``NAME.png``.
+
+        Args, returns and raises as :meth:`likeness.Reconstruction.save`.
+        """
+        name, formats = name or fitted(self.name), tuple(formats)
+
+        def write(stage: Path) -> None:
+            for format, path in output_paths(stage, name, formats, FORMATS).items():
+                getattr(self, f"_save_{format}")(path)
+
+        ResultFolder(folder, "reconstruct", overwrite=overwrite).save(name, self.source, write)
+        return {format: Path(folder) / f"{name}.{format}" for format in formats}
+
+    def _save_glb(self, path: Path) -> None:
+        light = self.best.coefficients.light
+        face = Coefficients(self.identity, np.zeros(len(self.model.expression_names), np.float32), self.albedo, light)
+        extras = {"source": self.source.to_dict(), "photos": len(self.photos)}
+        save_rigged(path, self.model, face, self.name, extras)
+
+    def _save_obj(self, path: Path) -> None:
+        self.mesh().save(path)
+
+    def _save_json(self, path: Path) -> None:
+        write_atomically(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
+
+    def _save_png(self, path: Path) -> None:
+        write_atomically(path, png_bytes(self.overview()))
+
+    def called(self, name: str, source: Source) -> Person:
+        """The same person under a name, made of ``source``."""
+        return replace(self, name=name, source=source)
