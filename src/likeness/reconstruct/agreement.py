@@ -107,7 +107,10 @@ class Agreement:
         alone = np.ones(len(codes)) if precision is None else np.asarray(precision, np.float64)
         if codes.ndim != 2 or not len(codes) or alone.shape != codes.shape[:1] or not (alone > 0).all():
             raise ValueError(f"expected codes (N, K) and N precisions > 0, got {codes.shape} and {alone.shape}")
-        own = alone / self._copies(codes).sum(1)
+        # Copies are one photo before anything is compared, so that their number does not matter to what is like them.
+        distinct, place, copies = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
+        place = place.reshape(-1)
+        own = alone / (copies * self._alike(distinct).sum(1))[place]
         total = self.stable * own.sum() + 1 - self.stable
         share = own[:, None] * (self.stable + (1 - self.stable) / alone[:, None]) / total
         worth = own.sum() / total
@@ -124,8 +127,8 @@ class Agreement:
         """RMS mm between the shapes of two codes (K,), after the best similarity."""
         return float(np.linalg.norm((np.asarray(after) - before) @ self.axes * self.millimetres))
 
-    def _copies(self, codes: np.ndarray) -> np.ndarray:
-        """(N, N) 1 for a photo and itself or its copy, 0 for photos that differ as those of one person do."""
+    def _alike(self, codes: np.ndarray) -> np.ndarray:
+        """(N, N) 1 for a photo and itself, 0 for photos that differ as those of one person do."""
         placed = codes @ self.axes * self.millimetres
         apart = ((placed[:, None] - placed[None]) ** 2).sum(-1) / (2 * WITHIN_MM**2)
         return np.asarray(np.clip(1 - apart / ALIKE, 0.0, 1.0))
