@@ -16,8 +16,10 @@ import numpy as np
 
 from likeness.errors import StrPath
 from likeness.files import write_atomically
+from likeness.geometry.quaternions import continuous_quaternions
 from likeness.images.color import linear_from_srgb
 from likeness.images.encode import jpeg_bytes, png_bytes
+from likeness.mesh.animation import Animation
 from likeness.mesh.fields import MeshFields
 from likeness.mesh.glb_reader import read_glb
 from likeness.mesh.normals import vertex_normals
@@ -30,7 +32,7 @@ _STILL = 1e-4
 _ROUGHNESS = 0.6
 _VERTICES, _INDICES = 34962, 34963  # targets of buffer views: ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER
 _COMPONENTS = {"float32": 5126, "uint32": 5125, "uint16": 5123}
-_TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3"}
+_TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
 _LINEAR, _LINEAR_MIPMAP_LINEAR = 9729, 9987  # texture filters
 
 
@@ -43,6 +45,7 @@ def write_glb(
     extras: Mapping[str, Any] | None = None,
     *,
     jpeg_quality: int | None = None,
+    animation: Animation | None = None,
 ) -> None:
     """Write a GLB file with a mesh and its morph targets (blendshapes).
 
@@ -56,12 +59,15 @@ def write_glb(
         name: of the node and the mesh.
         extras: anything JSON can hold; the node's ``extras`` (three.js: userData, Blender: custom properties).
         jpeg_quality: 1..100: embed the texture as JPEG; None: as PNG, without loss.
+        animation: how weights and place of the head change; its weights are those of ``shapes``.
 
     Raises:
-        ValueError: no triangles, or shapes, weights or extras of the wrong kind.
+        ValueError: no triangles, or shapes, weights, animation or extras of the wrong kind.
         FileError: cannot be written; nothing is left half-written.
     """
-    write_atomically(path, glb_bytes(mesh, shapes, weights, name, extras, jpeg_quality=jpeg_quality))
+    write_atomically(
+        path, glb_bytes(mesh, shapes, weights, name, extras, jpeg_quality=jpeg_quality, animation=animation)
+    )
 
 
 def glb_bytes(
@@ -72,6 +78,7 @@ def glb_bytes(
     extras: Mapping[str, Any] | None = None,
     *,
     jpeg_quality: int | None = None,
+    animation: Animation | None = None,
 ) -> bytes:
     """The content of the file that `write_glb` writes; same arguments."""
     if not len(mesh.triangles):
@@ -110,6 +117,8 @@ def glb_bytes(
     if mesh.texture is not None:
         texture = png_bytes(mesh.texture) if jpeg_quality is None else jpeg_bytes(mesh.texture, jpeg_quality)
         _add_texture(content, document, texture, jpeg_quality is not None)
+    if animation is not None:
+        document["animations"] = [_animation(content, animation, len(shapes))]
     return content.container(document)
 
 
@@ -133,8 +142,8 @@ class _Content:
         self.size += len(padded)
         return len(self.views) - 1
 
-    def add(self, rows: np.ndarray, target: int, kind: type = np.float32, *, bounds: bool = False) -> int:
-        """Append an array (N, 1..3) as ``kind``; the index of its accessor."""
+    def add(self, rows: np.ndarray, target: int | None, kind: type = np.float32, *, bounds: bool = False) -> int:
+        """Append an array (N, 1..4) as ``kind``; the index of its accessor."""
         stored = np.ascontiguousarray(rows, dtype=np.dtype(kind).newbyteorder("<"))
         accessor: dict[str, Any] = {
             "bufferView": self.view(stored.tobytes(), target),
@@ -275,6 +284,31 @@ def _weights(weights: Sequence[float] | np.ndarray | None, count: int) -> list[f
     if values.shape != (count,) or not np.isfinite(values).all():
         raise ValueError(f"expected one finite weight per shape ({count}), got {values.tolist()}")
     return values.tolist()
+
+
+def _animation(content: _Content, animation: Animation, shapes: int) -> dict[str, Any]:
+    """Samplers and channels (glTF 2.0, 3.11) of node 0, all linear over one array of times."""
+    if np.shape(animation.weights)[1] != shapes:
+        raise ValueError(f"expected an animation of {shapes} weights, got {np.shape(animation.weights)[1]}")
+    outputs: list[tuple[str, np.ndarray]] = []
+    if shapes:
+        outputs.append(("weights", np.reshape(animation.weights, (-1, 1))))
+    if animation.rotation is not None:
+        outputs.append(("rotation", continuous_quaternions(animation.rotation)))
+    if animation.translation is not None:
+        outputs.append(("translation", np.asarray(animation.translation, np.float64) * 1e-3))
+    if not outputs:
+        raise ValueError("expected an animation of shapes or of the head's place, got neither")
+    times = content.add(np.reshape(animation.times, (-1, 1)), None, bounds=True)
+    return {
+        "name": animation.name,
+        "samplers": [
+            {"input": times, "interpolation": "LINEAR", "output": content.add(rows, None)} for _, rows in outputs
+        ],
+        "channels": [
+            {"sampler": number, "target": {"node": 0, "path": path}} for number, (path, _) in enumerate(outputs)
+        ],
+    }
 
 
 def _material() -> dict[str, Any]:
