@@ -75,7 +75,7 @@ def test_jitter_falls_and_slow_movement_neither_lags_nor_shrinks() -> None:
     lags = np.arange(-5, 6)
     match = [float(found[10 + lag : 590 + lag] @ truth[10:590]) for lag in lags]
     assert lags[int(np.argmax(match))] == 0
-    assert found @ truth / (truth @ truth) == pytest.approx(1.0, abs=0.01)
+    assert found @ truth / (truth @ truth) == pytest.approx(1.0, abs=0.02)
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.15, 0.3])

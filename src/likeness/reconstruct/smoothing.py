@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-WIDTH = 0.06
+WIDTH = 0.05
 """Seconds, standard deviation of the Gaussian."""
 
 REACH = 3.0
