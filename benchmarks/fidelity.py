@@ -1,6 +1,7 @@
 """How faithful the heads are beside how recognisable: one table for a network, the mean face and MediaPipe.
 
     python benchmarks/fidelity.py DATA [--network FILE --model FILE] [--only a,b,c,d,e,f,g] [--work DIR] [--json FILE]
+        [--points mediapipe] [--map MAP.npz]
 
 Parts, see docs/fidelity.md for what each measures: (a) hand-placed points of ``portraits``; (b) rendered people, a
 fixed set made once in ``--work`` from the embedded face model, whatever network is measured; (c) the two real scans,
@@ -37,6 +38,7 @@ from likeness.metrics.fidelity_expression import blink_correlation
 from likeness.metrics.fidelity_points import hand_placed_fidelity
 from likeness.metrics.procrustes import align
 from likeness.model.face_model import FaceModel
+from likeness.reconstruct.teacher_fit import MEDIAPIPE
 
 MEDIAPIPE_IBUG = (
     127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356,
@@ -153,14 +155,23 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "likeness-fidelity")
     parser.add_argument("--bootstrap", type=int, default=0, help="replicates for the AUC's intervals")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--points", choices=[MEDIAPIPE], help="also the program with MediaPipe's points")
+    parser.add_argument("--map", type=Path, help="another map of the network's points (.npz)")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     only = arguments.only.split(",")
-    predictor = open_predictor(arguments.model, arguments.network, threads=arguments.threads)
+    files = (arguments.model, arguments.network)
+    predictor = open_predictor(*files, threads=arguments.threads, points=arguments.map)
     data = data_of(arguments.data, arguments.work, only, arguments.people)
     cache = Cache(arguments.work / "cache")
     found = measure_fidelity(data, predictor, only, cache, bootstrap=arguments.bootstrap)
     columns = {"network": found, "mean face": mean_face_column(found)}
+    if arguments.points is not None:
+        folder = arguments.data / "teachers" / "mediapipe"
+        other = open_predictor(*files, threads=arguments.threads, points=arguments.points, mediapipe=folder)
+        columns["network, MediaPipe's points"] = measure_fidelity(
+            data, other, only, cache, bootstrap=arguments.bootstrap
+        )
     reference = measure_mediapipe(arguments.data, only)
     if reference:
         columns["MediaPipe"] = reference

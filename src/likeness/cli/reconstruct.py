@@ -51,6 +51,12 @@ class Reconstruct:
     """Another regressor (.onnx) than the embedded one."""
     yunet: MaybePath = None
     """The file of OpenCV's YuNet face detector, used instead of the embedded one."""
+    points: MaybePath = None
+    """`mediapipe`: fit heads to the points of MediaPipe's network (extra `points`) instead of our own; or another map
+    (.npz) of the points that the network places than the embedded one."""
+    mediapipe: MaybePath = None
+    """With `--points mediapipe`: its face_landmarker.task, or the folder of its .tflite files; default: those of an
+    installed mediapipe package."""
     threads: MaybeInt = None
     """CPU threads of the network."""
     overwrite: bool = False
@@ -83,6 +89,8 @@ def reconstruct(settings: Reconstruct) -> int:
         yunet_model=settings.yunet,
         min_score=settings.min_score,
         threads=settings.threads,
+        points=None if settings.points is None else str(settings.points),
+        mediapipe=settings.mediapipe,
     )
     output = Output(settings.photos, settings.out, settings.formats, settings.max_faces, settings.overwrite)
     if settings.people:

@@ -83,6 +83,8 @@ def open_predictor(
     yunet_model: StrPath | None = None,
     min_score: float = 0.5,
     threads: int | None = None,
+    points: StrPath | None = None,
+    mediapipe: StrPath | None = None,
     annotated_crops: bool = False,
 ) -> Predictor:
     """A :class:`likeness.Reconstructor` (whose arguments these are) as a :class:`Predictor`.
@@ -92,11 +94,22 @@ def open_predictor(
     """
     from likeness.reconstruct.reconstructor import Reconstructor
 
-    opened = Reconstructor(model, network, yunet_model=yunet_model, min_score=min_score, threads=threads)
+    opened = Reconstructor(
+        model,
+        network,
+        yunet_model=yunet_model,
+        min_score=min_score,
+        threads=threads,
+        points=points,
+        mediapipe=mediapipe,
+    )
+    own_map = points is None or opened.teacher is not None
     files = [
         file_digest(asset("face_model.npz") if model is None else model),
         file_digest(asset("regressor.onnx") if network is None else network),
         None if yunet_model is None else file_digest(yunet_model),
+        file_digest(asset("surface_points.npz") if own_map or points is None else points),
+        None if opened.teacher is None else f"points of {mediapipe}",
     ]
     return Predictor(opened, opened.model, key_of(*files, min_score), annotated_crops)
 

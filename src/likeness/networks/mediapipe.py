@@ -6,6 +6,8 @@ of the irises. It is run by LiteRT, which the extra ``points`` installs; the fil
 
 from __future__ import annotations
 
+import importlib.util
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +19,10 @@ from likeness.extras import import_extra
 
 LANDMARKS_FILE = "face_landmarks_detector.tflite"
 """The network's file in a folder of MediaPipe's models."""
+
+BUNDLE_SUFFIX = ".task"
+LARGEST = 100_000_000
+"""Bytes of a network in a bundle; more than any has."""
 
 SIZE = 256
 """Side of the crops that it takes, pixels."""
@@ -56,7 +62,8 @@ class FaceLandmarker:
         """Open the network.
 
         Args:
-            path: the ``.tflite`` file, or the folder that holds it as :data:`LANDMARKS_FILE`.
+            path: the ``.tflite`` file, the folder that holds it as :data:`LANDMARKS_FILE`, or MediaPipe's bundle
+                ``face_landmarker.task``, which is an archive of such files.
             threads: CPU threads.
 
         Raises:
@@ -68,7 +75,7 @@ class FaceLandmarker:
         if not file.is_file():
             raise FileError(file, "no such file; expected MediaPipe's face landmark network (.tflite)")
         try:
-            interpreter = litert.Interpreter(str(file), num_threads=threads)
+            interpreter = litert.Interpreter(model_content=_network(file), num_threads=threads)
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise FileError(file, "cannot be read as a LiteRT model (.tflite)") from error
@@ -88,3 +95,42 @@ class FaceLandmarker:
         points, logit = (interpreter.get_tensor(index) for index in self.outputs)
         found = points.reshape(POINTS, 3).astype(np.float64) - [0.5, 0.5, 0.0]
         return LandmarkerAnswer(found, float(1.0 / (1.0 + np.exp(-float(logit.reshape(-1)[0])))))
+
+
+def _network(file: Path) -> bytes:
+    """The network's file, from a bundle or as it is.
+
+    Raises:
+        FileError: a bundle without it, a damaged one, or a file that cannot be read.
+    """
+    try:
+        if file.suffix != BUNDLE_SUFFIX:
+            return file.read_bytes()
+        with zipfile.ZipFile(file) as bundle:
+            if bundle.getinfo(LANDMARKS_FILE).file_size > LARGEST:
+                raise FileError(file, f"expected {LANDMARKS_FILE} of a few megabytes in it")
+            return bundle.read(LANDMARKS_FILE)
+    except KeyError as error:
+        raise FileError(file, f"expected MediaPipe's face landmarker, which holds {LANDMARKS_FILE}") from error
+    except (OSError, zipfile.BadZipFile) as error:
+        raise FileError(file, f"cannot be read ({error})") from error
+
+
+def installed_landmarker() -> Path:
+    """The network in an installed ``mediapipe`` package, where its wheel carries it or somebody has put it there.
+
+    Raises:
+        FileError: there is no such package, or it does not have it.
+    """
+    spec = importlib.util.find_spec("mediapipe")
+    folders = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or ()]
+    for folder in folders:
+        for name in (LANDMARKS_FILE, f"face_landmarker{BUNDLE_SUFFIX}"):
+            found = next(folder.rglob(name), None)
+            if found is not None:
+                return found
+    where = "there is no package mediapipe" if spec is None else "the installed package mediapipe does not have it"
+    raise FileError(
+        LANDMARKS_FILE,
+        f"{where}: name MediaPipe's face_landmarker{BUNDLE_SUFFIX}, or the folder of its .tflite files",
+    )

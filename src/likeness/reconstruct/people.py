@@ -273,13 +273,15 @@ def posed_under(refiner: Refiner, face: Reconstruction, identity: np.ndarray) ->
     return replace(
         face,
         coefficients=replace(face.coefficients, identity=code, expression=expression),
+        posterior=None,  # how sure one photo alone is says nothing of the person
         rotation=np.asarray(fit.rotation, np.float32),
         translation=np.asarray(fit.translation, np.float32),
     )
 
 
 def _with_code(face: Reconstruction, identity: np.ndarray) -> Reconstruction:
-    return replace(face, coefficients=replace(face.coefficients, identity=np.asarray(identity, np.float32)))
+    shared = replace(face.coefficients, identity=np.asarray(identity, np.float32))
+    return replace(face, coefficients=shared, posterior=None)
 
 
 def _with_pixels(

@@ -17,6 +17,7 @@ from likeness.geometry.camera import Camera
 from likeness.geometry.crop import Crop
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.model.surface_points import PointMap, default_point_map
+from likeness.networks.mediapipe import FaceLandmarker, installed_landmarker
 from likeness.networks.regressor import CropAnswer, Network
 from likeness.reconstruct.chance import chance_of_face, disagreement, evidence
 from likeness.reconstruct.inputs import PhotoResult, PhotoSource, as_photo, each_source, label_of, stem_of
@@ -30,8 +31,9 @@ from likeness.reconstruct.proposals import (
     largest_faces,
 )
 from likeness.reconstruct.refine import Refiner
-from likeness.reconstruct.result import Cues, Reconstruction
+from likeness.reconstruct.result import NETWORK, Reconstruction
 from likeness.reconstruct.search import AGAIN, Face, Looks, likeliest_faces, without_doubles
+from likeness.reconstruct.teacher_fit import MEDIAPIPE, TeacherRefiner
 from likeness.reconstruct.test_time import SCALES, averaged, carried_answer, mirrored_answer, nearer_answer, views_of
 from likeness.result_folder import Source
 
@@ -49,7 +51,11 @@ class Reconstructor:
             places no points, those in which it, times who found them, believes less.
         threads: CPU threads of the network; None: all.
         points: which points of the surface the network places, or the file that says it; None: the embedded map. It
-            is looked at where the network places any.
+            is looked at where the network places any. ``"mediapipe"``: heads are fitted to the points of MediaPipe's
+            network, which is the user's own (extra ``points``); faces are found and coloured as always. Where it sees
+            no face (profiles), the other points stay: :attr:`Reconstruction.points_by` says whose they are.
+        mediapipe: MediaPipe's ``face_landmarker.task``, or the folder of its ``.tflite`` files; None: they are looked
+            for in an installed ``mediapipe`` package.
         refine: fit the head to the points, where the network places any (:mod:`likeness.reconstruct.refine`); if not,
             the network's own coefficients are the answer.
         views: of every face, 2 or 4. Four take three passes of the network more; two that do not agree become four
@@ -68,6 +74,7 @@ class Reconstructor:
         min_score: float = MIN_SCORE,
         threads: int | None = None,
         points: PointMap | StrPath | None = None,
+        mediapipe: StrPath | None = None,
         refine: bool = True,
         views: int = 2,
     ) -> None:
@@ -85,6 +92,16 @@ class Reconstructor:
         self.views = views
         if self.network.model_name and self.network.model_name != model.name:
             raise FileError(path, f"was trained for face model {self.network.model_name!r}, got {model.name!r}")
+        by_teacher = isinstance(points, str) and points == MEDIAPIPE
+        if mediapipe is not None and not by_teacher:
+            raise ValueError(f"expected points={MEDIAPIPE!r} with MediaPipe's files, got {points!r}")
+        if by_teacher and not refine:
+            raise ValueError("expected MediaPipe's points to be fitted to, got refine=False")
+        self.teacher = None
+        if by_teacher:
+            network_file = installed_landmarker() if mediapipe is None else mediapipe
+            self.teacher = TeacherRefiner(model, FaceLandmarker.load(network_file), default_point_map())
+            points = None
         self.points = _point_map(path, self.network.points, points)
         self.refiner = None
         if refine and self.points is not None:
@@ -307,22 +324,19 @@ class Reconstructor:
             network=self.network.name,
         )
         if answer.points is None or answer.deviation is None:
-            return found
+            return self._of_teacher(found, face.crop.scale)
         pixels, deviation = face.crop.to_photo(answer.points), face.crop.scale * answer.deviation
-        found = replace(found, points=pixels, deviation=deviation)
+        found = replace(found, points=pixels, deviation=deviation, points_by=NETWORK)
         if self.refiner is None:
             return found
         start = Start(pose.rotation, pose.translation)
-        better = self.refiner(pixels, deviation, face.crop.scale, pose.camera, start, answer.mean)
-        return replace(
-            found,
-            coefficients=replace(found.coefficients, identity=better.identity, expression=better.expression),
-            rotation=better.rotation,
-            translation=better.translation,
-            landmarks=better.landmarks,
-            cues=Cues(answer.identity, better.free.identity, better.free.expression, better.precision),
-            box=np.concatenate([better.landmarks.min(0), better.landmarks.max(0)]),
-        )
+        fitted = self.refiner(pixels, deviation, face.crop.scale, pose.camera, start, answer.mean).placed(found)
+        return self._of_teacher(fitted, face.crop.scale)
+
+    def _of_teacher(self, found: Reconstruction, scale: float) -> Reconstruction:
+        """The face by MediaPipe's points, where these are asked for and there are any."""
+        other = None if self.teacher is None else self.teacher(found, scale)
+        return found if other is None else other
 
 
 def _point_map(path: StrPath, count: int, points: PointMap | StrPath | None) -> PointMap | None:

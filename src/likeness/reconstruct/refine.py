@@ -28,6 +28,8 @@ from likeness.model.mirroring import mirrored_codes
 from likeness.model.surface_points import PointMap
 from likeness.networks.regressor import Fusion
 from likeness.reconstruct.expressions import expression_prior
+from likeness.reconstruct.posterior import ShapePosterior
+from likeness.reconstruct.result import Cues, Reconstruction
 
 GAIN = 1.5
 """Deviations count so many times as large: errors of neighbouring points are alike."""
@@ -61,6 +63,20 @@ class Refined:
     landmarks: np.ndarray
     free: FaceFit
     precision: float
+
+    def placed(self, face: Reconstruction) -> Reconstruction:
+        """A reconstruction with this head, pose and landmarks instead of its own."""
+        features = face.coefficients.identity if face.cues is None else face.cues.features
+        return replace(
+            face,
+            coefficients=replace(face.coefficients, identity=self.identity, expression=self.expression),
+            rotation=self.rotation,
+            translation=self.translation,
+            landmarks=self.landmarks,
+            box=np.concatenate([self.landmarks.min(0), self.landmarks.max(0)]),
+            cues=Cues(features, self.free.identity, self.free.expression, self.precision),
+            posterior=ShapePosterior(face.model, self.identity, self.free),
+        )
 
 
 class Refiner:

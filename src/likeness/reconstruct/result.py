@@ -18,9 +18,13 @@ from likeness.mesh import Mesh
 from likeness.mesh.glb_writer import write_glb
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.reconstruct.overview import PANEL, overview
+from likeness.reconstruct.posterior import HeadSize, ShapePosterior
 from likeness.result_folder import ResultFolder, Source, fitted
 
 FORMATS = ("glb", "obj", "json", "png")
+
+NETWORK = "network"
+"""Who places points by default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +67,8 @@ class Reconstruction:
             photo pixels; None: it places none.
         deviation: (P,) their standard deviations along each axis, as the network judges them, photo pixels.
         cues: what other photos of the person are compared and fused with; None: nothing was fitted to points.
+        points_by: who placed them: ``network``, ``mediapipe``, or nobody.
+        posterior: how sure the shape is; None where it was not fitted to points.
     """
 
     model: FaceModel
@@ -81,6 +87,41 @@ class Reconstruction:
     points: np.ndarray | None = None
     deviation: np.ndarray | None = None
     cues: Cues | None = None
+    points_by: str = ""
+    posterior: ShapePosterior | None = None
+
+    @property
+    def uncertainty(self) -> np.ndarray:
+        """(V,) mm: how unsure each vertex of the head at rest is, as a standard deviation along an axis (root mean
+        square of three), after rigid alignment.
+
+        Raises:
+            ValueError: the head was not fitted to points.
+        """
+        return self._posterior().uncertainty
+
+    @property
+    def size(self) -> HeadSize:
+        """How large the head is and how unsure that is: what the model's population has for such a shape, since no
+        photo shows it.
+
+        Raises:
+            ValueError: the head was not fitted to points.
+        """
+        return self._posterior().size
+
+    def sample(self, count: int, seed: int | np.random.Generator = 0) -> np.ndarray:
+        """Heads (count, V, 3) mm at rest that the photo leaves possible, drawn from the posterior.
+
+        Raises:
+            ValueError: count < 1, or the head was not fitted to points.
+        """
+        return self._posterior().sample(count, seed)
+
+    def _posterior(self) -> ShapePosterior:
+        if self.posterior is None:
+            raise ValueError("expected a head that was fitted to points, got a network's own answer")
+        return self.posterior
 
     def vertices(self, neutral: bool = False) -> np.ndarray:
         """Vertices (V, 3) mm in model axes, with this photo's expression or at rest."""
@@ -116,6 +157,7 @@ class Reconstruction:
             "photo_size": list(self.camera.size),
             "model": self.model.name,
             "network": self.network,
+            "points_by": self.points_by,
             "score": round(self.score, 5),
             "box": rounded(self.box, 2),
             "landmarks": rounded(self.landmarks, 2),
@@ -126,6 +168,18 @@ class Reconstruction:
             "expression": dict(zip(self.model.expression_names, weights, strict=True)),
             "albedo": dict(zip(self.model.albedo_names, albedo, strict=True)),
             "light": rounded(self.coefficients.light, 5),
+            **self._doubt(),
+        }
+
+    def _doubt(self) -> dict[str, Any]:
+        """Size and mean uncertainty over the face, mm, where they are known."""
+        if self.posterior is None:
+            return {}
+        size, unsure = self.size, self.uncertainty
+        face = self.model.topology.regions.get("face", np.ones(len(unsure), bool))
+        return {
+            "size": {"interocular_mm": round(size.interocular, 2), "deviation_mm": round(size.deviation, 2)},
+            "uncertainty_mm": round(float(unsure[face].mean()), 3),
         }
 
     def save(

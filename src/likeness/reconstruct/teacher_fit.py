@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from likeness.errors import FileError
 from likeness.fit import FaceFit, Observations, RobustLoss, Start, SurfacePoints, fit_face
 from likeness.model.face_model import FaceModel
 from likeness.model.surface_points import PointMap, default_point_map
 from likeness.networks.mediapipe import FaceLandmarker
+from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Reconstruction
 from likeness.reconstruct.teacher_points import FACE, TeacherPoints, teacher_points
 
@@ -16,6 +20,14 @@ MAP_MM = 2.0
 
 DISAGREEMENT = 2.0
 """By how many times the looks' disagreement a point is unsure besides: what two looks share they get wrong alike."""
+
+LEAST_DEVIATION = 0.5
+"""Pixels of the crop in which a face was found: no point is surer."""
+
+LEAST_CHANCE = 0.5
+"""What the network thinks less likely to be a face has no points."""
+
+MEDIAPIPE = "mediapipe"
 
 OUTLIER_PIXELS = 8.0
 """Width of the loss that forgives points that are far off."""
@@ -68,3 +80,43 @@ def fit_to_teacher(face: Reconstruction, network: FaceLandmarker, points: PointM
     found = teacher_points(face.photo, face.landmarks, network, known)
     start = Start(face.rotation, face.translation, face.coefficients.expression)
     return fit_face(face.model, teacher_observations(face.model, found, known), face.camera, start=start)
+
+
+class TeacherRefiner:
+    """Heads fitted to MediaPipe's points instead of those that the package's network places.
+
+    The fit has to do with the population's prior: what features say of a person was learned to be fused with points
+    of the other network, and beside these it made heads of portraits worse (docs/fidelity.md).
+
+    Args:
+        model: the face model.
+        network: MediaPipe's.
+        points: where its points lie on the model.
+
+    Raises:
+        FileError: a model of another topology than the map's.
+    """
+
+    def __init__(self, model: FaceModel, network: FaceLandmarker, points: PointMap) -> None:
+        if points.vertices.max() >= len(model.mean):
+            raise FileError(
+                model.name, f"has no vertex {points.vertices.max()}: the map of MediaPipe's points is not its"
+            )
+        self.network, self.map = network, replace(points, landmarks=None, readout=None)
+        self.refiner = Refiner(model, self.map, None)
+
+    def __call__(self, face: Reconstruction, scale: float) -> Reconstruction | None:
+        """The face anew; None where MediaPipe sees none.
+
+        Args:
+            face: its place, camera and pose say where to begin.
+            scale: photo pixels per pixel of the crop in which it was found.
+        """
+        found = teacher_points(face.photo, face.landmarks, self.network, self.map)
+        if found.chance < LEAST_CHANCE:
+            return None
+        pixels = found.points[:, :2]
+        deviation = np.maximum(DISAGREEMENT * found.deviation, LEAST_DEVIATION * scale)
+        start = Start(face.rotation, face.translation)
+        refined = self.refiner(pixels, deviation, scale, face.camera, start)
+        return refined.placed(replace(face, points=pixels, deviation=deviation, points_by=MEDIAPIPE))
