@@ -16,8 +16,9 @@ from likeness.fit import FaceFit, PersonFit, vertex_std
 from likeness.geometry.landmarks import INNER, LEFT_EYE, RIGHT_EYE
 from likeness.model.face_model import FaceModel
 
-CALIBRATION = 1.0
-"""By how many times variances of the fit count."""
+CALIBRATION = 1.65
+"""By how many times variances of the fit count. With 1, squared errors of 40 rendered people were 1.65 times what was
+expected, of their sizes 1.58 times, and 0.88 of the vertices nearer than two deviations."""
 
 
 @dataclass(frozen=True)
