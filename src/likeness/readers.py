@@ -181,7 +181,8 @@ class NpzArrays:
     def member(self, name: str) -> bytearray:
         """The bytes of an array's ``.npy``; FileError where there is none, or a damaged one."""
         if name not in self:
-            raise FileError(self.path, f"expected an array {name!r}, got {', '.join(sorted(self._sizes))[:120]}")
+            known = ", ".join(sorted(self._sizes))[:120]
+            raise FileError(self.path, f"expected an array {name!r}, got {known or 'none'}")
         try:
             content = bytearray(self._sizes[name])
             with self._open() as archive, archive.open(f"{name}.npy") as member:

@@ -259,7 +259,7 @@ def _codes(path: Path, model: FaceModel) -> tuple[np.ndarray, np.ndarray | None]
     elif path.suffix.lower() == ".npz":
         arrays = read_npz(path, 'codes as "identity"')
         if "identity" not in arrays:
-            raise FileError(path, f'expected codes as "identity", got {", ".join(arrays)[:80]}')
+            raise FileError(path, f'expected codes as "identity", got {", ".join(arrays)[:80] or "none"}')
         identity, expression = arrays["identity"], arrays.get("expression")
     else:
         raise FileError(path, f"expected codes (.json, .npz) or a mesh ({', '.join(MESHES)})")
