@@ -91,6 +91,14 @@ def test_two_equal_answers_are_the_answer_and_means_are_valid(small_model: FaceM
     np.testing.assert_allclose(np.linalg.norm(mean.identity, axis=1), model.space.radius, rtol=1e-5)
 
 
+def test_what_only_some_answers_tell_is_in_no_mean(small_model: FaceModel) -> None:
+    """A face that was judged before is compared again: it has evidence, the new look at it none."""
+    model = small_model.lifted()
+    judged = answer(model)._replace(evidence=np.zeros((3, 2), np.float32))
+    assert averaged([judged, answer(model)], model).evidence is None
+    assert averaged([answer(model), judged], model).evidence is None
+
+
 def test_a_wider_crop_shows_the_same_head_at_the_same_place(small_model: FaceModel) -> None:
     crop = Crop.from_box(np.array([100.0, 90.0]), 130.0, SIZE, 0.2)
     camera = Camera.from_crop_size(SIZE)

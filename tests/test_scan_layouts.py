@@ -52,7 +52,9 @@ def test_photos_of_now_against_its_scans(small_model: FaceModel, tmp_path: Path,
     assert found.results["people"] == people
     assert found.results["median_mm"] < 1e-3
     assert fake.calls == people  # both photos of a person are alike; nobody else is reconstructed
-    assert {one.item: one.reason for one in found.outcome.excluded}["iphone_pictures/T0/selfie/IMG_0"] == "no scan of T0"
+    assert {one.item: one.reason for one in found.outcome.excluded}[
+        "iphone_pictures/T0/selfie/IMG_0"
+    ] == "no scan of T0"
 
 
 @pytest.mark.parametrize("people", [1, 2])

@@ -119,10 +119,15 @@ def carried_answer(answer: CropAnswer, seen: Crop, wanted: Crop) -> CropAnswer:
 
 
 def averaged(answers: Sequence[CropAnswer], model: FaceModel) -> CropAnswer:
-    """One answer of several for the same n crops: means, brought back to rotations and to the identity space."""
-    known = (name for name, values in answers[0]._asdict().items() if values is not None)
+    """One answer of several for the same n crops: means of what all of them say, brought back to rotations and to the
+    identity space."""
+    told = {name: [getattr(one, name) for one in answers] for name in CropAnswer._fields}
     mean = CropAnswer(
-        **{name: np.asarray(np.mean([getattr(one, name) for one in answers], axis=0), np.float32) for name in known}
+        **{
+            name: np.asarray(np.mean(values, axis=0), np.float32)
+            for name, values in told.items()
+            if all(value is not None for value in values)
+        }
     )
     return mean._replace(
         rotation=np.asarray(rotation_from_6d(rotation_to_6d(mean.rotation)), np.float32),
