@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from likeness.errors import FileError, StrPath
+from likeness.unfinished import finish, unfinished_file
 
 
 def write_atomically(path: StrPath, data: bytes) -> None:
@@ -18,20 +18,13 @@ def write_atomically(path: StrPath, data: bytes) -> None:
         FileError: the folder is missing or read-only, or the disk is full; nothing is left behind.
     """
     target = Path(path)
-    temporary: str | None = None
     try:
-        # A name of its own: with the target's in it, it would be too long where the target's just fits.
-        descriptor, temporary = tempfile.mkstemp(prefix=".likeness-", dir=target.parent or ".")
-        with os.fdopen(descriptor, "wb") as stream:
+        with unfinished_file(target.parent) as (stream, temporary):
             stream.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-        temporary = None
+            os.chmod(temporary, 0o666 & ~_umask())
+            finish(stream, temporary, target)
     except OSError as error:
         raise FileError(target, f"cannot be written ({error.strerror or error})") from error
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
 
 
 def check_writable(folder: Path) -> None:
@@ -44,11 +37,10 @@ def check_writable(folder: Path) -> None:
         raise FileError(folder, "is a file; expected a folder for the results")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=folder)
+        with unfinished_file(folder):
+            pass
     except OSError as error:
         raise FileError(folder, f"cannot be written to ({error.strerror}); expected a writable folder") from error
-    os.close(descriptor)
-    os.unlink(name)
 
 
 def output_paths(folder: StrPath, name: str, formats: Iterable[str], known: tuple[str, ...]) -> dict[str, Path]:

@@ -14,8 +14,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -25,6 +23,7 @@ from typing import Any
 from likeness.errors import FileError, StrPath, printable
 from likeness.files import file_digest, write_atomically
 from likeness.readers import read_json
+from likeness.unfinished import alone_in, remove_left_over, unfinished_folder
 
 RECORDS = ".likeness"
 """The hidden folder of the records."""
@@ -157,16 +156,14 @@ class ResultFolder:
         Raises:
             FileError: a file of that name is somebody else's (nothing is written then), or it cannot be written.
         """
-        with self._locked():
-            stage = Path(tempfile.mkdtemp(prefix="unfinished-", dir=self._records()))
         try:
-            with self._naming(stage):
-                write(stage)
-            made = sorted(path for path in stage.rglob("*") if path.is_file())
-            with self._locked():
-                return self._moved(name, source, stage, made)
+            with self._stage() as stage:
+                with self._naming(stage):
+                    write(stage)
+                made = sorted(path for path in stage.rglob("*") if path.is_file())
+                with self._locked():
+                    return self._moved(name, source, stage, made)
         finally:
-            shutil.rmtree(stage, ignore_errors=True)
             self._tidy(name)
 
     def keep(self, name: str, files: Sequence[str], source: Source) -> None:
@@ -248,6 +245,14 @@ class ResultFolder:
             raise FileError(folder, f"cannot be made ({error.strerror}); expected a writable folder") from error
         return folder
 
+    @contextlib.contextmanager
+    def _stage(self) -> Iterator[Path]:
+        """A folder for files in the making, made while nobody tidies up around it."""
+        with contextlib.ExitStack() as stack:
+            with self._locked():
+                stage = stack.enter_context(unfinished_folder(self._records()))
+            yield stage
+
     def _store(self, name: str, record: Record) -> None:
         path = self._record_path(name)
         self._records()
@@ -290,18 +295,9 @@ class ResultFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(self.folder, f"cannot be made ({error.strerror}); expected a writable folder") from error
-        try:
-            import fcntl
-        except ImportError:  # Windows has no locks on folders
+        with alone_in(self.folder, wait=True):
+            remove_left_over(self.folder / RECORDS, within=True)
             yield
-            return
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
 
 class ResultNames:
