@@ -56,8 +56,9 @@ class FileError(LikenessError):
         self.reason = printable(message)
 
 
-_NO_MEMORY = re.compile(r"alloc|out of memory|insufficient memory", re.IGNORECASE)
-"""What OpenCV and ONNX Runtime say, whose errors are of no type of their own, where memory ends."""
+_NO_MEMORY = re.compile(r"alloc|out of memory|insufficient memory|failed to map segment", re.IGNORECASE)
+"""What OpenCV, ONNX Runtime and the loader of libraries say, whose errors are of no type of their own, where memory
+ends."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -96,6 +97,8 @@ def blamed_on(path: StrPath, what: str, problem: str) -> Iterator[None]:
     except FileError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise FileError(path, "needs more memory than there is") from error
         reason = " ".join(str(error).split())[:200]
         raise FileError(path, f"expected {what}, {problem} ({type(error).__name__}: {reason})") from error
 

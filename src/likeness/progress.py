@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -16,12 +16,13 @@ def unheard(what: str, done: int, total: int) -> None:
     """Nobody listens."""
 
 
-def watched(items: Sequence[T], what: str, watch: Steps) -> Iterator[T]:
-    """The items, while somebody hears how many are done."""
+def watched(items: Iterable[T], what: str, watch: Steps, count: int | None = None) -> Iterator[T]:
+    """The items, while somebody hears how many are done; ``count``: how many they are, if they do not say it."""
+    total = len(items) if count is None and isinstance(items, Sized) else count or 0
     for done, item in enumerate(items):
-        watch(what, done, len(items))
+        watch(what, done, total)
         yield item
-    watch(what, len(items), len(items))
+    watch(what, total, total)
 
 
 class Pace:

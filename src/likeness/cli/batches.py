@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from likeness.cli.display import display
@@ -11,10 +11,12 @@ from likeness.progress import watched
 T = TypeVar("T")
 
 
-def progress(items: Sequence[T], what: str = "photos") -> Iterator[T]:
-    """Many files one after the other, with a bar where there is a terminal."""
-    if len(items) < 3:
+def progress(items: Iterable[T], what: str = "photos", count: int | None = None) -> Iterator[T]:
+    """Many files one after the other, with a bar where there is a terminal; ``count``: how many, if they do not say
+    it."""
+    total = len(items) if count is None and isinstance(items, Sized) else count or 0
+    if total < 3:
         yield from items
         return
     with display(lines=False) as shown:
-        yield from watched(items, what, shown)
+        yield from watched(items, what, shown, total)

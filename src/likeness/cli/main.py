@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,10 @@ from likeness.cli.batches import progress
 from likeness.cli.fit import Fit
 from likeness.cli.models import Models, models
 from likeness.cli.reconstruct import Reconstruct, reconstruct
+from likeness.cli.streams import lasting_streams
 from likeness.cli.train import Train, describe_recipe
 from likeness.cli.training import train
-from likeness.errors import FileWarning, LikenessError, MissingExtraError, as_file_error, printable
+from likeness.errors import FileWarning, LikenessError, MissingExtraError, as_file_error, is_out_of_memory, printable
 from likeness.evaluate.settings import Evaluate
 from likeness.files import check_writable
 from likeness.geometry.units import Unit
@@ -56,9 +56,20 @@ class Register:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command ``likeness``."""
     given = sys.argv[1:] if arguments is None else arguments
-    if given in (["--version"], ["-V"]):
-        print(f"likeness {__version__}")
-        return
+    with lasting_streams() as lost:
+        if given in (["--version"], ["-V"]):
+            print(f"likeness {__version__}")
+            return
+        code = _exit_code(*_parsed(given))
+    if lost:
+        print(f"likeness: what was printed is not all there ({lost[0]})", file=sys.stderr)
+        code = code or 2
+    if code:
+        sys.exit(code)
+
+
+def _parsed(given: list[str]) -> tuple[Callable[[Any], int], Any]:
+    """What to run, and its settings; SystemExit where they cannot be understood, or help is asked for."""
     commands: dict[str, tuple[Any, Any]] = {
         "reconstruct": (Reconstruct, reconstruct),
         "fit": (Fit, fit),
@@ -75,19 +86,25 @@ def main(arguments: list[str] | None = None) -> None:
         description="Photographs in, rigged 3D heads out; and the face models and measurements behind them.",
         config=(tyro.conf.OmitArgPrefixes,),
     )
-    run = next(run for kind, run in commands.values() if isinstance(command, kind))
-    _print_anything()
+    return next(run for kind, run in commands.values() if isinstance(command, kind)), command
+
+
+def _exit_code(run: Callable[[Any], int], command: Any) -> int:
+    """Run a command; what ends it early is a line."""
     try:
         with _defects_told():
-            code = run(command)
-    except (LikenessError, ValueError) as error:
-        print(f"likeness: {printable(str(error))}", file=sys.stderr)
-        code = 2
+            return run(command)
     except KeyboardInterrupt:
         print("likeness: stopped; what was written stays", file=sys.stderr)
-        code = 130
-    if code:
-        sys.exit(code)
+        return 130
+    except (LikenessError, ValueError) as error:
+        message = printable(str(error))
+    except Exception as error:
+        if not (isinstance(error, OSError) or is_out_of_memory(error)):
+            raise
+        message = as_file_error("this machine", error).reason
+    print(f"likeness: {message}", file=sys.stderr)
+    return 2
 
 
 @contextmanager
@@ -105,13 +122,6 @@ def _defects_told() -> Iterator[None]:
 
         warnings.showwarning = show
         yield
-
-
-def _print_anything() -> None:
-    """A terminal or pipe that cannot show a character gets its number: no message may end what it tells of."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def fit(settings: Fit) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +14,8 @@ import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.batches import progress
-from likeness.errors import LikenessError, MissingExtraError, as_file_error, printable
+from likeness.errors import FileError, LikenessError, MissingExtraError, as_file_error, printable
+from likeness.extras import one_blas_thread
 from likeness.files import check_writable
 from likeness.result_folder import ResultFolder, ResultNames, Source
 
@@ -59,8 +62,20 @@ class Reconstruct:
     installed mediapipe package."""
     threads: MaybeInt = None
     """CPU threads of the network."""
+    jobs: int = 1
+    """Processes that share the photos; how many changes nothing of the results. Photos from stdin are done by one."""
     overwrite: bool = False
     """Replace files in the folder that are no earlier results of the same photo, too."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a photo: how many faces were saved, or why it failed, and what else to say of it."""
+
+    name: str
+    faces: int = 0
+    error: str = ""
+    note: str = ""
 
 
 @dataclass
@@ -69,8 +84,22 @@ class Summary:
 
     faces: int = 0
     photos: int = 0
-    without: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    without: int = 0
+    failed: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count a photo, and say what is to be said of it."""
+        name = printable(outcome.name)
+        if outcome.note:
+            print(f"likeness: {name} {outcome.note}", file=sys.stderr)
+        if outcome.error:
+            self.failed += 1
+            print(f"likeness: {outcome.error}", file=sys.stderr)
+        elif not outcome.faces:
+            self.without += 1
+            print(f"likeness: {name}: no face found", file=sys.stderr)
+        self.photos += 1
+        self.faces += outcome.faces
 
 
 def reconstruct(settings: Reconstruct) -> int:
@@ -79,49 +108,72 @@ def reconstruct(settings: Reconstruct) -> int:
         raise ValueError("expected at least one photo")
     if settings.person + settings.people + settings.group > 1:
         raise ValueError("expected one of --person, --people and --group, got several")
+    of_people = settings.person or settings.people or settings.group
+    if settings.jobs < 1 or (of_people and settings.jobs > 1):
+        raise ValueError(
+            f"expected --jobs of at least 1, and of 1 with --person, --people or --group, got {settings.jobs}"
+        )
     check_writable(settings.out)
+    if not of_people:
+        return _each_face(settings, _photos(settings.photos))
     from likeness.cli.people import Output, mixed, one_person, people_in_folders
-    from likeness.reconstruct.reconstructor import Reconstructor
 
-    reconstructor = Reconstructor(
-        settings.model,
-        settings.network,
-        yunet_model=settings.yunet,
-        min_score=settings.min_score,
-        threads=settings.threads,
-        points=None if settings.points is None else str(settings.points),
-        mediapipe=settings.mediapipe,
-    )
+    reconstructor = _reconstructor(settings)
     output = Output(settings.photos, settings.out, settings.formats, settings.max_faces, settings.overwrite)
     if settings.people:
         return people_in_folders(output, reconstructor)
     photos = _photos(settings.photos)
-    if settings.person:
-        return one_person(output, reconstructor, photos)
-    if settings.group:
-        return mixed(output, reconstructor, photos)
-    return _each_face(settings, reconstructor, photos)
+    return (one_person if settings.person else mixed)(output, reconstructor, photos)
 
 
-def _each_face(settings: Reconstruct, reconstructor: Reconstructor, photos: tuple[Any, ...]) -> int:
+def _each_face(settings: Reconstruct, photos: tuple[Any, ...]) -> int:
     """A head for every face of every photo; returns the exit code."""
-    summary = Summary()
-    names = ResultNames(ResultFolder(settings.out, "reconstruct"), [one for one in photos if isinstance(one, Path)])
-    for result in reconstructor.batch(progress(photos), max_faces=settings.max_faces):
-        error: LikenessError | None = result.error
-        if result.note:
-            print(f"likeness: {printable(result.name)} {result.note}", file=sys.stderr)
-        if error is None:
-            error = _save_faces(result, settings, names)
-        if error is not None:
-            summary.failed.append(result.name)
-            print(f"likeness: {error}", file=sys.stderr)
-        elif not result.faces:
-            summary.without.append(result.name)
-            print(f"likeness: {printable(result.name)}: no face found", file=sys.stderr)
-        summary.photos += 1
-        summary.faces += len(result.faces) if error is None else 0
+    summary, files = Summary(), [one for one in photos if isinstance(one, Path)]
+    work = partial(_open, settings, ResultNames(ResultFolder(settings.out, "reconstruct"), files))
+    jobs = min(settings.jobs, len(photos)) if len(files) == len(photos) else 1
+    outcomes: Iterable[Outcome]
+    if jobs > 1:
+        from likeness.cli.workers import Shared
+
+        outcomes = Shared(work, photos, jobs, _given_up)
+    else:
+        outcomes = map(work(), photos)
+    for outcome in progress(outcomes, count=len(photos)):
+        summary.add(outcome)
     return _report(summary, settings)
+
+
+def _open(settings: Reconstruct, names: ResultNames) -> Callable[[Any], Outcome]:
+    """The work on one photo, with a reconstructor of its own."""
+    return partial(_done, _reconstructor(settings), settings, names)
+
+
+def _reconstructor(settings: Reconstruct) -> Reconstructor:
+    from likeness.reconstruct.reconstructor import Reconstructor
+
+    return Reconstructor(
+        settings.model,
+        settings.network,
+        yunet_model=settings.yunet,
+        min_score=settings.min_score,
+        threads=settings.threads if settings.jobs == 1 else settings.threads or 1,
+        points=None if settings.points is None else str(settings.points),
+        mediapipe=settings.mediapipe,
+    )
+
+
+def _done(reconstructor: Reconstructor, settings: Reconstruct, names: ResultNames, photo: Any) -> Outcome:
+    """Reconstruct and save one photo."""
+    with one_blas_thread():
+        result = next(reconstructor.batch([photo], max_faces=settings.max_faces))
+        error = result.error or _save_faces(result, settings, names)
+    return Outcome(result.name, 0 if error else len(result.faces), "" if error is None else str(error), result.note)
+
+
+def _given_up(photo: Any) -> Outcome:
+    """Of a photo with which processes ended."""
+    error = FileError(photo, "the processes that worked on it were ended by the system; it may need too much memory")
+    return Outcome(str(photo), error=str(error))
 
 
 def _photos(given: tuple[Path, ...]) -> tuple[Any, ...]:
@@ -167,8 +219,8 @@ def _report(summary: Summary, settings: Reconstruct) -> int:
         f"{printable(settings.out)}"
     ]
     if summary.without:
-        parts.append(f"{len(summary.without)} without a face")
+        parts.append(f"{summary.without} without a face")
     if summary.failed:
-        parts.append(f"{len(summary.failed)} failed")
+        parts.append(f"{summary.failed} failed")
     print(", ".join(parts))
     return 2 if summary.failed or summary.without else 0

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from likeness.errors import FileError, StrPath
+from likeness.errors import FileError, FileWarning, StrPath
 from likeness.files import digest, write_atomically
 from likeness.readers import read_npz
 
@@ -33,6 +34,7 @@ class Cache:
     Attributes:
         hits: entries that were used.
         damaged: entries that were there and not usable.
+        lost: entries that could not be written.
 
     Raises:
         FileError: the folder cannot be made.
@@ -40,7 +42,7 @@ class Cache:
 
     def __init__(self, folder: StrPath) -> None:
         self.folder = Path(folder)
-        self.hits = self.damaged = 0
+        self.hits = self.damaged = self.lost = 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -60,16 +62,19 @@ class Cache:
         return arrays
 
     def store(self, key: str, arrays: dict[str, np.ndarray]) -> None:
-        """Write arrays under a key; raises FileError where that is not possible."""
+        """Write arrays under a key. Where that is not possible the run goes on without; one warning says so."""
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
         content = buffer.getvalue()
         path = self._path(key)
         try:
             path.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise FileError(path.parent, f"cannot be made ({error.strerror})") from error
-        write_atomically(path, hashlib.sha256(content).digest() + content)
+            write_atomically(path, hashlib.sha256(content).digest() + content)
+        except (OSError, FileError) as error:
+            if not self.lost:
+                reason = error.reason if isinstance(error, FileError) else f"cannot be made ({error.strerror})"
+                warnings.warn(FileWarning(self.folder, f"results are not kept there: {reason}"), stacklevel=2)
+            self.lost += 1
 
     def _path(self, key: str) -> Path:
         # Two levels: a hundred thousand files in one folder are slow on some file systems.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import io
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -106,7 +108,7 @@ def _svg(draw: Callable[[Any], None]) -> bytes:
 
 
 def _figure(draw: Callable[[Any], None], size: tuple[float, float]) -> bytes:
-    import matplotlib
+    matplotlib = _quiet_matplotlib()
     from matplotlib.figure import Figure
 
     # No time, no random ids: the same numbers give the same file.
@@ -116,6 +118,18 @@ def _figure(draw: Callable[[Any], None], size: tuple[float, float]) -> bytes:
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
+
+
+def _quiet_matplotlib() -> Any:
+    """The module. Where the user's home cannot be written to it takes a temporary folder, and would say so at length
+    in the midst of results."""
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        return importlib.import_module("matplotlib")
+    finally:
+        log.setLevel(level)
 
 
 def _styled(axes: Any) -> None:

@@ -126,9 +126,6 @@ def predict(
         predictor: what finds and reconstructs faces.
         cache: where results are kept; None: nowhere.
         steps: told of every photo.
-
-    Raises:
-        FileError: the cache cannot be written to.
     """
     results = []
     for number, item in enumerate(items):

@@ -71,7 +71,7 @@ def statistics(
         smooth: see :func:`likeness.metrics.roc.true_accept_rate`.
     """
     near, far = moments(distance, genuine)[0], moments(distance, impostor)[0]
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 where all faces are alike
         ratio = np.where(near == far, 1.0, far / near)
     return {
         "mean_genuine": near,

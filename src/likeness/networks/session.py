@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from likeness.errors import FileError, StrPath, blamed_on
+from likeness.errors import FileError, StrPath, blamed_on, is_out_of_memory
 
 GPU, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
@@ -49,6 +49,8 @@ def open_session(path: StrPath, what: str, *, threads: int | None = None, gpu: b
         # Its second attempt at a damaged file prints what went wrong with the first.
         return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime raises its own untyped errors for damaged files
+        if is_out_of_memory(error):
+            raise FileError(path, "needs more memory than there is") from error
         raise FileError(path, f"cannot be read as ONNX ({str(error).splitlines()[0][:160]})") from error
 
 

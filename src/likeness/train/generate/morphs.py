@@ -31,7 +31,7 @@ from likeness.errors import StrPath
 from likeness.geometry.crop import Crop
 from likeness.networks.recogniser import Teacher
 from likeness.reconstruct.proposals import crop_from_landmarks
-from likeness.train.generate.processes import rows_done
+from likeness.train.generate.processes import reserve, rows_done, whole_set
 from likeness.train.photos.augment import cut
 from likeness.train.photos.labels import PseudoLabels
 
@@ -229,14 +229,14 @@ def write_morphs(
         FileError: the teacher cannot be used.
     """
     size = Teacher.load(teacher).size
-    out.mkdir(parents=True, exist_ok=True)
-    writer = _Writer(faces, FacesByPerson(faces), Path(teacher), out, seed)
     shapes = {"image": ((SIZE, SIZE, 3), np.uint8), "landmarks": ((68, 2), np.float32), "told": ((size,), np.float32)}
-    for name, (shape, kind) in shapes.items():
-        np.lib.format.open_memmap(out / f"{name}.npy", mode="w+", dtype=kind, shape=(count, *shape)).flush()
-    np.save(out / "person.npy", np.arange(count, dtype=np.int32) // PICTURES)
     chunks = [range(start, min(start + BATCH * PICTURES, count)) for start in range(0, count, BATCH * PICTURES)]
-    return rows_done(writer, chunks, processes)
+    people = FacesByPerson(faces)
+    with whole_set(out, "image.npy") as stage:
+        for name, (shape, kind) in shapes.items():
+            reserve(stage / f"{name}.npy", kind, (count, *shape))
+        np.save(stage / "person.npy", np.arange(count, dtype=np.int32) // PICTURES)
+        yield from rows_done(_Writer(faces, people, Path(teacher), stage, seed), chunks, processes)
 
 
 def faces_of(frames: Frames | None, photos: Photos | None, pseudo: PseudoLabels | None) -> list[Face]:

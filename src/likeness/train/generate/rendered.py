@@ -25,7 +25,7 @@ from likeness.mesh import vertex_normals
 from likeness.model.face_model import FaceModel
 from likeness.render.lighting import ambient_light, distant_light, shade
 from likeness.render.raster import Rasterizer, interpolate_seen
-from likeness.train.generate.processes import rows_done
+from likeness.train.generate.processes import reserve, rows_done, whole_set
 
 SIZE = 160
 SEEDS = 10_000_019  # faces of one seed have numbers up to here
@@ -215,13 +215,12 @@ def write_set(model: FaceModel, out: Path, count: int, seed: int = 0, processes:
 
     How many processes share the work changes nothing of the result.
     """
-    out.mkdir(parents=True, exist_ok=True)
     fields = {name: np.asarray(value) for name, value in vars(SyntheticFaces(model)(seed * SEEDS)).items()}
-    for name, value in fields.items():
-        shape = (count, *value.shape)
-        np.lib.format.open_memmap(out / f"{name}.npy", mode="w+", dtype=value.dtype, shape=shape).flush()
     chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
-    return rows_done(partial(_render_rows, model, out, seed), chunks, processes)
+    with whole_set(out, "rgba.npy") as stage:
+        for name, value in fields.items():
+            reserve(stage / f"{name}.npy", value.dtype, (count, *value.shape))
+        yield from rows_done(partial(_render_rows, model, stage, seed), chunks, processes)
 
 
 def _render_rows(model: FaceModel, out: Path, seed: int, rows: range) -> None:
