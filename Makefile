@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TORCH := torch==2.13.0
+# From the public index a plain Linux wheel of torch brings gigabytes of libraries for GPUs. For the CPU alone:
+# make TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu" test
+TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint fast-test fuzz clean
+.PHONY: demo test test-lowest lint fuzz torture clean
 
 demo: $(VENV)/.core
 	$(BIN)/python examples/demo_photo.py out/astronaut.jpg
@@ -25,16 +27,26 @@ FUZZ_SECONDS ?= 3600
 fuzz: $(VENV)/.dev
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/test_fuzz.py -k or_refused
 
+# The oldest versions that pyproject.toml allows.
+test-lowest:
+	PYTHON=$(PYTHON) TORCH="$(TORCH)" .ci/lowest
+
+# Kills every command that writes TORTURE_TIMES times each, at random moments: nothing half-written is taken for whole,
+# nothing is left over after the next run.
+TORTURE_TIMES ?= 100
+torture: $(VENV)/.dev
+	TORTURE_TIMES=$(TORTURE_TIMES) $(BIN)/python -m pytest tests/test_torture.py
+
 # The core with the demo's photograph: no torch.
 $(VENV)/.core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[demo]"
 	touch $@
 
-# Everything. torch is pinned and comes first: an unpinned one may bring gigabytes of GPU libraries.
+# Everything. torch comes first, so that it is the one that TORCH names.
 $(VENV)/.dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[demo,scans,meshes,train,dev]"
 	touch $@
 

@@ -116,17 +116,16 @@ class FileWarning(UserWarning):
         super().__init__(f"{printable(path)}: {printable(message)}")
 
 
-PIP_FIRST = {"train": "torch==2.13.0 "}
-"""What an extra's pip line installs before it: an unpinned torch may bring gigabytes of GPU libraries."""
+TORCH_FOR_CPU = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
+"""From the public package index a plain Linux wheel of torch brings gigabytes of libraries for GPUs."""
 
 
 class MissingExtraError(LikenessError, ImportError):
     """A feature whose optional dependencies are not installed; says the pip line that installs them."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(
-            f"{feature} needs more packages: pip install {PIP_FIRST.get(extra, '')}'likeness3d[{extra}]'"
-        )
+        first = f"; without a GPU first: {TORCH_FOR_CPU}" if extra == "train" else ""
+        super().__init__(f"{feature} needs more packages: pip install 'likeness3d[{extra}]'{first}")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 from likeness.cli.display import display
@@ -19,6 +23,10 @@ from likeness.cli.generate import (
 )
 from likeness.cli.train import LabelPoints, Photos, Scans, Train, label_photos, train_on_photos, train_on_scans
 from likeness.files import check_writable
+from likeness.result_folder import RECORDS
+from likeness.unfinished import alone_in
+
+PROCESS_NUMBERS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 RUNS: dict[type, Any] = {
     Photos: train_on_photos,
@@ -41,8 +49,30 @@ def train(settings: Train) -> int:
         from likeness.train import needs_torch  # noqa: F401
     is_folder = not isinstance(action, Scans | Export | LabelPoints)
     check_writable(action.out if is_folder else action.out.parent)
-    with display() as shown:
+    with display() as shown, _alone(action.out) if is_folder else nullcontext():
         problem = RUNS[type(action)](action, shown)
     if problem:
         print(f"likeness: {problem}", file=sys.stderr)
     return 1 if problem else 0
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold a folder: two trainings in one would each go on from the other's checkpoint.
+
+    Of one training's processes (those of torchrun, SLURM and Lightning know their number) the first holds it.
+
+    Raises:
+        FileError: another run holds it, or it cannot be written to.
+    """
+    if next((os.environ[name] for name in PROCESS_NUMBERS if name in os.environ), "0") != "0":
+        yield
+        return
+    held = out / RECORDS  # the folder itself is held where results take their places
+    check_writable(held)
+    try:
+        with alone_in(held):
+            yield
+    finally:
+        with suppress(OSError):  # there are records
+            held.rmdir()

@@ -171,10 +171,10 @@ def read_vertex_numbers(path: StrPath) -> np.ndarray:
     """
     try:
         words = Path(path).read_text().replace(",", " ").split()
-        numbers = np.array([int(word) for word in words])
+        numbers = np.array([int(word) for word in words], np.int64)
     except OSError as error:
         raise FileError(path, f"cannot be read ({error.strerror or error}); expected vertex numbers") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise FileError(path, f"expected whole numbers of vertices: {error}") from error
     if not len(numbers) or numbers.min() < 0:
         raise FileError(path, "expected at least one vertex number, from 0")
