@@ -222,7 +222,7 @@ MORE: dict[str, Target] = {
     "mesh .obj, small": Target("a.obj", obj_text, read_mesh),
     "verification set": Target(
         "a.bin",
-        lambda _: pickle.dumps(([encoded(".png")] * 4, [True, False]), 2),
+        lambda _: pickle.dumps(([encoded(kind) for kind in (".png", ".jpg", ".bmp", ".webp")], [True, False]), 2),
         reader("likeness.datasets.bin_sets", "read_bin"),
     ),
     "annotation of AFLW2000-3D": Target(
