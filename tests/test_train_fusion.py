@@ -155,6 +155,18 @@ def test_recognition_moves_people_apart() -> None:
     assert scatter[1] < 0.8 * scatter[0]
 
 
+def test_codes_do_not_carry_what_no_photo_shows() -> None:
+    """Half of the directions are no shape: places, turns and sizes, which the best similarity takes away."""
+    known = World(1).known(people=20, rendered=300)
+    factor = np.diag((np.arange(MODES) < MODES // 2).astype(float))
+    settings = replace(PLAIN, steps=150, unseen=1.0)
+    carried = []
+    for whole in (None, np.eye(MODES)):
+        codes = learn(known, factor, settings, whole=whole)(known.inputs)
+        carried.append(float((codes[:, MODES // 2 :] ** 2).mean()))
+    assert carried[1] < 0.1 * carried[0]
+
+
 def person_scatter(codes: np.ndarray, person: np.ndarray) -> float:
     means = np.stack([codes[person == number].mean(0) for number in range(person.max() + 1)])
     return float(((codes - means[person]) ** 2).sum(1).mean())

@@ -248,6 +248,8 @@ class FusionSettings:
         sir: of the margin softmax on directions of shape, nats.
         within: of the squared mm between a person's photos and their mean.
         relation: of the differences between cosines of shapes and of a face-recognition network's embeddings.
+        unseen: of the squared mm of what the best similarity takes away: size, place and turn, which no photo shows
+            and which codes should not carry.
         strength: of the filter at the end, :meth:`likeness.train.photos.fusion.Estimator.filtered`.
         steps: of AdamW.
         batch: photos per step; half as many rendered faces.
@@ -260,6 +262,7 @@ class FusionSettings:
     sir: float = 1.0
     within: float = 0.0
     relation: float = 0.0
+    unseen: float = 1.0
     strength: float = 0.05
     steps: int = 2000
     batch: int = 256

@@ -188,7 +188,12 @@ def person_filter(embedded: np.ndarray, person: np.ndarray, factor: np.ndarray, 
 
 
 def learn(
-    known: Known, factor: np.ndarray, settings: FusionSettings, fitted: bool = True, watch: Steps = unheard
+    known: Known,
+    factor: np.ndarray,
+    settings: FusionSettings,
+    fitted: bool = True,
+    whole: np.ndarray | None = None,
+    watch: Steps = unheard,
 ) -> Estimator:
     """The best linear estimate.
 
@@ -197,10 +202,11 @@ def learn(
         factor: (K, K) L of the metric of shape after the best similarity.
         settings: what is asked for.
         fitted: with the points' fit; otherwise from the features alone, without matrices.
+        whole: (K, K) L of the metric before any similarity, for ``settings.unseen``; None: nothing is asked of it.
         watch: hears how many steps are done.
     """
     torch.manual_seed(settings.seed)
-    problem = _Problem(known, factor, settings, fitted)
+    problem = _Problem(known, factor, settings, fitted, whole)
     optimizer = torch.optim.AdamW(
         [
             {"params": list(problem.layer.parameters()), "weight_decay": settings.weight_decay},
@@ -223,7 +229,9 @@ def learn(
 class _Problem:
     """What is learned, and how well it does on a random batch."""
 
-    def __init__(self, known: Known, factor: np.ndarray, settings: FusionSettings, fitted: bool) -> None:
+    def __init__(
+        self, known: Known, factor: np.ndarray, settings: FusionSettings, fitted: bool, whole: np.ndarray | None
+    ) -> None:
         self.settings, self.fitted = settings, fitted
         size, width = known.code.shape[1], known.inputs.features.shape[1]
         self.middle = known.inputs.features.mean(0)
@@ -231,6 +239,7 @@ class _Problem:
         self.real, self.rendered = self._tensor(known.inputs), self._tensor(known.rendered)
         self.code, self.weight = _float(known.code), _float(known.weight)
         self.truth, self.factor = _float(known.truth), _float(factor)
+        self.unseen = None if whole is None else _float(whole @ whole.T - factor @ factor.T)
         self.embedding = None if known.embedding is None else _float(known.embedding)
         self.person = torch.tensor(known.person)
         self.order = torch.argsort(self.person, stable=True)
@@ -260,12 +269,19 @@ class _Problem:
         code = self.layer(self.real[rows])
         shape = code @ self.factor
         missed = ((code - self.code[rows]) @ self.factor).square().sum(1)
-        loss = (missed * self.weight[rows]).mean()
+        loss = (missed * self.weight[rows]).mean() + self._taken_away(code)
         if settings.rendered:
             drawn = torch.randint(0, len(self.rendered), (settings.batch // 2,))
-            wrong = (self.layer(self.rendered[drawn]) - self.truth[drawn]) @ self.factor
-            loss = loss + settings.rendered * wrong.square().sum(1).mean()
+            guess = self.layer(self.rendered[drawn])
+            wrong = (guess - self.truth[drawn]) @ self.factor
+            loss = loss + settings.rendered * wrong.square().sum(1).mean() + self._taken_away(guess)
         return loss + self._of_people(shape, rows)
+
+    def _taken_away(self, code: Tensor) -> Tensor:
+        """Mean squared mm of codes (n, K) that the best similarity takes away."""
+        if self.unseen is None or not self.settings.unseen:
+            return code.sum() * 0
+        return self.settings.unseen * ((code @ self.unseen) * code).sum(1).mean()
 
     def _of_people(self, shape: Tensor, rows: Tensor) -> Tensor:
         """The terms of SIR of shapes (n, K), mm."""

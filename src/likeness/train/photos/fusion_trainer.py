@@ -125,8 +125,10 @@ def train_fusion(
     tell(
         f"learning from {len(known.inputs):,} photos of {known.people:,} people and {len(rendered):,} rendered faces"
     )
-    plain = learn(known, factor, FusionSettings.of_features(run.settings.steps, run.settings.seed), False, watch)
-    fused = learn(known, factor, run.settings, watch=watch)
+    whole = sources.model.metric.factor
+    own = FusionSettings.of_features(run.settings.steps, run.settings.seed)
+    plain = learn(known, factor, own, fitted=False, whole=whole, watch=watch)
+    fused = learn(known, factor, run.settings, whole=whole, watch=watch)
     if known.well_known > len(factor):
         fused = fused.filtered(known.inputs, known.person, factor, run.settings.strength)
     else:
