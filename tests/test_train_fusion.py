@@ -106,7 +106,7 @@ def test_standardised_inputs_and_weights_are_folded_exactly(
 ) -> None:
     _, known, _, _ = learned
     for fitted in (True, False):
-        problem = _Problem(known, np.eye(MODES), PLAIN, fitted)
+        problem = _Problem(known, np.eye(MODES), PLAIN, fitted, None)
         with torch.no_grad():
             torch.nn.init.normal_(problem.layer.weight)
             torch.nn.init.normal_(problem.layer.bias)
