@@ -248,8 +248,8 @@ class FusionSettings:
         sir: of the margin softmax on directions of shape, nats.
         within: of the squared mm between a person's photos and their mean.
         relation: of the differences between cosines of shapes and of a face-recognition network's embeddings.
-        unseen: of the squared mm of what the best similarity takes away: size, place and turn, which no photo shows
-            and which codes should not carry.
+        unseen: of the squared mm of what the best similarity takes away: size, place and turn, which no photo shows;
+            codes need not carry it, but a large weight takes from codes what tells people apart.
         strength: of the filter at the end, :meth:`likeness.train.photos.fusion.Estimator.filtered`.
         steps: of AdamW.
         batch: photos per step; half as many rendered faces.
@@ -260,10 +260,10 @@ class FusionSettings:
 
     rendered: float = 2.0
     sir: float = 1.0
-    within: float = 0.0
+    within: float = 0.5
     relation: float = 0.0
-    unseen: float = 1.0
-    strength: float = 0.05
+    unseen: float = 0.02
+    strength: float = 0.02
     steps: int = 2000
     batch: int = 256
     learning_rate: float = 2e-3
