@@ -78,8 +78,12 @@ def open_archive(path: Path) -> tuple[Path, list[Member], int]:
         raise FileError(path, f"cannot be unpacked ({error.strerror or error})") from error
 
 
-def list_members(path: Path) -> tuple[list[Member], int, int]:
+def list_members(path: StrPath, opened: BinaryIO | None = None) -> tuple[list[Member], int, int]:
     """The regular files of a tar in its order, how many other members there are (folders apart), and where it ends.
+
+    Args:
+        path: of the tar.
+        opened: its content, where ``path`` only names it; stays open.
 
     Raises:
         FileError: missing, no tar or a compressed one, an absurd header, or files beyond the end.
@@ -87,7 +91,7 @@ def list_members(path: Path) -> tuple[list[Member], int, int]:
     found: list[Member] = []
     others = 0
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb") if opened is None else contextlib.nullcontext(opened) as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(0)
             with tarfile.open(fileobj=_HeaderReads(stream), mode="r:") as archive:  # type: ignore[call-overload]

@@ -79,7 +79,15 @@ def load_photo(path: StrPath) -> Photo:
         FileError: missing, a folder, no image, damaged, cut short, under ``MIN_SIDE`` pixels on the shorter
             side or over ``MAX_PIXELS`` in all.
     """
-    data = _read(path)
+    return photo_of_content(_read(path), path)
+
+
+def photo_of_content(data: bytes, path: StrPath) -> Photo:
+    """A photo of a file's bytes that were read already; ``path`` names it.
+
+    Raises:
+        FileError: as :func:`load_photo`.
+    """
     try:
         return replace(photo_from_bytes(data), path=os.fspath(path), sha256=digest(data))
     except ValueError as error:
