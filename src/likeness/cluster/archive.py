@@ -108,7 +108,6 @@ def reconstruct_archive(
         "shard": shard,
         "formats": sorted(formats),
         "max_faces": max_faces,
-        "min_score": options.get("min_score"),
         **told,
     }
     _begin(output, plan, overwrite)
@@ -203,19 +202,20 @@ def _difference(known: Mapping[str, Any] | None, plan: Mapping[str, Any]) -> str
 
 
 def _models(options: Mapping[str, Any]) -> dict[str, str]:
-    """What opens as a model: their digests, so that one run does not mix two; FileError where one cannot be used."""
+    """What opens as a model, with digests of files, so that one run does not mix two; FileError where one cannot be
+    used."""
     from likeness.reconstruct.reconstructor import Reconstructor
 
     opened = Reconstructor(**{**options, "threads": 1})
-    network, model = (options.get(name) for name in ("network", "model"))
+    files = {"model": asset("face_model.npz"), "network": asset("regressor.onnx")}
+    given = {name: value for name, value in options.items() if value is not None and name != "threads"}
     told = {
+        f"option_{name}": file_digest(value) if os.path.isfile(str(value)) else str(value)
+        for name, value in sorted({**files, **given}.items())
+    }
+    return told | {
         "model": opened.model.name,
         "network": opened.network.name,
-        "model_sha256": file_digest(asset("face_model.npz") if model is None else model),
-        "network_sha256": file_digest(asset("regressor.onnx") if network is None else network),
         "expressions": " ".join(opened.model.expression_names),
         "albedos": " ".join(opened.model.albedo_names),
     }
-    if options.get("yunet_model") is not None:
-        told["yunet_sha256"] = file_digest(options["yunet_model"])
-    return told

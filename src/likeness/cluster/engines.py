@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from likeness.cluster.worker import Answer, Task
+from likeness.errors import LikenessError
 from likeness.extras import import_extra
 
 Work = Callable[[Task], Answer]
@@ -48,7 +51,7 @@ def by_ray(actors: int | None = None) -> Engine:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         try:
             count = actors or max(1, int(ray.cluster_resources().get("CPU", 1)))
-            yield from _answers(ray.data, make, tasks, min(count, len(tasks)))
+            yield from _answers(ray, make, tasks, min(count, len(tasks)))
         finally:
             if is_ours:
                 ray.shutdown()
@@ -56,28 +59,82 @@ def by_ray(actors: int | None = None) -> Engine:
     return run
 
 
-def _answers(data: Any, make: Callable[[], Work], tasks: Sequence[Task], actors: int) -> Iterator[Answer]:
-    """A block of data is a task: what is lost with a process is one task, which is done again by another."""
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what is lost is told at the end
-    given = data.from_items([{"task": pickle.dumps(task)} for task in tasks], override_num_blocks=len(tasks))
-    given.context.max_errored_blocks = -1  # tasks with which processes end are for who asked
+def _answers(ray: Any, make: Callable[[], Work], tasks: Sequence[Task], actors: int) -> Iterator[Answer]:
+    """A block of data is a task: what is lost with a process is one task, which Ray gives to another one."""
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    tries = ray.remote(num_cpus=0, max_restarts=-1)(_Tries).remote()
+    given = ray.data.from_items(
+        [{"number": number, "task": pickle.dumps(task)} for number, task in enumerate(tasks)],
+        override_num_blocks=len(tasks),
+    )
     given.context.enable_progress_bars = False
     done = given.map_batches(
         _Actor,
-        fn_constructor_args=(make,),
+        fn_constructor_args=(make, tries, actors + RETRIES),
         batch_size=1,
-        compute=data.ActorPoolStrategy(min_size=1, max_size=actors, max_tasks_in_flight_per_actor=2),
-        ray_remote_args_fn=lambda: {"num_cpus": 1, "max_restarts": -1, "max_task_retries": RETRIES},
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=actors, max_tasks_in_flight_per_actor=2),
+        num_cpus=1,
     )
     for row in done.iter_rows():
-        yield pickle.loads(row["answer"])
+        if row["answer"]:
+            yield pickle.loads(row["answer"])
+
+
+class _Tries:
+    """Counts what was begun, in a process of its own: Ray gives tasks to ever new processes, however many end."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[int] = Counter()
+
+    def begin(self, what: int) -> int:
+        """How often it has been begun."""
+        self._begun[what] += 1
+        return self._begun[what]
+
+    def end(self, what: int) -> None:
+        """Begun once less."""
+        self._begun[what] -= 1
 
 
 class _Actor:
-    """A worker as Ray Data calls it: columns in, columns out."""
+    """A worker as Ray Data calls it: columns in, columns out; the answer to a task that is given up is empty.
 
-    def __init__(self, make: Callable[[], Work]) -> None:
-        self._work = make()
+    Args:
+        make: opens the worker.
+        tries: the actor of :class:`_Tries`.
+        openings: how many may be on their way; with more, processes end while they open.
+    """
+
+    def __init__(self, make: Callable[[], Work], tries: Any, openings: int) -> None:
+        self._tries = tries
+        self._work: Callable[[Task], Answer | None] = _nothing
+        if self._ask(tries.begin, _OPENING) > openings:
+            return
+        try:
+            self._work = make()
+        except LikenessError as error:
+            self._work = partial(_unable, str(error))
+        self._ask(tries.end, _OPENING)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
-        return {"answer": [pickle.dumps(self._work(pickle.loads(task))) for task in batch["task"]]}
+        return {"answer": [self._answer(*one) for one in zip(batch["number"], batch["task"], strict=True)]}
+
+    def _answer(self, number: int, task: bytes) -> bytes:
+        if self._ask(self._tries.begin, int(number)) > 1 + RETRIES:
+            return b""
+        answer = self._work(pickle.loads(task))
+        return b"" if answer is None else pickle.dumps(answer)
+
+    def _ask(self, method: Any, what: int) -> Any:
+        return import_extra("ray").get(method.remote(what))
+
+
+_OPENING = -1  # no task's number
+
+
+def _nothing(task: Task) -> None:
+    """Of a process that cannot work."""
+
+
+def _unable(reason: str, task: Task) -> Answer:
+    return Answer(task, error=reason)
