@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # make TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu" test
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-lowest lint fuzz torture clean
+.PHONY: demo test test-cluster test-lowest lint fuzz torture clean
 
 demo: $(VENV)/.core
 	$(BIN)/python examples/demo_photo.py out/astronaut.jpg
@@ -15,6 +15,10 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest
+
+# What works on archives: Arrow and Ray (half a gigabyte on disk) come only for it.
+test-cluster: $(VENV)/.cluster
+	$(BIN)/python -m pytest tests/test_cluster.py tests/test_cluster_ray.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -48,6 +52,10 @@ $(VENV)/.dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[demo,scans,meshes,train,dev]"
+	touch $@
+
+$(VENV)/.cluster: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[cluster]"
 	touch $@
 
 clean:

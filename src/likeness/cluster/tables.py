@@ -57,7 +57,7 @@ def rows_of(number: int, photo: PhotoAt, sha256: str, result: PhotoResult, heads
         row["width"], row["height"] = result.photo.size
     if not result.faces or result.error is not None:
         return [row]
-    names = heads or [None] * len(result.faces)
+    names: Sequence[str | None] = heads or [None] * len(result.faces)
     return [row | _face(face) | {"head": head} for face, head in zip(result.faces, names, strict=True)]
 
 
