@@ -97,7 +97,7 @@ def measure_scans(look: Looker, data: Path, steps: Callable[[str], None]) -> dic
 
 def measure_verification(look: Looker, album: Album, rounds: int = 2) -> dict[int, dict[str, float]]:
     """AUC of fused N photos against one more photo, of the same person or another."""
-    model, rng, found = look.predictor.model, np.random.default_rng(0), {}
+    factor, rng, found = look.predictor.model.shape_metric.factor, np.random.default_rng(0), {}
     galleries: dict[int, list[np.ndarray]] = {count: [] for count in COUNTS}
     probes, owners = [], []
     for person in album.people:
@@ -113,10 +113,12 @@ def measure_verification(look: Looker, album: Album, rounds: int = 2) -> dict[in
     diagonal = np.eye(len(owners), dtype=bool)
     for count in COUNTS:
         a, b = np.stack(galleries[count]), np.stack(probes)
-        shapes = np.linalg.norm((a[:, None] - b[None]) @ model.shape_metric.factor, axis=-1)
+        both = np.concatenate([a, b])
+        shapes = np.linalg.norm((a[:, None] - b[None]) @ factor, axis=-1)
         found[count] = {
-            "code": _auc(1 - resemblance(np.concatenate([a, b]))[: len(a), len(a) :], own, diagonal),
+            "code": _auc(1 - resemblance(both)[: len(a), len(a) :], own, diagonal),
             "shape": _auc(shapes, own, diagonal),
+            "shape, angle": _auc(1 - resemblance(both @ factor)[: len(a), len(a) :], own, diagonal),
         }
     return found
 

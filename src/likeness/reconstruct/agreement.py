@@ -8,13 +8,20 @@ photo. What is known of one photo is the posterior mean ``c_i = y_i / (1 + t + r
 learned to be that (:mod:`likeness.reconstruct.refine`). With ``known = 1 / (1 + t + r)``, the share of people's
 variance that the code of a usual photo explains, and ``stable = (1 + t) / (1 + t + r)``, the share of *its*
 variance that is the same in all photos of a person, the posterior after all photos is Gaussian again (our
-derivation, in information form):
+derivation, in information form), with ``P = sum_i p_i``:
 
-    mean      sum_i (stable p_i + 1 - stable) c_i / (stable P + 1 - stable)      with P = sum_i p_i
-    variance  1 - known n(P)                                                 and n(P) = P / (stable P + 1 - stable)
+    mean      sum_i (stable p_i + 1 - stable) c_i / (stable P + 1 - stable)
+    variance  1 - known n(P)    with    n(P) = P / (stable P + 1 - stable)
 
 ``n(P)`` is the effective number of photos, Kish's of correlated samples: one usual photo counts one, endlessly many
-``1 / stable``. One photo's fused code is its own, whatever its precision.
+``1 / stable``. The mean lies that much farther out than the photos' mean code does: of many photos less has to be
+left to chance. One photo's fused code is its own, whatever its precision.
+
+That is so for codes that are posterior means. On photographs they are not quite: what tells people apart is learned
+to be larger than the truth in small directions, and what all photographs have in common looks stable, too. So the
+mean is taken with ``trusted >= stable`` in the place of ``stable``, as far out as the landmarks of other photos of
+a person bear it (docs/people.md); the variance is that of this mean, ``1 - 2 g known + g^2 known (stable + (1 -
+stable) / P)`` with ``g = P / (trusted P + 1 - trusted)``, the same where both are one.
 """
 
 from __future__ import annotations
@@ -35,6 +42,9 @@ KNOWN = (0.56, 0.27, 0.20, 0.06, 0.015, 0.001)
 
 STABLE = (0.60, 0.42, 0.41, 0.35, 0.30, 0.40)
 """``stable`` of each band, of real people's photos (the same)."""
+
+TRUSTED = (0.80, 1.0, 1.0, 1.0, 1.0, 1.0)
+"""``trusted`` of each band; 1: the mean of the codes, no farther out."""
 
 WITHIN_MM = 1.2
 """RMS mm by which the shape of a photo is off the mean shape of its person's photos (the same)."""
@@ -75,23 +85,25 @@ class Agreement:
     Args:
         axes: (K, K) columns are directions of codes.
         millimetres: (K,) what one unit in each direction moves the face, RMS mm after the best similarity.
-        known, stable: (K,) see the module.
+        known, stable, trusted: (K,) see the module.
     """
 
     axes: np.ndarray
     millimetres: np.ndarray
     known: np.ndarray
     stable: np.ndarray
+    trusted: np.ndarray
 
     @classmethod
     def of(cls, model: FaceModel) -> Agreement:
-        """With the figures of :data:`KNOWN` and :data:`STABLE`; other numbers of directions share the bands alike."""
+        """With the figures of the bands, which other numbers of directions share alike."""
         factor = model.shape_metric.factor
         values, axes = np.linalg.eigh(factor @ factor.T)
         ends = np.ceil(np.array(BANDS) * len(values) / BANDS[-1])
         band = np.searchsorted(ends, np.arange(len(values)), side="right")
         roots = np.sqrt(np.maximum(values[::-1], 0))
-        return cls(axes[:, ::-1], roots, np.array(KNOWN)[band], np.array(STABLE)[band])
+        known, stable, trusted = (np.array(figures)[band] for figures in (KNOWN, STABLE, TRUSTED))
+        return cls(axes[:, ::-1], roots, known, stable, trusted)
 
     def fuse(self, codes: np.ndarray, precision: np.ndarray | Sequence[float] | None = None) -> Fused:
         """One code of the codes of several photos of a person; their order does not matter.
@@ -111,10 +123,12 @@ class Agreement:
         distinct, place, copies = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
         place = place.reshape(-1)
         own = alone / (copies * self._alike(distinct).sum(1))[place]
-        total = self.stable * own.sum() + 1 - self.stable
-        share = own[:, None] * (self.stable + (1 - self.stable) / alone[:, None]) / total
-        worth = own.sum() / total
-        variance = 1 - np.minimum(self.known * worth, 1 - 1e-3)
+        whole, rest = own.sum(), 1 - self.trusted
+        share = own[:, None] * (self.trusted + rest / alone[:, None]) / (self.trusted * whole + rest)
+        gain = whole / (self.trusted * whole + rest)
+        spread = self.stable + (1 - self.stable) / whole
+        variance = np.maximum(1 - 2 * gain * self.known + gain**2 * self.known * spread, 1e-3)
+        worth = 1 / spread
         weight = self.known * self.millimetres**2
         return Fused(
             ((share * (codes @ self.axes)).sum(0)) @ self.axes.T,

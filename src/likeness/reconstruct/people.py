@@ -26,7 +26,7 @@ from likeness.reconstruct.result import Cues, Reconstruction
 
 PARALLAX = 0.6
 """How much of what the joint fit says beyond the mean of the photos' own fits is believed: what was best for rendered
-people of 2, 4 and 8 photos (0.65, 0.54 and 0.67)."""
+people of 8 photos."""
 
 JOINT = 24
 """Photos that are fitted together at most, the most precise ones: more say nothing new, and take time."""
