@@ -225,12 +225,30 @@ def calibrated(real: Album, rendered: Album, model: FaceModel) -> dict[str, list
         total = ((codes - codes.mean(0)) ** 2).mean(0)
         found[f"stable, {name}"] = [1 - float(within[b].sum() / total[b].sum()) for b in bands]
         found[f"within mm, {name}"] = [float(np.sqrt((within * agreement.millimetres**2).sum()))]
-    alike = Sightings(tuple(Sighting(n, "", "", face) for n, face in enumerate(real.faces)), 0, ()).alike()
-    same = real.who[:, None] == real.who[None]
-    off = ~np.eye(len(same), dtype=bool)
-    found["same, other"] = [float(alike[same & off].mean()), float(alike[~same].mean())]
-    found["their variances"] = [float(alike[same & off].var()), float(alike[~same].var())]
+    seen = np.stack([face.coefficients.identity for face in rendered.faces]) @ agreement.axes
+    true = rendered.known["codes"][rendered.who] @ agreement.axes
+    found["known"] = [
+        float((seen[:, b] * true[:, b]).sum() ** 2 / (seen[:, b] ** 2).sum() / (true[:, b] ** 2).sum()) for b in bands
+    ]
+    for count in (1, 7):
+        same, other = resemblances(real, count)
+        found[f"same, other; their mean variance, of {count}"] = [
+            float(same.mean()), float(other.mean()), float(same.var() + other.var()) / 2
+        ]  # fmt: skip
     return found
+
+
+def resemblances(album: Album, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean resemblance of faces to so many others of the same person, and to so many of another."""
+    faces = tuple(Sighting(n, "", "", face) for n, face in enumerate(album.faces))
+    alike, rng = Sightings(faces, 0, ()).alike(), np.random.default_rng(0)
+    found: tuple[list[float], list[float]] = ([], [])
+    for row, who in enumerate(album.who):
+        for person in album.people:
+            others = album.of(person)[album.of(person) != row]
+            if len(others) >= count:
+                found[int(person != who)].append(alike[row, rng.choice(others, count, replace=False)].mean())
+    return np.array(found[0]), np.array(found[1])
 
 
 def lines(figures: dict[Any, Any]) -> list[str]:

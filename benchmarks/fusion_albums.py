@@ -106,7 +106,7 @@ def rendered_album(look: Looker, people: int, steps: Callable[[str], None]) -> A
 
     model = FaceModel.load(asset("face_model.npz"))
     render = SyntheticFaces(model, SIZE)
-    faces, truth = [], []
+    faces, truth, codes = [], [], []
     for person in range(people):
         steps(f"rendered people {person} of {people}")
         first = render(RENDERED_SEED * SEEDS + person * SHOTS)
@@ -118,7 +118,8 @@ def rendered_album(look: Looker, people: int, steps: Callable[[str], None]) -> A
             assert found is not None
             faces.append(found)
         truth.append(model.vertices(first.identity))
-    return Album(faces, np.repeat(np.arange(people), SHOTS), {"truth": np.stack(truth)})
+        codes.append(first.identity)
+    return Album(faces, np.repeat(np.arange(people), SHOTS), {"truth": np.stack(truth), "codes": np.stack(codes)})
 
 
 def photo_album(look: Looker, path: Path, steps: Callable[[str], None], per_person: int | None = None) -> Album:
