@@ -32,7 +32,9 @@ from likeness.train.photos.labels import Sources  # noqa: E402
 from likeness.train.settings import FusionSettings  # noqa: E402
 
 MODES, WIDTH = 12, 20
-PLAIN = FusionSettings(within=0.0, rendered=1.0, sir=0.0, strength=0.0, steps=500, learning_rate=1e-2, weight_decay=0.0)
+PLAIN = FusionSettings(
+    within=0.0, rendered=1.0, sir=0.0, strength=0.0, steps=500, learning_rate=1e-2, weight_decay=0.0
+)
 
 
 class World:
