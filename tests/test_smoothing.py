@@ -89,7 +89,7 @@ def test_blinks_keep_onset_and_depth(seconds: float, rate: float) -> None:
     found = smoothed(times, raw[:, None], 0.01)[:, 0]
     for at in starts:
         near = np.flatnonzero((times > at - 0.1) & (times < at + seconds + 0.1))
-        assert found[near].max() == pytest.approx(raw[near].max(), abs=0.02)
+        assert found[near].max() == pytest.approx(raw[near].max(), abs=0.04)
         half = 0.5 * raw[near].max()
         first = [int(np.argmax(one[near] >= half)) for one in (raw, found)]
         crossing = [_crossing(times[near], one[near], half) for one in (raw, found)]
