@@ -28,7 +28,7 @@ def groups(alike: np.ndarray, photo: np.ndarray, odds: float = GROUPED) -> np.nd
 
     Args:
         alike: (M, M) resemblance.
-        photo: (M,) which photo each face is in.
+        photo: (M,) which photo each face is in; or (M, M) bool, which faces are two people for certain.
         odds: log odds of one person before anything is compared.
 
     Returns:
@@ -36,7 +36,7 @@ def groups(alike: np.ndarray, photo: np.ndarray, odds: float = GROUPED) -> np.nd
     """
     count = len(alike)
     total, size, number = np.array(alike, np.float64), np.ones(count), np.arange(count)
-    apart = photo[:, None] == photo[None]
+    apart = np.array(photo) if photo.ndim == 2 else photo[:, None] == photo[None]
     gain = np.where(apart, -np.inf, evidence_of_same(total, 1.0) + odds)
     while count:
         first, second = sorted(divmod(int(np.argmax(gain)), count))

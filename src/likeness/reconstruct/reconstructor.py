@@ -39,6 +39,9 @@ from likeness.result_folder import Source
 
 MIN_SCORE = 0.5
 
+FOLLOWED = 0.9
+"""The network's score of one look that is enough where a face was seen a frame before."""
+
 
 class Reconstructor:
     """Photographs in, heads out; opening it takes a fraction of a second, keep it for many photos.
@@ -194,6 +197,40 @@ class Reconstructor:
             max_faces: look only at the best of each photo.
         """
         return people_of(self.model, self.refiner, sight(self.batch(photos, max_faces=max_faces)))
+
+    def follow(self, image: np.ndarray, crops: list[Crop]) -> list[Reconstruction | None]:
+        """Faces in crops of a video's next frame that lie about where they should: one look at each, and four at one
+        that is doubtful; None where there is no face any more.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, upright.
+            crops: N, turned as the heads are.
+        """
+        faces: list[Face | None] = []
+        for face, crop in zip(self._regress(image, crops), crops, strict=True):
+            sure = face.score >= FOLLOWED and not face.has_strayed()
+            if face.score < AGAIN and self.points is not None:
+                faces.append(None)
+            else:
+                faces += [face] if sure else self._regress(image, [face.next_crop()], final=True)
+        return [
+            None if face is None or face.score < self.min_score else self._carry_back(face, image, None, "frame")
+            for face in faces
+        ]
+
+    def appeared(self, image: np.ndarray, known: list[np.ndarray]) -> list[Reconstruction]:
+        """Faces of a video's frame that are not known yet, best first.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, upright.
+            known: landmarks (68, 2) of each face that is.
+        """
+        proposals = [
+            one
+            for one in find_faces(image, yunet_model=self.yunet_model)
+            if not any((points.min(0) < one.center).all() and (one.center < points.max(0)).all() for points in known)
+        ]
+        return [self._carry_back(face, image, None, "frame") for face in self._confirmed(image, proposals, False)]
 
     def _result(self, given: PhotoSource, max_faces: int | None) -> PhotoResult:
         name, photo = label_of(given), None

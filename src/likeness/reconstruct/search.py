@@ -73,6 +73,13 @@ class Face:
         head_up = self.crop.photo_from_crop[:, :2] @ self.answer.rotation[:2, 1]
         return crop_from_landmarks(self.landmarks, self.crop.size, upright=True, head_up=head_up)
 
+    def has_strayed(self) -> bool:
+        """Whether the crop around this answer is quite another than the one that was looked at."""
+        there = self.next_crop()
+        turn = abs(float(np.angle(np.exp(1j * (there.angle - self.crop.angle)))))
+        apart = float(np.linalg.norm(there.center - self.crop.center)) / self.crop.side
+        return any(np.array([turn, abs(np.log(there.side / self.crop.side)), apart]) > NEAR)
+
 
 Read = Callable[[list[Crop]], list[Face]]
 """Crops -> the network's answers, in their order."""
@@ -116,11 +123,11 @@ def readings(crops: Sequence[Crop], looks: Looks) -> list[Face]:
     if looks.compare and hopeful:
         pairs = [(one, both) for one, both in zip(hopeful, looks.compare(hopeful), strict=True) if both is not None]
         # What strayed was seen from too far beside to be one half of the answer.
-        sure = [both.score >= AGREED and not _has_strayed(one) for one, both in pairs]
+        sure = [both.score >= AGREED and not one.has_strayed() for one, both in pairs]
         agreed = [both for (_, both), is_sure in zip(pairs, sure, strict=True) if is_sure]
         hopeful = [one for (one, _), is_sure in zip(pairs, sure, strict=True) if not is_sure]
     seen = looks.look_well([face.next_crop() for face in hopeful])
-    strayed = [face.score < SETTLED and _has_strayed(face) for face in seen]
+    strayed = [face.score < SETTLED and face.has_strayed() for face in seen]
     there = [face for face, has in zip(seen, strayed, strict=True) if has]
     if looks.compare and there:
         there = [face for face, both in zip(there, looks.compare(there), strict=True) if both is not None]
@@ -137,26 +144,18 @@ def without_doubles(faces: list[Face]) -> list[Face]:
     """Best first, without what ended on the face of a better one, however it is turned."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
-        if all(_overlap(face.outline, other.outline) < SAME_FACE for other in kept):
+        if all(overlap(face.outline, other.outline) < SAME_FACE for other in kept):
             kept.append(face)
     return kept
-
-
-def _has_strayed(face: Face) -> bool:
-    """Whether the crop around an answer is quite another than the one that was looked at."""
-    there = face.next_crop()
-    turn = abs(float(np.angle(np.exp(1j * (there.angle - face.crop.angle)))))
-    apart = float(np.linalg.norm(there.center - face.crop.center)) / face.crop.side
-    return any(np.array([turn, abs(np.log(there.side / face.crop.side)), apart]) > NEAR)
 
 
 def _shows(crop: Crop, face: Face) -> bool:
     """Whether a proposed crop is about a face that was read."""
     square = crop.to_photo(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]) * (crop.size - 1))
-    return _overlap(square, face.outline) >= SAME_FACE
+    return overlap(square, face.outline) >= SAME_FACE
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
     """What the boxes around two sets of points have in common, over the area of the smaller one."""
     low, high = np.maximum(a.min(0), b.min(0)), np.minimum(a.max(0), b.max(0))
     common = float(np.prod(np.maximum(high - low, 0)))
