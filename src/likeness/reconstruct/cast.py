@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from likeness.reconstruct.agreement import resemblance
-from likeness.reconstruct.grouping import BELONGS, groups
+from likeness.reconstruct.grouping import GROUPED, groups
 
 SHARPEST = 24
 """Frames of a person that the code is fused from, at most, each the sharpest of an equal part of all."""
 
 MOVEMENT = 0.2
-"""Resemblance that is added for a track which goes on where another ended less than :data:`SOON` before, taken away
-where it begins elsewhere."""
+"""Resemblance that is added for a track which goes on where another ended less than :data:`SOON` before in the same
+scene, taken away where it begins elsewhere."""
 
 SOON, NEAR = 0.5, 1.0
 """Seconds, and sizes of a face."""
@@ -49,7 +49,7 @@ def cast_of(faces: dict[str, Any]) -> list[Member]:
     """The people, those with the most frames first.
 
     Args:
-        faces: M of each: ``track``, ``frame``, ``time``, ``identity`` (M, K), ``features`` (M, K), ``center``
+        faces: M of each: ``track``, ``scene``, ``frame``, ``time``, ``identity`` (M, K), ``features`` (M, K), ``center``
             (M, 2) pixels, ``size`` pixels, ``precision``.
     """
     track, frame = faces["track"], faces["frame"]
@@ -62,7 +62,7 @@ def cast_of(faces: dict[str, Any]) -> list[Member]:
     alike = resemblance(*codes) + _movement(faces, rows)
     first, last = (np.array([frame[own[end]] for own in rows]) for end in (0, -1))
     apart = (first[:, None] <= last[None]) & (first[None] <= last[:, None])
-    person = groups(alike, apart, BELONGS)
+    person = groups(alike, apart, GROUPED)
     least = min(BRIEF, len(np.unique(frame)))
     members = []
     for one in range(person.max() + 1):
@@ -91,7 +91,7 @@ def _movement(faces: dict[str, Any], rows: list[np.ndarray]) -> np.ndarray:
         velocity = (center[back[-1]] - center[back[0]]) / passed if len(back) > 1 else np.zeros(2)
         for other, after in enumerate(rows):
             gap = time[after[0]] - time[before[-1]]
-            if 0 < gap <= SOON:
+            if 0 < gap <= SOON and faces["scene"][after[0]] == faces["scene"][before[-1]]:
                 place = center[before[-1]] + velocity * gap
                 apart = float(np.linalg.norm(center[after[0]] - place)) / size[before[-1]]
                 found[one, other] = found[other, one] = MOVEMENT * np.clip(1 - apart / NEAR, -1, 1)

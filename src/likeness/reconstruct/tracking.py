@@ -22,8 +22,9 @@ from likeness.reconstruct.search import SAME_FACE, overlap
 if TYPE_CHECKING:
     from likeness.reconstruct.reconstructor import Reconstructor
 
-SEARCH, SEARCH_LOST = 1.0, 0.15
-"""Seconds from one search to the next, where somebody is seen and where nobody is."""
+SEARCH, SEARCH_LOST, MISSED = 1.0, 0.15, 2.0
+"""Seconds from one search to the next, where somebody is seen and where nobody is or somebody was lost less than the
+last number of seconds ago."""
 
 THUMBNAIL, CUT = (32, 18), 30.0
 """Of a cut the mean grey levels (of 255) by which thumbnails of two frames differ."""
@@ -85,18 +86,22 @@ class Memory:
     Args:
         tracks: that are followed.
         following: the number of the next track.
+        scene: grows by one at a cut, and where a face is suddenly somebody else's.
         searched: seconds, when the detector searched last.
+        lost: seconds, when a face was lost last.
         thumbnail: of the last frame, grey.
     """
 
     tracks: tuple[Track, ...] = ()
     following: int = 0
+    scene: int = 0
     searched: float = -np.inf
+    lost: float = -np.inf
     thumbnail: np.ndarray | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For a file."""
-        found = {"following": np.array(self.following), "searched": np.array(self.searched)}
+        found = {name: np.array(getattr(self, name)) for name in ("following", "scene", "searched", "lost")}
         if self.thumbnail is not None:
             found["thumbnail"] = self.thumbnail
         for name in Track.__dataclass_fields__ if self.tracks else ():
@@ -113,7 +118,8 @@ class Memory:
         tracks = [
             replace(one, number=int(one.number), time=float(one.time), meets=bool(one.meets)) for one in tracks
         ]
-        return cls(tuple(tracks), int(arrays["following"]), float(arrays["searched"]), arrays.get("thumbnail"))
+        whole, seconds = (int(arrays[name]) for name in ("following", "scene")), (arrays["searched"], arrays["lost"])
+        return cls(tuple(tracks), *whole, *(float(one) for one in seconds), arrays.get("thumbnail"))
 
 
 class Tracker:
@@ -134,12 +140,14 @@ class Tracker:
         tracks = () if is_cut else memory.tracks
         seen = self._followed(frame, tracks)
         is_lost = len(seen) < len(memory.tracks)
-        searched = memory.searched
-        if is_cut or is_lost or frame.time - searched >= (SEARCH if seen else SEARCH_LOST):
+        lost, searched = frame.time if is_lost and not is_cut else memory.lost, memory.searched
+        often = not seen or frame.time - lost < MISSED
+        if is_cut or is_lost or frame.time - searched >= (SEARCH_LOST if often else SEARCH) - 1e-6:
             new = self.reconstructor.appeared(frame.image, [face.landmarks for _, face in seen])
             seen = _apart([*seen, *((None, face) for face in new)])
             searched = frame.time
-        self.memory, found = self._remembered(frame.time, seen, searched, thumbnail)
+        begun = replace(memory, scene=memory.scene + is_cut, searched=searched, lost=lost, thumbnail=thumbnail)
+        self.memory, found = _remembered(begun, frame.time, seen)
         return found
 
     def _followed(self, frame: Frame, tracks: tuple[Track, ...]) -> list[tuple[Track | None, Reconstruction]]:
@@ -152,25 +160,24 @@ class Tracker:
         faces = self.reconstructor.follow(frame.image, crops) if crops else []
         return _apart([(track, face) for track, face in zip(tracks, faces, strict=True) if face is not None])
 
-    def _remembered(
-        self,
-        time: float,
-        seen: list[tuple[Track | None, Reconstruction]],
-        searched: float,
-        thumbnail: np.ndarray,
-    ) -> tuple[Memory, list[tuple[int, Reconstruction]]]:
-        """The numbers of the faces, and what to know in the next frame."""
-        following, tracks, found = self.memory.following, [], []
-        boxes = [face.landmarks for _, face in seen]
-        for row, (track, face) in enumerate(seen):
-            meets = any(overlap(boxes[row], box) >= MEETING for other, box in enumerate(boxes) if other != row)
-            now = Track.of(face, -1, time, track)
-            goes_on = track is not None and track.meets == meets and _alike(track, now) >= UNLIKE
-            number = track.number if track is not None and goes_on else following
-            following += not goes_on
-            tracks.append(replace(now, number=number, meets=meets))
-            found.append((number, face))
-        return Memory(tuple(tracks), following, searched, thumbnail), found
+
+def _remembered(
+    memory: Memory, time: float, seen: list[tuple[Track | None, Reconstruction]]
+) -> tuple[Memory, list[tuple[int, Reconstruction]]]:
+    """What to know in the next frame, and the faces with the numbers of their tracks."""
+    following, scene, tracks, found = memory.following, memory.scene, [], []
+    boxes = [face.landmarks for _, face in seen]
+    for row, (track, face) in enumerate(seen):
+        meets = any(overlap(boxes[row], box) >= MEETING for other, box in enumerate(boxes) if other != row)
+        now = Track.of(face, -1, time, track)
+        is_same = track is None or _alike(track, now) >= UNLIKE
+        goes_on = track is not None and track.meets == meets and is_same
+        number = track.number if track is not None and goes_on else following
+        following += not goes_on
+        scene += not is_same
+        tracks.append(replace(now, number=number, meets=meets))
+        found.append((number, face))
+    return replace(memory, tracks=tuple(tracks), following=following, scene=scene), found
 
 
 def _alike(before: Track, now: Track) -> float:

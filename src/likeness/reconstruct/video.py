@@ -194,7 +194,7 @@ def _seen(
     def store(is_last: bool) -> None:
         nonlocal held, number, begun
         arrays = packed([face for _, _, face in held])
-        arrays["frame"] = np.array([frame for frame, _, _ in held], np.int64).reshape(-1, 2)
+        arrays["frame"] = np.array([frame for frame, _, _ in held], np.int64).reshape(-1, 3)
         arrays["time"] = np.array([time for _, time, _ in held], np.float64)
         arrays |= {"end_frame": np.array(frames), "end_time": np.array(end), "is_last": np.array(is_last)}
         arrays |= tracker.memory.arrays()
@@ -205,7 +205,8 @@ def _seen(
     for frame in video.frames(frames):
         found = tracker(frame)
         # Pixels are let go.
-        held += [((frame.number, track), frame.time, replace(face, photo=NO_PIXELS)) for track, face in found]
+        scene = tracker.memory.scene
+        held += [((frame.number, track, scene), frame.time, replace(face, photo=NO_PIXELS)) for track, face in found]
         frames, end = frame.number + 1, frame.time
         steps("faces", frames, max(video.count, frames))
         if frames - begun >= FRAMES:
@@ -224,6 +225,7 @@ def _summary(arrays: dict[str, np.ndarray], chunk: int) -> dict[str, np.ndarray]
     return found | {
         "frame": arrays["frame"][:, 0],
         "track": arrays["frame"][:, 1],
+        "scene": arrays["frame"][:, 2],
         "time": arrays["time"],
         "center": (low + high) / 2,
         "size": np.sqrt((high - low).prod(1)),
