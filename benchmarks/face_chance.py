@@ -92,7 +92,7 @@ def gather(reconstruct: Reconstructor, pictures: Iterator[Scene]) -> tuple[np.nd
         crops = [crop_from_proposal(p, reconstruct.network.size) for p in find_faces(image, thorough=True)]
         chosen = [crops[n] for n in rng.permutation(len(crops))[:MOST_PROPOSALS]]
         turned = [quarter_turned(crop, int(rng.integers(1, 4))) for crop in chosen]
-        look = partial(reconstruct._regress, image)
+        look = partial(reconstruct.regress, image)
         for face in readings(chosen + turned, Looks(look, None, partial(look, final=True))):
             rows.append(face.answer.evidence)
             truth.append(judged(scene, square(face)))

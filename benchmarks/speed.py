@@ -81,7 +81,7 @@ def warm(path: Path, network: Path | None, views: int) -> dict[str, float]:
         "find_ms": find,
         "network_once_ms": once,
         "regress_ms": median_ms(lambda: reconstruct._find(image)) - find,
-        "carry_back_ms": median_ms(lambda: reconstruct._carry_back(found[0], image, None, "photo")),
+        "carry_back_ms": median_ms(lambda: reconstruct.carry_back(found[0], image, None, "photo")),
         "mesh_ms": median_ms(face.mesh),
         "file_to_coefficients_ms": median_ms(lambda: reconstruct(path)),
         "one_face_ms": median_ms(lambda: reconstruct(path, max_faces=1)),

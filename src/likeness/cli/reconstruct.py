@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from likeness.reconstruct.inputs import PhotoResult
     from likeness.reconstruct.reconstructor import Reconstructor
 
+VideoFormat = Literal["glb", "csv", "json", "mp4"]
 Format = Literal["glb", "obj", "json", "png"]
 
 
@@ -32,7 +33,7 @@ class Reconstruct:
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Photo files (JPEG, PNG, WebP, HEIC, AVIF, JPEG XL, TIFF ...), folders of them, patterns in quotes, or - for
-    stdin."""
+    stdin; videos (MP4, MOV, WebM, Matroska, AVI, animated GIF)."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
     """Folder for the results; made if missing."""
     person: bool = False
@@ -44,8 +45,11 @@ class Reconstruct:
     where."""
     formats: tuple[Format, ...] = ("glb", "obj", "json", "png")
     """Which files to write."""
+    video_formats: tuple[VideoFormat, ...] = ("glb", "csv", "json", "mp4")
+    """Which files to write for videos: animated heads, Live Link Face tables, numbers, the video with the heads over
+    it."""
     max_faces: MaybeInt = None
-    """Keep only the best faces of each photo."""
+    """Keep only the best faces of each photo, and of each video the people who are seen longest."""
     min_score: float = 0.5
     """Drop faces that the network believes less in (0 to 1)."""
     model: MaybePath = None
@@ -115,7 +119,7 @@ def reconstruct(settings: Reconstruct) -> int:
         )
     check_writable(settings.out)
     if not of_people:
-        return _each_face(settings, _photos(settings.photos))
+        return _photos_and_videos(settings, _photos(settings.photos))
     from likeness.cli.people import Output, mixed, one_person, people_in_folders
 
     reconstructor = _reconstructor(settings)
@@ -124,6 +128,20 @@ def reconstruct(settings: Reconstruct) -> int:
         return people_in_folders(output, reconstructor)
     photos = _photos(settings.photos)
     return (one_person if settings.person else mixed)(output, reconstructor, photos)
+
+
+def _photos_and_videos(settings: Reconstruct, given: tuple[Any, ...]) -> int:
+    """Heads of photos and of videos; returns the exit code."""
+    from likeness.cli.video import Output, are_videos, videos
+
+    moving = are_videos(given)
+    still = tuple(one for one, moves in zip(given, moving, strict=True) if not moves)
+    code = _each_face(settings, still) if still else 0
+    if any(moving):
+        output = Output(settings.out, settings.video_formats, settings.max_faces, settings.overwrite)
+        paths = [one for one, moves in zip(given, moving, strict=True) if moves]
+        code = max(code, videos(output, _reconstructor(settings), paths))
+    return code
 
 
 def _each_face(settings: Reconstruct, photos: tuple[Any, ...]) -> int:

@@ -49,8 +49,8 @@ def cast_of(faces: dict[str, Any]) -> list[Member]:
     """The people, those with the most frames first.
 
     Args:
-        faces: M of each: ``track``, ``scene``, ``frame``, ``time``, ``identity`` (M, K), ``features`` (M, K), ``center``
-            (M, 2) pixels, ``size`` pixels, ``precision``.
+        faces: M of each: ``track``, ``scene``, ``frame``, ``time``, ``identity`` (M, K), ``features`` (M, K),
+            ``center`` (M, 2) pixels, ``size`` pixels, ``precision``.
     """
     track, frame = faces["track"], faces["frame"]
     numbers = np.unique(track)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ class Performance:
     translation: np.ndarray
     score: np.ndarray
     name: str = "video"
-    source: Source = Source()
+    source: Source = field(default_factory=Source)
     number: int = 1
 
     def __len__(self) -> int:
@@ -119,7 +120,7 @@ class Performance:
         """The rows between gaps (of more than :data:`GAP` seconds) and ends of tracks."""
         breaks = (np.diff(self.times) > GAP) | (np.diff(self.tracks) != 0)
         ends = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(self)]
-        return [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [slice(a, b) for a, b in pairwise(ends)]
 
     def animation(self) -> Animation:
         """In a scene whose camera, at the origin, looks along -z (glTF's); in gaps the head holds still."""

@@ -39,9 +39,6 @@ from likeness.result_folder import Source
 
 MIN_SCORE = 0.5
 
-FOLLOWED = 0.9
-"""The network's score of one look that is enough where a face was seen a frame before."""
-
 
 class Reconstructor:
     """Photographs in, heads out; opening it takes a fraction of a second, keep it for many photos.
@@ -145,14 +142,14 @@ class Reconstructor:
         if boxes is not None or landmarks is not None:
             crops = _given_crops(boxes, landmarks, self.network.size)
             if landmarks is None:
-                crops = [face.next_crop() for face in self._regress(loaded.image, crops)]
-            found = self._regress(loaded.image, crops, final=True)
+                crops = [face.next_crop() for face in self.regress(loaded.image, crops)]
+            found = self.regress(loaded.image, crops, final=True)
         else:
             found = self._find(loaded.image, max_faces)
         found.sort(key=lambda face: (-round(face.score, 1), -_side(face.landmarks)))
         source = Source() if loaded.path is None else Source(os.path.abspath(loaded.path), loaded.sha256)
         return [
-            replace(self._carry_back(face, loaded.image, focal, name), source=source, number=number)
+            replace(self.carry_back(face, loaded.image, focal, name), source=source, number=number)
             for number, face in enumerate(found[:max_faces], start=1)
         ]
 
@@ -198,40 +195,6 @@ class Reconstructor:
         """
         return people_of(self.model, self.refiner, sight(self.batch(photos, max_faces=max_faces)))
 
-    def follow(self, image: np.ndarray, crops: list[Crop]) -> list[Reconstruction | None]:
-        """Faces in crops of a video's next frame that lie about where they should: one look at each, and four at one
-        that is doubtful; None where there is no face any more.
-
-        Args:
-            image: (H, W, 3) uint8 RGB, upright.
-            crops: N, turned as the heads are.
-        """
-        faces: list[Face | None] = []
-        for face, crop in zip(self._regress(image, crops), crops, strict=True):
-            sure = face.score >= FOLLOWED and not face.has_strayed()
-            if face.score < AGAIN and self.points is not None:
-                faces.append(None)
-            else:
-                faces += [face] if sure else self._regress(image, [face.next_crop()], final=True)
-        return [
-            None if face is None or face.score < self.min_score else self._carry_back(face, image, None, "frame")
-            for face in faces
-        ]
-
-    def appeared(self, image: np.ndarray, known: list[np.ndarray]) -> list[Reconstruction]:
-        """Faces of a video's frame that are not known yet, best first.
-
-        Args:
-            image: (H, W, 3) uint8 RGB, upright.
-            known: landmarks (68, 2) of each face that is.
-        """
-        proposals = [
-            one
-            for one in find_faces(image, yunet_model=self.yunet_model)
-            if not any((points.min(0) < one.center).all() and (one.center < points.max(0)).all() for points in known)
-        ]
-        return [self._carry_back(face, image, None, "frame") for face in self._confirmed(image, proposals, False)]
-
     def _result(self, given: PhotoSource, max_faces: int | None) -> PhotoResult:
         name, photo = label_of(given), None
         try:
@@ -251,17 +214,17 @@ class Reconstructor:
         are wanted, one look may do."""
         if most and self.yunet_model is None:
             proposals = largest_faces(image, most)
-            found = self._confirmed(image, proposals, False) if proposals else []
+            found = self.confirmed(image, proposals, False) if proposals else []
             if sum(round(face.score, 1) == 1.0 for face in found) >= most:  # no other can be before them
                 return found
         for thorough in (False, True):
             proposals = find_faces(image, thorough=thorough, yunet_model=self.yunet_model)
-            found = self._confirmed(image, proposals, thorough)
+            found = self.confirmed(image, proposals, thorough)
             if found:
                 return found
         return []
 
-    def _confirmed(self, image: np.ndarray, proposals: list[Proposal], thorough: bool) -> list[Face]:
+    def confirmed(self, image: np.ndarray, proposals: list[Proposal], thorough: bool) -> list[Face]:
         """What the network makes of proposals: every one is run twice or more, first on the proposed crop, then
         on the one that this found.
 
@@ -271,7 +234,7 @@ class Reconstructor:
         no face passes, the network alone decides.
         """
         crops = [crop_from_proposal(proposal, self.network.size) for proposal in proposals]
-        glance, look_well = partial(self._regress, image), partial(self._regress, image, final=True)
+        glance, look_well = partial(self.regress, image), partial(self.regress, image, final=True)
         if self.points is not None:
             compare = partial(self._compare, image) if self.views == 2 else None
             return likeliest_faces(crops, Looks(glance, compare, look_well), self.min_score)
@@ -282,7 +245,7 @@ class Reconstructor:
         judged = zip(look_well([face.next_crop() for face, _ in likely]), likely, strict=True)
         return without_doubles([face for face, (_, belief) in judged if face.score * belief >= self.min_score])
 
-    def _regress(self, image: np.ndarray, crops: list[Crop], final: bool = False) -> list[Face]:
+    def regress(self, image: np.ndarray, crops: list[Crop], final: bool = False) -> list[Face]:
         """Run the network on crops of an image; for the final answer on all views of them
         (:mod:`likeness.reconstruct.test_time`)."""
         if not crops:
@@ -343,7 +306,8 @@ class Reconstructor:
             return mean._replace(evidence=found, score=chance_of_face(found))
         return mean
 
-    def _carry_back(self, face: Face, image: np.ndarray, focal: float | None, name: str) -> Reconstruction:
+    def carry_back(self, face: Face, image: np.ndarray, focal: float | None, name: str) -> Reconstruction:
+        """A face as a reconstruction of the image, fitted to its points where there are any."""
         size = (image.shape[1], image.shape[0])
         answer = face.answer
         pose = face.crop.camera_to_photo(size, answer.rotation, answer.translation, face.points, focal)

@@ -2,25 +2,26 @@
 
 A track ends where there is doubt whose face it is: at a cut, where a face is lost, where it stops to look like the
 frame before, where two faces meet and where they part again. Whose tracks are one person's is decided afterwards,
-from all of them (:mod:`likeness.reconstruct.cast`). The detector searches for new faces now and then, more often where
-nobody is seen.
+from all of them (:mod:`likeness.reconstruct.cast`). The detector searches for new faces now and then, more often
+where nobody is seen.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from likeness.geometry.crop import Crop
 from likeness.images.video import Frame
 from likeness.reconstruct.agreement import resemblance
-from likeness.reconstruct.proposals import crop_from_landmarks
+from likeness.reconstruct.proposals import crop_from_landmarks, find_faces
+from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.reconstruct.result import Reconstruction
-from likeness.reconstruct.search import SAME_FACE, overlap
+from likeness.reconstruct.search import AGAIN, SAME_FACE, Face, overlap
 
-if TYPE_CHECKING:
-    from likeness.reconstruct.reconstructor import Reconstructor
+FOLLOWED = 0.9
+"""The network's score of one look that is enough where a face was seen a frame before."""
 
 SEARCH, SEARCH_LOST, MISSED = 1.0, 0.15, 2.0
 """Seconds from one search to the next, where somebody is seen and where nobody is or somebody was lost less than the
@@ -71,8 +72,8 @@ class Track:
             velocity = moved / max(time - before.time, 1e-3)
         features = face.coefficients.identity if face.cues is None else face.cues.features
         head_up = np.asarray(face.rotation[:2, 1], np.float64)
-        codes = (np.asarray(code, np.float64) for code in (face.coefficients.identity, features))
-        return cls(number, time, np.asarray(face.landmarks, np.float64), head_up, velocity, *codes)
+        identity, features = (np.asarray(code, np.float64) for code in (face.coefficients.identity, features))
+        return cls(number, time, np.asarray(face.landmarks, np.float64), head_up, velocity, identity, features)
 
     def expected(self, time: float) -> np.ndarray:
         """Landmarks (68, 2) where they should be at a time."""
@@ -115,11 +116,15 @@ class Memory:
         tracks = [
             Track(**{name: column[row] for name, column in columns.items()}) for row in range(len(columns["number"]))
         ]
-        tracks = [
-            replace(one, number=int(one.number), time=float(one.time), meets=bool(one.meets)) for one in tracks
-        ]
-        whole, seconds = (int(arrays[name]) for name in ("following", "scene")), (arrays["searched"], arrays["lost"])
-        return cls(tuple(tracks), *whole, *(float(one) for one in seconds), arrays.get("thumbnail"))
+        tracks = [replace(one, number=int(one.number), time=float(one.time), meets=bool(one.meets)) for one in tracks]
+        return cls(
+            tuple(tracks),
+            int(arrays["following"]),
+            int(arrays["scene"]),
+            float(arrays["searched"]),
+            float(arrays["lost"]),
+            arrays.get("thumbnail"),
+        )
 
 
 class Tracker:
@@ -143,7 +148,7 @@ class Tracker:
         lost, searched = frame.time if is_lost and not is_cut else memory.lost, memory.searched
         often = not seen or frame.time - lost < MISSED
         if is_cut or is_lost or frame.time - searched >= (SEARCH_LOST if often else SEARCH) - 1e-6:
-            new = self.reconstructor.appeared(frame.image, [face.landmarks for _, face in seen])
+            new = appeared(self.reconstructor, frame.image, [face.landmarks for _, face in seen])
             seen = _apart([*seen, *((None, face) for face in new)])
             searched = frame.time
         begun = replace(memory, scene=memory.scene + is_cut, searched=searched, lost=lost, thumbnail=thumbnail)
@@ -157,8 +162,47 @@ class Tracker:
             crop_from_landmarks(track.expected(frame.time), size, upright=True, head_up=track.head_up)
             for track in tracks
         ]
-        faces = self.reconstructor.follow(frame.image, crops) if crops else []
+        faces = follow(self.reconstructor, frame.image, crops) if crops else []
         return _apart([(track, face) for track, face in zip(tracks, faces, strict=True) if face is not None])
+
+
+def follow(reconstructor: Reconstructor, image: np.ndarray, crops: list[Crop]) -> list[Reconstruction | None]:
+    """Faces in crops of a video's next frame that lie about where they should: one look at each, and four at one
+    that is doubtful; None where there is no face any more.
+
+    Args:
+        reconstructor: looks.
+        image: (H, W, 3) uint8 RGB, upright.
+        crops: N, turned as the heads are.
+    """
+
+    def found(face: Face) -> Reconstruction | None:
+        if face.score < FOLLOWED or face.has_strayed():
+            if face.score < AGAIN:
+                return None
+            (face,) = reconstructor.regress(image, [face.next_crop()], final=True)
+        if face.score < reconstructor.min_score:
+            return None
+        return reconstructor.carry_back(face, image, None, "frame")
+
+    return [found(face) for face in reconstructor.regress(image, crops)]
+
+
+def appeared(reconstructor: Reconstructor, image: np.ndarray, known: list[np.ndarray]) -> list[Reconstruction]:
+    """Faces of a video's frame that are not known yet, best first.
+
+    Args:
+        reconstructor: looks.
+        image: (H, W, 3) uint8 RGB, upright.
+        known: landmarks (68, 2) of each face that is.
+    """
+    proposals = [
+        one
+        for one in find_faces(image, yunet_model=reconstructor.yunet_model)
+        if not any((points.min(0) < one.center).all() and (one.center < points.max(0)).all() for points in known)
+    ]
+    faces = reconstructor.confirmed(image, proposals, False)
+    return [reconstructor.carry_back(face, image, None, "frame") for face in faces]
 
 
 def _remembered(

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,14 +26,12 @@ from likeness.progress import Steps, unheard
 from likeness.reconstruct.cast import Member, cast_of
 from likeness.reconstruct.people import fused_identity, posed_under
 from likeness.reconstruct.performance import Performance, steadied
+from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.reconstruct.result import Reconstruction
 from likeness.reconstruct.tracking import Memory, Tracker
 from likeness.reconstruct.video_chunks import FRAMES, NO_PIXELS, Chunks, packed, seen_by, unpacked
 from likeness.render import overlay
 from likeness.result_folder import RECORDS, ResultFolder, ResultNames, Source
-
-if TYPE_CHECKING:
-    from likeness.reconstruct.reconstructor import Reconstructor
 
 FORMATS = ("glb", "csv", "json", "mp4")
 
@@ -134,7 +132,7 @@ def reconstruct_video(
     """The people of a video.
 
     Args:
-        reconstructor: its network must place surface points.
+        reconstructor: its network must place surface points, and the head be fitted to these.
         path: the file.
         max_people: keep those who are seen in most frames.
         work: a folder of results; unfinished work is kept in it, so that a killed run goes on where it was. None: it
@@ -143,10 +141,10 @@ def reconstruct_video(
 
     Raises:
         FileError: the file is no video, or none that can be read.
-        LikenessError: the network places no points.
+        LikenessError: it does not do so.
     """
-    if reconstructor.refiner is None:
-        raise LikenessError("video needs a network that places surface points, and its fit")
+    if reconstructor.refiner is None or reconstructor.teacher is not None:
+        raise LikenessError("video needs a network that places surface points, and the fit to these")
     video = VideoFile(path)
     source = Source(os.path.abspath(path), file_digest(path))
     key = {
@@ -308,7 +306,9 @@ def _smooth(raw: Performance) -> Performance:
         steadied(raw.times[piece], raw.expression[piece], raw.rotation[piece], raw.translation[piece])
         for piece in raw.pieces()
     ]
-    weights, rotation, translation = (np.concatenate(arrays).astype(np.float32) for arrays in zip(*parts, strict=True))
+    weights, rotation, translation = (
+        np.concatenate(arrays).astype(np.float32) for arrays in zip(*parts, strict=True)
+    )
     return replace(raw, expression=weights, rotation=rotation, translation=translation)
 
 

@@ -1,0 +1,232 @@
+"""Videos of rendered people: who is in them, how they move, and that nothing is lost or left behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from acted_videos import act, filmed
+from test_glb import chunks
+from test_smoothing import rows
+from video_files import plain_frames, turn, write_video
+
+from likeness import ARKIT_NAMES, FileError, LikenessError, Mesh, Reconstructor
+from likeness.cli.main import main
+from likeness.geometry.rotation import FRONTAL, euler_from_rotation
+from likeness.images.video import VideoFile
+from likeness.reconstruct import video as module
+from likeness.reconstruct.performance import GAP, Performance
+from likeness.reconstruct.video import reconstruct_video
+from likeness.result_folder import RECORDS
+
+JAW = ARKIT_NAMES.index("jawOpen")
+
+
+@pytest.fixture(scope="module")
+def reconstructor() -> Reconstructor:
+    return Reconstructor(threads=1)
+
+
+@pytest.fixture(scope="module")
+def clip(reconstructor: Reconstructor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One person, 12 frames at 10 a second."""
+    frames = filmed(reconstructor.model, [act(reconstructor.model, 1, 12)])
+    return write_video(tmp_path_factory.mktemp("clip") / "clip.mp4", frames)
+
+
+def people(reconstructor: Reconstructor, path: Path, **more: Any) -> tuple[Performance, ...]:
+    return reconstruct_video(reconstructor, path, **more).people
+
+
+def test_one_person_moves_as_they_did(reconstructor: Reconstructor, clip: Path) -> None:
+    (found,) = people(reconstructor, clip)
+    truth = act(reconstructor.model, 1, 12)
+    assert found.frames.tolist() == list(range(12))
+    assert np.allclose(found.times, np.arange(12) / 10, atol=2e-3)
+    angles = euler_from_rotation(FRONTAL @ found.rotation)
+    apart = angles - truth.angles
+    assert np.abs(apart - apart.mean(0)).max() < np.radians(3)  # the neutral pose is a convention of the fit
+    assert np.corrcoef(found.expression[:, JAW], truth.weights[:, JAW])[0, 1] > 0.95
+    assert found.identity.shape == (found.model.identity_basis.shape[0],)
+    frame = found[3]
+    assert (frame.number, frame.expression.shape) == (3, (52,))
+    assert len(list(found)) == 12
+    assert not np.allclose(found.vertices(5), found.vertices())
+
+
+def test_two_people_cross(reconstructor: Reconstructor, tmp_path: Path) -> None:
+    share = np.linspace(0, 1, 20)
+    acts = [act(reconstructor.model, 1, 20, -140 + 280 * share), act(reconstructor.model, 2, 20, 140 - 280 * share)]
+    acts[1].place[:, 2] += 160  # passes behind
+    found = people(reconstructor, write_video(tmp_path / "a.mp4", filmed(reconstructor.model, acts, (320, 200))))
+    assert len(found) == 2
+    assert {0, 19} <= set(found[0].frames) & set(found[1].frames)
+    for one in found:
+        sideways = one.translation[:, 0] / one.translation[:, 2]
+        assert np.sign(sideways[0]) != np.sign(sideways[-1])
+        fits = [
+            np.abs(sideways - [other.place[n, 0] / other.translation(n)[2] for n in one.frames]).max()
+            for other in acts
+        ]
+        assert min(fits) < 0.1 < max(fits)
+
+
+def test_a_face_that_goes_comes_back_as_the_same_person(reconstructor: Reconstructor, tmp_path: Path) -> None:
+    one = act(reconstructor.model, 3, 14)
+    one.seen[5:10] = False
+    (found,) = people(reconstructor, write_video(tmp_path / "a.mp4", filmed(reconstructor.model, [one])))
+    assert set(range(5)) <= set(found.frames)
+    assert {12, 13} <= set(found.frames)
+    assert not set(found.frames) & set(range(6, 10))
+    assert len(found.pieces()) == 2
+    keys = found.animation()
+    assert len(keys.times) == len(found) + 1
+    gap = int(np.argmax(np.diff(found.times)))
+    assert np.diff(found.times)[gap] > GAP
+    assert np.array_equal(keys.weights[gap], keys.weights[gap + 1])  # holds still until then
+
+
+def test_another_scene_shows_another_person(reconstructor: Reconstructor, tmp_path: Path) -> None:
+    first = filmed(reconstructor.model, [act(reconstructor.model, 4, 6)])
+    other = filmed(reconstructor.model, [act(reconstructor.model, 5, 6)])
+    bright = [255 - (255 - frame) // 3 for frame in other]
+    found = people(reconstructor, write_video(tmp_path / "a.mp4", [*first, *bright, *first]))
+    assert [one.frames.tolist() for one in found] == [[*range(6), *range(12, 18)], [*range(6, 12)]]
+    swapped = people(reconstructor, write_video(tmp_path / "b.mp4", [*first, *other, *first]))  # nothing else changes
+    assert [one.frames.tolist() for one in swapped] == [one.frames.tolist() for one in found]
+    assert len(people(reconstructor, tmp_path / "a.mp4", max_people=1)) == 1
+
+
+def test_a_phone_video_is_the_upright_one(reconstructor: Reconstructor, clip: Path, tmp_path: Path) -> None:
+    lying = [np.rot90(frame.image) for frame in VideoFile(clip).frames()]
+    (found,) = people(reconstructor, turn(write_video(tmp_path / "a.mp4", lying), 90))
+    (plain,) = people(reconstructor, clip)
+    assert found.camera.size == plain.camera.size
+    assert found.frames.tolist() == plain.frames.tolist()
+    turned = euler_from_rotation(FRONTAL @ found.rotation) - euler_from_rotation(FRONTAL @ plain.rotation)
+    assert np.abs(turned).max() < np.radians(3)
+
+
+class Killed(Exception):
+    """Stands for the end of a process."""
+
+
+def test_a_killed_run_goes_on_where_it_was(
+    reconstructor: Reconstructor, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FRAMES", 4)
+    whole = reconstruct_video(reconstructor, clip).people[0]
+    looked: list[int] = []
+
+    def until(last: int, what: str, done: int, total: int) -> None:
+        if what == "faces":
+            looked.append(done - 1)
+            if done > last:
+                raise Killed
+
+    with pytest.raises(Killed):
+        reconstruct_video(reconstructor, clip, work=tmp_path, steps=lambda *told: until(9, *told))
+    assert len(list((tmp_path / RECORDS).rglob("*.npz"))) == 2
+    looked.clear()
+    (found,) = reconstruct_video(reconstructor, clip, work=tmp_path, steps=lambda *told: until(99, *told)).people
+    assert looked == list(range(8, 12))  # the third chunk was lost
+    for name in ("frames", "times", "tracks", "expression", "rotation", "translation", "identity"):
+        assert np.array_equal(getattr(found, name), getattr(whole, name)), name
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_damaged_work_is_done_anew(
+    reconstructor: Reconstructor, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FRAMES", 4)
+
+    def stop(what: str, done: int, total: int) -> None:
+        if done == 10:
+            raise Killed
+
+    with pytest.raises(Killed):
+        reconstruct_video(reconstructor, clip, work=tmp_path, steps=stop)
+    chunk = max((tmp_path / RECORDS).rglob("*.npz"))
+    chunk.write_bytes(chunk.read_bytes()[:100])
+    (found,) = reconstruct_video(reconstructor, clip, work=tmp_path).people
+    assert found.frames.tolist() == list(range(12))
+
+
+def test_the_command_writes_what_it_says(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["reconstruct", str(clip), "-o", str(tmp_path), "--threads", "1"])
+    told = capsys.readouterr()
+    assert "1 person in 1 video" in told.out
+    assert "faces" in told.out
+    assert told.err == ""
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != RECORDS) == [
+        "clip.csv",
+        "clip.glb",
+        "clip.json",
+        "clip.mp4",
+    ]
+    document, _ = chunks((tmp_path / "clip.glb").read_bytes())
+    assert {channel["target"]["path"] for channel in document["animations"][0]["channels"]} == {
+        "weights",
+        "rotation",
+        "translation",
+    }
+    table = rows((tmp_path / "clip.csv").read_bytes())
+    saved = json.loads((tmp_path / "clip.json").read_text())
+    assert len(table) == len(saved["frames"]) == 12
+    assert [row["Timecode"] for row in table[:2]] == ["00:00:00:00.000", "00:00:00:01.000"]
+    yaw = euler_from_rotation(FRONTAL @ np.array(saved["rotation"]))[:, 0]
+    assert np.allclose([float(row["HeadYaw"]) for row in table], yaw, atol=1e-4)
+    assert Mesh.load(tmp_path / "clip.glb").vertices[:, 0].mean() == pytest.approx(0, abs=5)
+    shown, made = list(VideoFile(clip).frames()), list(VideoFile(tmp_path / "clip.mp4").frames())
+    assert len(shown) == len(made)
+    assert np.abs(shown[5].image.astype(int) - made[5].image).max() > 40  # a head is over it
+    assert np.abs(shown[5].image[:, :20].astype(int) - made[5].image[:, :20]).mean() < 10  # and only there
+    main(["reconstruct", str(clip), "-o", str(tmp_path), "--threads", "1"])  # its own results are replaced
+
+
+def test_files_of_others_are_seen_before_the_work(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "clip.csv").write_text("mine")
+    with pytest.raises(SystemExit) as stopped:
+        main(["reconstruct", str(clip), "-o", str(tmp_path), "--threads", "1"])
+    assert stopped.value.code == 2
+    told = capsys.readouterr()
+    assert "--overwrite" in told.err
+    assert "faces" not in told.out
+    assert (tmp_path / "clip.csv").read_text() == "mine"
+    main(["reconstruct", str(clip), "-o", str(tmp_path), "--threads", "1", "--overwrite", "--video-formats", "csv"])
+    assert (tmp_path / "clip.csv").read_text().startswith("Timecode")
+
+
+def test_bad_videos_end_with_2_and_the_others_are_done(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "half.mp4").write_bytes(clip.read_bytes()[:2000])
+    write_video(tmp_path / "nobody.mp4", plain_frames(3))
+    given = [str(tmp_path / "half.mp4"), str(tmp_path / "nobody.mp4"), str(clip)]
+    with pytest.raises(SystemExit) as stopped:
+        main(["reconstruct", *given, "-o", str(tmp_path / "out"), "--threads", "1", "--video-formats", "csv"])
+    assert stopped.value.code == 2
+    told = capsys.readouterr()
+    assert "half.mp4" in told.err
+    assert "nobody.mp4: no face found in 3 frames" in told.err
+    assert "1 person in 3 videos" in told.out
+    assert [path.name for path in (tmp_path / "out").glob("*.*") if path.name != RECORDS] == ["clip.csv"]
+
+
+def test_networks_without_points_are_refused(clip: Path) -> None:
+    with pytest.raises(LikenessError, match="surface points"):
+        reconstruct_video(Reconstructor(threads=1, refine=False), clip)
+
+
+def test_formats_are_known(reconstructor: Reconstructor, clip: Path, tmp_path: Path) -> None:
+    result = reconstruct_video(reconstructor, clip)
+    with pytest.raises(ValueError, match="webm"):
+        result.save(tmp_path, ["webm"])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError):
+        result.save(tmp_path / "file", ["csv"])
