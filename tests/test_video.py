@@ -110,7 +110,7 @@ def test_a_phone_video_is_the_upright_one(reconstructor: Reconstructor, clip: Pa
     assert np.abs(turned).max() < np.radians(3)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for the end of a process."""
 
 
@@ -125,9 +125,9 @@ def test_a_killed_run_goes_on_where_it_was(
         if what == "faces":
             looked.append(done - 1)
             if done > last:
-                raise Killed
+                raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         reconstruct_video(reconstructor, clip, work=tmp_path, steps=lambda *told: until(9, *told))
     assert len(list((tmp_path / RECORDS).rglob("*.npz"))) == 2
     looked.clear()
@@ -145,9 +145,9 @@ def test_damaged_work_is_done_anew(
 
     def stop(what: str, done: int, total: int) -> None:
         if done == 10:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         reconstruct_video(reconstructor, clip, work=tmp_path, steps=stop)
     chunk = max((tmp_path / RECORDS).rglob("*.npz"))
     chunk.write_bytes(chunk.read_bytes()[:100])

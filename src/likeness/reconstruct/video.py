@@ -187,7 +187,8 @@ def _seen(
         number += 1
         if is_last:
             return _joined(kept), frames, end
-    tracker, held, begun = Tracker(reconstructor, memory), [], frames
+    tracker, begun = Tracker(reconstructor, memory), frames
+    held: list[tuple[tuple[int, int, int], float, Reconstruction]] = []
 
     def store(is_last: bool) -> None:
         nonlocal held, number, begun

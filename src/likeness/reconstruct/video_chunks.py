@@ -56,7 +56,8 @@ class Chunks:
     def write(self, kind: str, number: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write a chunk; FileError where that cannot be."""
         buffer = io.BytesIO()
-        np.savez(buffer, **{name: np.asarray(array) for name, array in arrays.items()})
+        whole: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+        np.savez(buffer, **whole)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -94,7 +95,8 @@ def packed(faces: Sequence[Reconstruction]) -> dict[str, np.ndarray]:
 def unpacked(arrays: Mapping[str, np.ndarray], row: int, model: FaceModel, size: tuple[int, int]) -> Reconstruction:
     """One of the faces, without pixels; ``size``: (width, height) of the video."""
     values = {name: arrays[name][row] for name in (*COEFFICIENTS, *PLACE)}
-    cues = Cues(*(arrays[f"cue_{name}"][row] for name in CUES), float(arrays["precision"][row]))
+    features, fitted, expression = (arrays[f"cue_{name}"][row] for name in CUES)
+    cues = Cues(features, fitted, expression, float(arrays["precision"][row]))
     x, y = arrays["center"][row]
     return Reconstruction(
         model,
