@@ -50,7 +50,7 @@ class Reconstruct:
     it."""
     max_faces: MaybeInt = None
     """Keep only the best faces of each photo, and of each video the people who are seen longest."""
-    min_score: float = 0.5
+    min_score: float = 0.8
     """Drop faces that the network believes less in (0 to 1)."""
     model: MaybePath = None
     """Another face model (.npz) than the embedded one."""
