@@ -27,8 +27,8 @@ this is far below any score that is believed."""
 
 AGREED = 0.9995
 """The chance from which two views are enough: that of good photos, and of half of the annotated video frames. Whether
-there is a face is sure long before, but in poor pictures four views say better who it is: two views wherever the chance
-is over 0.9975 lower the AUC by shape across clips from 0.808 to 0.804, not the landmark error (2.89 %)."""
+there is a face is sure long before, but in poor pictures four views say better who it is: two views wherever the
+chance is over 0.9975 lower the AUC by shape across clips from 0.808 to 0.804, not the landmark error (2.89 %)."""
 
 AGAIN = 0.5
 """The network's score of the second look below which there is no third: of 995 hopeful readings 232 fell below, and
