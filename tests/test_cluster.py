@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from likeness import FileError, LikenessError, MissingExtraError, Reconstructor
+from likeness import FileError, LikenessError, MissingExtraError, Reconstructor, cli
+from likeness.cli.tables import as_given
 from likeness.cluster.engines import by_ray
 from likeness.cluster.photos import PhotoAt, list_photos, shards
 from likeness.cluster.worker import Answer, Task
@@ -246,6 +247,42 @@ def test_what_nobody_can_do_ends_the_run(photos: Path, tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"likeness3d\[cluster\]"):
         by_ray()
+
+
+def run(*arguments: object) -> int:
+    try:
+        cli.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_the_command_makes_tables_by_any_number_of_processes(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    for out, jobs in (("one", 1), ("two", 2)):
+        assert run("reconstruct", photos.as_uri(), "-o", tmp_path / out, "--formats", "parquet", "--jobs", jobs) == 2
+        printed = capsys.readouterr()
+        told.append((printed.out.replace(f"/{out}", ""), printed.err))
+    assert told[0] == told[1]
+    assert told[0][0].startswith("5 faces in 7 photos -> ")
+    assert told[0][0].endswith("1 without a face, 1 failed\n")
+    assert files_in(tmp_path / "one") == files_in(tmp_path / "two")
+    for wrong in (["--person"], ["--threads", "4"], ["--jobs", "0"]):
+        assert run("reconstruct", photos, "-o", tmp_path / "o", "--engine", "ray", *wrong) == 2
+    assert run("reconstruct", "-", "-o", tmp_path / "o", "--engine", "ray") == 2
+    capsys.readouterr()
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert run("reconstruct", photos, "-o", tmp_path / "o", "--engine", "ray") == 2
+    assert "pip install 'likeness3d[cluster]'" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a b", "file:///tmp/x", "memory://x?y=1"])
+def test_urls_are_understood_as_they_were_given(url: str) -> None:
+    assert as_given(Path(url)) == url
+    assert as_given(Path("a/b:c")) == "a/b:c"
 
 
 def test_archives_know_their_tables(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from likeness.reconstruct.reconstructor import Reconstructor
 
 VideoFormat = Literal["glb", "csv", "json", "mp4"]
-Format = Literal["glb", "obj", "json", "png"]
+Format = Literal["glb", "obj", "json", "png", "parquet"]
+HEAD_FORMATS: tuple[Format, ...] = ("glb", "obj", "json", "png")
 
 
 @dataclass
@@ -33,7 +34,8 @@ class Reconstruct:
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Photo files (JPEG, PNG, WebP, HEIC, AVIF, JPEG XL, TIFF ...), folders of them, patterns in quotes, or - for
-    stdin; videos (MP4, MOV, WebM, Matroska, AVI, animated GIF)."""
+    stdin; videos (MP4, MOV, WebM, Matroska, AVI, animated GIF). With `--engine ray` or `--formats parquet` also tars, and
+    URLs of object stores (s3://, gs:// ...), and no videos."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
     """Folder for the results; made if missing."""
     person: bool = False
@@ -43,11 +45,14 @@ class Reconstruct:
     group: bool = False
     """The photos are of several people: sorted into people first, then one head of each; people.json says who is
     where."""
-    formats: tuple[Format, ...] = ("glb", "obj", "json", "png")
-    """Which files to write."""
+    formats: tuple[Format, ...] = ()
+    """Which files to write; default: all but parquet, with `--engine ray` parquet alone. That is tables of all faces
+    (extra `parquet`), and a run that was ended goes on where it was."""
     video_formats: tuple[VideoFormat, ...] = ("glb", "csv", "json", "mp4")
     """Which files to write for videos: animated heads, Live Link Face tables, numbers, the video with the heads over
     it."""
+    engine: Literal["local", "ray"] = "local"
+    """Who does the work: this machine, or a Ray cluster (extra `cluster`), into tables."""
     max_faces: MaybeInt = None
     """Keep only the best faces of each photo, and of each video the people who are seen longest."""
     min_score: float = 0.8
@@ -66,8 +71,9 @@ class Reconstruct:
     installed mediapipe package."""
     threads: MaybeInt = None
     """CPU threads of the network."""
-    jobs: int = 1
-    """Processes that share the photos; how many changes nothing of the results. Photos from stdin are done by one."""
+    jobs: MaybeInt = None
+    """Processes that share the photos; how many changes nothing of the results. Default: 1, with `--engine ray` one
+    for each CPU. Photos from stdin are done by one."""
     overwrite: bool = False
     """Replace files in the folder that are no earlier results of the same photo, too."""
 
@@ -113,10 +119,12 @@ def reconstruct(settings: Reconstruct) -> int:
     if settings.person + settings.people + settings.group > 1:
         raise ValueError("expected one of --person, --people and --group, got several")
     of_people = settings.person or settings.people or settings.group
-    if settings.jobs < 1 or (of_people and settings.jobs > 1):
-        raise ValueError(
-            f"expected --jobs of at least 1, and of 1 with --person, --people or --group, got {settings.jobs}"
-        )
+    jobs = 1 if settings.jobs is None else settings.jobs
+    if jobs < 1 or (of_people and jobs > 1):
+        raise ValueError(f"expected --jobs of at least 1, and of 1 with --person, --people or --group, got {jobs}")
+    if settings.engine == "ray" or "parquet" in settings.formats:
+        return _tables(settings)
+    settings = replace(settings, formats=settings.formats or HEAD_FORMATS, jobs=jobs)
     check_writable(settings.out)
     if not of_people:
         return _photos_and_videos(settings, _photos(settings.photos))
@@ -148,7 +156,7 @@ def _each_face(settings: Reconstruct, photos: tuple[Any, ...]) -> int:
     """A head for every face of every photo; returns the exit code."""
     summary, files = Summary(), [one for one in photos if isinstance(one, Path)]
     work = partial(_open, settings, ResultNames(ResultFolder(settings.out, "reconstruct"), files))
-    jobs = min(settings.jobs, len(photos)) if len(files) == len(photos) else 1
+    jobs = min(settings.jobs or 1, len(photos)) if len(files) == len(photos) else 1
     outcomes: Iterable[Outcome]
     if jobs > 1:
         from likeness.cli.workers import Shared
@@ -169,15 +177,48 @@ def _open(settings: Reconstruct, names: ResultNames) -> Callable[[Any], Outcome]
 def _reconstructor(settings: Reconstruct) -> Reconstructor:
     from likeness.reconstruct.reconstructor import Reconstructor
 
-    return Reconstructor(
-        settings.model,
-        settings.network,
-        yunet_model=settings.yunet,
-        min_score=settings.min_score,
-        threads=settings.threads if settings.jobs == 1 else settings.threads or 1,
-        points=None if settings.points is None else str(settings.points),
-        mediapipe=settings.mediapipe,
+    threads = settings.threads if settings.jobs == 1 else settings.threads or 1
+    return Reconstructor(**_options(settings), threads=threads)
+
+
+def _options(settings: Reconstruct) -> dict[str, Any]:
+    """What a reconstructor is opened with, but for its threads."""
+    return {
+        "model": settings.model,
+        "network": settings.network,
+        "yunet_model": settings.yunet,
+        "min_score": settings.min_score,
+        "points": None if settings.points is None else str(settings.points),
+        "mediapipe": settings.mediapipe,
+    }
+
+
+def _tables(settings: Reconstruct) -> int:
+    """Tables of every face of every photo; returns the exit code."""
+    if settings.person or settings.people or settings.group:
+        raise ValueError("expected no --person, --people or --group with tables (parquet)")
+    if settings.threads not in (None, 1):
+        raise ValueError("expected --jobs in place of --threads: for tables every process has one thread")
+    if Path("-") in settings.photos:
+        raise ValueError("expected files, folders, tars or URLs for tables, got stdin")
+    from likeness.cli.tables import Tables, reconstruct_tables
+
+    archive = reconstruct_tables(
+        Tables(
+            settings.photos,
+            settings.out,
+            _options(settings),
+            [one for one in settings.formats if one != "parquet"],
+            settings.max_faces,
+            settings.engine == "ray",
+            settings.jobs,
+            settings.overwrite,
+        )
     )
+    summary = Summary()
+    for line in archive.lines():
+        summary.add(Outcome(line.name, line.faces, line.error, line.note))
+    return _report(summary, settings)
 
 
 def _done(reconstructor: Reconstructor, settings: Reconstruct, names: ResultNames, photo: Any) -> Outcome:

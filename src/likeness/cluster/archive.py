@@ -95,7 +95,7 @@ def reconstruct_archive(
     if not photos or shard < 1:
         raise ValueError(f"expected at least one photo and tables of at least one, got {len(photos)} and {shard}")
     parquet_extra("pyarrow.parquet")
-    options = options or {}
+    options = {name: _found_anywhere(value) for name, value in (options or {}).items()}
     where = os.fsdecode(place)
     where = where if is_url(where) else os.path.abspath(where)
     output, every = Output(where), shards(photos, shard)
@@ -126,6 +126,12 @@ def reconstruct_archive(
         _one_by_one(lost, partial(engine, make), output, told)
         steps("photos", len(photos), len(photos))
     return Archive(where, len(every), len(photos))
+
+
+def _found_anywhere(value: Any) -> Any:
+    """A file's path so that processes in other folders find it."""
+    is_file = isinstance(value, str | os.PathLike) and os.path.exists(value)
+    return os.path.abspath(value) if is_file and value != "mediapipe" else value
 
 
 def _one_by_one(lost: Sequence[Shard], run: Any, output: Output, told: Mapping[str, str]) -> None:
