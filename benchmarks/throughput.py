@@ -1,27 +1,31 @@
 """Photos a second of ``likeness reconstruct``, and its memory as photos go by.
 
-    python benchmarks/throughput.py [--photos FOLDER] [--count 2000] [--jobs 1 2] [--json FILE]
+    python benchmarks/throughput.py [--photos FOLDER] [--count 2000] [--jobs 1 2] [--engine ray] [--json FILE]
 
-The command is run as a user runs it (``--formats json``), on COUNT photos: those of FOLDER, or crops of the astronaut
-of scikit-image, each shifted and of its own size, so that no two are alike. Its resident memory and that of its
-processes are looked at all along; "growth" is the straight line through them after the first tenth, in MiB per 1,000
-photos. The floor is what cannot be saved: decoding a photo, proposing faces and one run of the network on one crop,
-on one thread, in this process. Linux only (memory is read from /proc).
+The command is run as a user runs it (``--formats json``; with ``--engine ray`` into tables), on COUNT photos: those
+of FOLDER, or crops of the astronaut of scikit-image, each shifted and of its own size, so that no two are alike.
+Its resident memory and that of its processes are looked at all along; "growth" is the straight line through them
+after the first tenth, in MiB per 1,000 photos. The floor is what cannot be saved: decoding a photo, proposing faces
+and one run of the network on one crop, on one thread, in this process. Linux only (memory is read from /proc).
 """
 
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from likeness.cluster.archive import SHARD
 
 EVERY = 0.5
 """Seconds between two looks at the memory."""
@@ -60,9 +64,9 @@ def floor_seconds(photos: list[Path]) -> float:
 
 
 def resident(process: int) -> int:
-    """Bytes of a process and its children that are in memory, as far as they are still there."""
+    """Bytes of a process and all it has started that are in memory, as far as they are still there."""
     total = 0
-    for one in (process, *_children(process)):
+    for one in (process, *_descendants(process)):
         try:
             total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         except (OSError, IndexError):
@@ -70,23 +74,36 @@ def resident(process: int) -> int:
     return total
 
 
+def _descendants(process: int) -> list[int]:
+    children = _children(process)
+    return [*children, *(one for child in children for one in _descendants(child))]
+
+
 def _children(process: int) -> list[int]:
-    try:
-        return [int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-    except OSError:
-        return []
+    found = []
+    for task in glob.glob(f"/proc/{process}/task/*/children"):
+        with suppress(OSError):
+            found += [int(one) for one in Path(task).read_text().split()]
+    return found
 
 
-def measure(photos: Path, count: int, jobs: int) -> dict[str, Any]:
+def photos_done(out: Path, engine: str) -> int:
+    """How many photos have results."""
+    if engine == "local":
+        return sum(name.endswith(".json") for name in os.listdir(out))
+    return SHARD * len([*out.glob("faces/*.parquet")])
+
+
+def measure(photos: Path, count: int, jobs: int, engine: str) -> dict[str, Any]:
     """One run of the command over a folder."""
     with tempfile.TemporaryDirectory() as out:
-        options = ["-o", out, "--formats", "json", "--jobs", str(jobs), "--threads", "1"]
+        options = ["-o", out, "--jobs", str(jobs), "--threads", "1", "--engine", engine]
+        options += ["--formats", "json" if engine == "local" else "parquet"]
         command = [sys.executable, "-m", "likeness", "reconstruct", str(photos), *options]
         start, seen = time.perf_counter(), []
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         while process.poll() is None:
-            done = sum(name.endswith(".json") for name in os.listdir(out))
-            seen.append((done, resident(process.pid)))
+            seen.append((photos_done(Path(out), engine), resident(process.pid)))
             time.sleep(EVERY)
         seconds = time.perf_counter() - start
         assert process.stdout is not None
@@ -111,6 +128,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1])
+    parser.add_argument("--engine", choices=("local", "ray"), default="local")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
@@ -119,7 +137,7 @@ def main() -> None:
             make_photos(folder, given.count)
         photos = sorted(path for path in folder.rglob("*") if path.is_file())
         floor = floor_seconds(photos)
-        rows = [measure(folder, len(photos), jobs) for jobs in given.jobs]
+        rows = [measure(folder, len(photos), jobs, given.engine) for jobs in given.jobs]
     print(f"floor: {1e3 * floor:.1f} ms a photo, {1 / floor:.1f} photos a second on one thread")
     for row in rows:
         row["of the floor"] = round(row["seconds"] * min(row["jobs"], os.cpu_count() or 1) / row["photos"] / floor, 2)
