@@ -37,12 +37,14 @@ class Target:
         out: what is written to, in a folder of its own.
         is_same: to the last byte, whenever it is run on the same inputs.
         is_quick: enough for every run of the tests.
+        needs: a package without which there is no such command.
     """
 
     arguments: Callable[[Path], list[str]]
     out: str = "out"
     is_same: bool = True
     is_quick: bool = True
+    needs: str = "likeness"
 
 
 def photos(inputs: Path, *more: str) -> list[str]:
@@ -52,6 +54,9 @@ def photos(inputs: Path, *more: str) -> list[str]:
 TARGETS = {
     "reconstruct": Target(photos),
     "reconstruct by two": Target(lambda inputs: photos(inputs, "--jobs", "2")),
+    "reconstruct into tables": Target(
+        lambda inputs: photos(inputs, "--formats", "parquet", "json", "--jobs", "2"), is_quick=False, needs="pyarrow"
+    ),
     "fit": Target(lambda inputs: ["fit", str(inputs / "face.pts"), "--size", "400", "400"]),
     "register": Target(lambda inputs: ["register", str(inputs / "scan.obj")], is_same=False, is_quick=False),
     "models convert": Target(lambda _: ["models", "convert", MODEL], "again.npz"),
@@ -144,6 +149,7 @@ def test_it_is_killed(name: str, inputs: Path, tmp_path: Path) -> None:
     target, rng = TARGETS[name], random.Random(name)
     if not (TIMES or target.is_quick):
         pytest.skip("takes long; make torture has it")
+    pytest.importorskip(target.needs)
     began = time.monotonic()
     process = start(target, inputs, tmp_path / "whole" / target.out)
     told = process.communicate()[1]
