@@ -34,8 +34,8 @@ class Reconstruct:
 
     photos: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Photo files (JPEG, PNG, WebP, HEIC, AVIF, JPEG XL, TIFF ...), folders of them, patterns in quotes, or - for
-    stdin; videos (MP4, MOV, WebM, Matroska, AVI, animated GIF). With `--engine ray` or `--formats parquet` also tars, and
-    URLs of object stores (s3://, gs:// ...), and no videos."""
+    stdin; videos (MP4, MOV, WebM, Matroska, AVI, animated GIF). For tables (`--engine ray`, `--formats parquet`) also
+    tars, and URLs of object stores (s3://, gs:// ...), but no videos."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
     """Folder for the results; made if missing."""
     person: bool = False
