@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # make TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu" test
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-cluster test-lowest lint fuzz torture clean
+.PHONY: demo test test-cluster test-lowest validate-gltf lint fuzz torture clean
 
 demo: $(VENV)/.core
 	$(BIN)/python examples/demo_photo.py out/astronaut.jpg
@@ -19,6 +19,14 @@ test: $(VENV)/.dev lint
 # What works on archives: Arrow and Ray (half a gigabyte on disk) come only for it.
 test-cluster: $(VENV)/.cluster
 	$(BIN)/python -m pytest tests/test_cluster.py tests/test_cluster_ray.py
+
+# GLB files in other programs: the Khronos validator and three.js (needs Node), trimesh, Chromium and Blender if there.
+validate-gltf: $(VENV)/.dev .node/.done
+	$(BIN)/python -m pytest tests/test_opens_elsewhere.py
+
+.node/.done: Makefile
+	npm install --silent --no-save --no-audit --no-fund --prefix .node gltf-validator@2.0.0-dev.3.10 three@0.187.0
+	touch $@
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -59,4 +67,4 @@ $(VENV)/.cluster: $(VENV)/.dev
 	touch $@
 
 clean:
-	rm -rf $(VENV) out build dist
+	rm -rf $(VENV) .node out build dist

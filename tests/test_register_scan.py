@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gltf_laws import check_laws
+from other_programs import khronos
 from register_scans import POSE, code_of, colour_reader, coloured, raw_scan
 
 from likeness.errors import FileError, MissingExtraError
 from likeness.mesh import Mesh
+from likeness.mesh.glb_writer import read_glb
 from likeness.model.face_model import FaceModel
 
 pytest.importorskip("scipy")
@@ -214,6 +217,22 @@ def test_files_of_a_result(registered: Registration, tmp_path: Path) -> None:
     np.testing.assert_allclose(moved, registered.mesh_in_scan().vertices, atol=1e-6)
     with pytest.raises(ValueError, match="formats"):
         registered.save(tmp_path, ("fbx",))
+
+
+def test_a_registered_head_is_animatable(registered: Registration, tmp_path: Path) -> None:
+    given = replace(registered, expression=np.linspace(0, 0.4, 52))
+    path = given.save(tmp_path, ("glb",), name="head")["glb"]
+    check_laws(path.read_bytes())
+    mesh, shapes, weights = read_glb(path)
+    assert tuple(shapes) == registered.model.expression_names
+    shown = mesh.vertices + np.tensordot(weights, np.array(list(shapes.values())), 1)
+    np.testing.assert_allclose(shown, registered.mesh.vertices, atol=2e-3)
+    at_rest = np.linalg.norm(mesh.vertices - registered.mesh.vertices, axis=1)
+    assert at_rest.max() > 1
+
+
+def test_the_khronos_validator_has_nothing_to_say_of_a_registration(registered: Registration, tmp_path: Path) -> None:
+    assert khronos([registered.save(tmp_path, ("glb",), name="head")["glb"]]) == {"head.glb": []}
 
 
 def test_the_picture_shows_scan_head_and_error(registered: Registration) -> None:

@@ -27,7 +27,7 @@ from likeness.geometry.units import Unit
 from likeness.result_folder import ResultFolder, ResultNames
 from likeness.version import __version__
 
-ScanFormat = Literal["obj", "ply", "json", "png"]
+ScanFormat = Literal["obj", "ply", "glb", "json", "png"]
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Register:
     units: Annotated[Unit | None, tyro.conf.arg(metavar="m|cm|mm|inch")] = None
     """The scans' unit; without, it is guessed from the faces' size."""
     formats: tuple[ScanFormat, ...] = ("obj", "json", "png")
-    """Which files to write."""
+    """Which files to write; glb has the model's blendshapes."""
     model: MaybePath = None
     """Another face model (.npz) than the embedded one."""
     network: MaybePath = None

@@ -56,7 +56,7 @@ def save_mesh(path: StrPath, mesh: MeshFields) -> None:
     - .obj: everything a `Mesh` holds; a texture goes to NAME.png beside it, its material to NAME.mtl.
     - .ply (binary little-endian): quads, vertex colours in 8 bits, uv where there is one per vertex.
     - .stl (binary): triangles only.
-    - .glb: triangles, uv, texture or else vertex colours; millimetres to metres. With morph targets:
+    - .glb: triangles, texture with its uv or else vertex colours; millimetres to metres. With morph targets:
       `likeness.mesh.glb_writer.write_glb`.
 
     Raises:

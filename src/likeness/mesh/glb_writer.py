@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,9 @@ def write_glb(
 
     Args:
         path: the file.
-        mesh: at least one triangle. Vertex i of the mesh is vertex i of the file; copies that uv seams need follow
-            after the last. Colours are written only without a texture (glTF would multiply them).
+        mesh: at least one triangle of three different corners; others are left out. Vertex i of the mesh is vertex i
+            of the file; copies that uv seams need follow after the last. Colours are written only without a texture
+            (glTF would multiply them), uv only with one (nothing would use them).
         shapes: name -> (V, 3) displacements in mm at weight 1; in the file by these names
             (``mesh.extras.targetNames``) and in this order. Displacements under 0.0001 mm are dropped.
         weights: (S,) default weights of the targets; None: zeros.
@@ -62,7 +64,7 @@ def write_glb(
         animation: how weights and place of the head change; its weights are those of ``shapes``.
 
     Raises:
-        ValueError: no triangles, or shapes, weights, animation or extras of the wrong kind.
+        ValueError: no such triangles, or shapes, weights, animation or extras of the wrong kind.
         FileError: cannot be written; nothing is left half-written.
     """
     write_atomically(
@@ -81,8 +83,7 @@ def glb_bytes(
     animation: Animation | None = None,
 ) -> bytes:
     """The content of the file that `write_glb` writes; same arguments."""
-    if not len(mesh.triangles):
-        raise ValueError("expected a mesh with triangles for a GLB file, got none")
+    mesh = _drawn(mesh)
     shapes = {} if shapes is None else shapes
     source, triangles, uv = _split_seams(mesh)
     content = _Content(len(source))
@@ -200,6 +201,25 @@ class _Content:
         return b"".join([head, text, struct.pack("<I4s", self.size, b"BIN\0"), *self.parts])
 
 
+def _drawn(mesh: MeshFields) -> MeshFields:
+    """The part of a mesh that a renderer uses: triangles of three different corners, uv of a texture."""
+    is_whole = (mesh.triangles != np.roll(mesh.triangles, 1, axis=1)).all(axis=1)
+    if not is_whole.any():
+        raise ValueError(f"expected a mesh with triangles for a GLB file, got none among {len(is_whole)}")
+    has_texture = mesh.texture is not None
+    if is_whole.all() and (has_texture or mesh.uv is None):
+        return mesh
+    kept = mesh.uv_triangles[is_whole] if has_texture and mesh.uv_triangles is not None else None
+    return replace(
+        mesh,
+        triangles=mesh.triangles[is_whole],
+        uv=mesh.uv if has_texture else None,
+        uv_triangles=kept,
+        quads=None,
+        groups=None,
+    )
+
+
 def _split_seams(mesh: MeshFields) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """One vertex per pair of vertex and uv, as glTF needs it.
 
@@ -224,7 +244,7 @@ def _split_seams(mesh: MeshFields) -> tuple[np.ndarray, np.ndarray, np.ndarray |
 
 
 def _normals(mesh: MeshFields) -> np.ndarray:
-    normals = vertex_normals(mesh.vertices, mesh.triangles)
+    normals = vertex_normals(mesh.vertices.astype(np.float64), mesh.triangles)  # float32 overflows sooner
     lost = ~normals.any(axis=1)
     if lost.any():  # glTF allows unit vectors only
         normals[lost] = (0, 0, 1)

@@ -16,13 +16,14 @@ from likeness.geometry.landmarks import JAW_COUNT
 from likeness.geometry.similarity import Similarity
 from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
+from likeness.mesh.glb_writer import write_glb
 from likeness.model.face_model import FaceModel
 from likeness.register.report import PANEL, registration_picture
 from likeness.result_folder import ResultFolder, Source, fitted
 
 Array = np.ndarray
 
-FORMATS = ("obj", "ply", "json", "png")
+FORMATS = ("obj", "ply", "glb", "json", "png")
 DEFAULT_FORMATS = ("obj", "json", "png")
 
 
@@ -121,8 +122,10 @@ class Registration:
         *,
         overwrite: bool = False,
     ) -> dict[str, Path]:
-        """Write ``NAME.obj`` or ``NAME.ply`` (the head, mm, model axes), ``NAME.json`` (:meth:`to_dict`; its
-        ``scan_from_model`` leads back to the scan) and ``NAME.png`` (scan | head | error map).
+        """Write ``NAME.obj`` or ``NAME.ply`` (the head, mm, model axes), ``NAME.glb`` (m; at rest, with the
+        model's blendshapes, whose default weights are the scan's expression: so the registered head is seen),
+        ``NAME.json`` (:meth:`to_dict`; its ``scan_from_model`` leads back to the scan) and ``NAME.png`` (scan, head,
+        error map).
 
         Args:
             folder: is made if missing.
@@ -151,8 +154,22 @@ class Registration:
                 write_atomically(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
             elif format == "png":
                 write_atomically(path, png_bytes(self.picture()))
+            elif format == "glb":
+                self._write_glb(path)
             else:
                 self.mesh.save(path)
+
+    def _write_glb(self, path: Path) -> None:
+        model = self.model
+        weights = np.asarray(self.expression, np.float64)
+        at_rest = self.mesh.with_vertices(self.mesh.vertices - np.tensordot(weights, model.expression_basis, 1))
+        shapes = dict(zip(model.expression_names, model.expression_basis, strict=True))
+        extras = {
+            "model": model.name,
+            "source": self.source.to_dict(),
+            "identity": np.round(self.identity, 5).tolist(),
+        }
+        write_glb(path, at_rest, shapes, weights, printable(self.name), extras)
 
     def picture(self, side: int = PANEL) -> Array:
         """What ``NAME.png`` shows: scan, head and error map, front above and turned below, each ``side`` pixels."""
