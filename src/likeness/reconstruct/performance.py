@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,11 @@ from likeness.result_folder import Source
 GAP = 0.25
 """Seconds without the face that are not bridged: the head holds still and goes on where it is seen again."""
 
-WEIGHT_NOISE = 0.01
-"""Standard deviation of the noise that weights have at least: less is not seen."""
+WEIGHT_NOISE, FAST_NOISE = 0.03, 0.01
+"""Standard deviation of the noise that weights have at least, and the :data:`FAST` ones among them."""
+
+FAST = ("eyeBlink", "eyeSquint", "eyeWide", "jawOpen")
+"""Lids and jaw, which points show well and whose movements take a few frames."""
 
 HOLD = 1e-3
 """Seconds before a face is seen again at which it leaves the place where it was lost."""
@@ -122,6 +125,18 @@ class Performance:
         ends = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(self)]
         return [slice(a, b) for a, b in pairwise(ends)]
 
+    def steadied(self) -> Performance:
+        """Without jitter and without lag (:mod:`likeness.reconstruct.smoothing`), piece by piece."""
+        least = np.array(
+            [FAST_NOISE if name.startswith(FAST) else WEIGHT_NOISE for name in self.model.expression_names]
+        )
+        parts = [
+            _steadied(least, self.times[piece], self.expression[piece], self.rotation[piece], self.translation[piece])
+            for piece in self.pieces()
+        ]
+        weights, rotation, translation = (np.concatenate(one) for one in zip(*parts, strict=True))
+        return replace(self, expression=weights, rotation=rotation, translation=translation)
+
     def animation(self) -> Animation:
         """In a scene whose camera, at the origin, looks along -z (glTF's); in gaps the head holds still."""
         pieces = self.pieces()
@@ -175,17 +190,15 @@ class Performance:
         write_atomically(path, (json.dumps(self.to_dict()) + "\n").encode())
 
 
-def steadied(
-    times: np.ndarray, expression: np.ndarray, rotation: np.ndarray, translation: np.ndarray
+def _steadied(
+    least: np.ndarray, times: np.ndarray, expression: np.ndarray, rotation: np.ndarray, translation: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights (N, E), rotations (N, 3, 3) and translations (N, 3) of an unbroken piece, without jitter
-    (:mod:`likeness.reconstruct.smoothing`).
-
-    Places are smoothed as direction and distance, which are known so differently well.
-    """
-    weights = np.clip(smoothed(times, expression, WEIGHT_NOISE), 0.0, 1.0)
+    """Weights (N, E) with at least so much noise (E,), rotations (N, 3, 3) and translations (N, 3), float32. Places
+    are smoothed as direction and distance, which are known so differently well."""
+    weights = np.clip(smoothed(times, expression, least), 0.0, 1.0)
     turned = rotations_from_quaternions(smoothed(times, continuous_quaternions(rotation)))
     x, y, z = np.asarray(translation, np.float64).T
     sight = smoothed(times, np.stack([x / z, y / z, np.log(z)], axis=1))
     distance = np.exp(sight[:, 2])
-    return weights, turned, np.stack([sight[:, 0] * distance, sight[:, 1] * distance, distance], axis=1)
+    place = np.stack([sight[:, 0] * distance, sight[:, 1] * distance, distance], axis=1)
+    return weights.astype(np.float32), turned.astype(np.float32), place.astype(np.float32)

@@ -25,13 +25,15 @@ NORMAL_MEDIAN = 0.6745
 """The median of a unit normal's absolute value: the noise is judged by the median, as movement is rarer than rest."""
 
 
-def smoothed(times: np.ndarray, values: np.ndarray, least: float = 0.0, width: float = WIDTH) -> np.ndarray:
+def smoothed(
+    times: np.ndarray, values: np.ndarray, least: float | np.ndarray = 0.0, width: float = WIDTH
+) -> np.ndarray:
     """Values (N, C) at increasing times (N,), seconds, each channel smoothed by itself.
 
     Args:
         times: of the frames, without gaps that should not be bridged.
         values: what was measured.
-        least: standard deviation of the noise that every channel has at least.
+        least: standard deviation of the noise that every channel (C,) has at least.
         width: seconds.
 
     Returns:

@@ -25,7 +25,7 @@ from likeness.images.video import VideoFile, VideoWriter
 from likeness.progress import Steps, unheard
 from likeness.reconstruct.cast import Member, cast_of
 from likeness.reconstruct.people import fused_identity, posed_under
-from likeness.reconstruct.performance import Performance, steadied
+from likeness.reconstruct.performance import Performance
 from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.reconstruct.result import Reconstruction
 from likeness.reconstruct.tracking import Memory, Tracker
@@ -126,6 +126,7 @@ def reconstruct_video(
     path: StrPath,
     *,
     max_people: int | None = None,
+    smooth: bool = True,
     work: StrPath | None = None,
     steps: Steps = unheard,
 ) -> VideoResult:
@@ -135,6 +136,7 @@ def reconstruct_video(
         reconstructor: its network must place surface points, and the head be fitted to these.
         path: the file.
         max_people: keep those who are seen in most frames.
+        smooth: without jitter (:meth:`Performance.steadied`); if not, every frame by itself.
         work: a folder of results; unfinished work is kept in it, so that a killed run goes on where it was. None: it
             is lost.
         steps: hears how far it is.
@@ -165,6 +167,7 @@ def reconstruct_video(
         people = _performed(reconstructor, video, chunks, faces, cast, steps)
         chunks.remove()
     name = Path(os.fsdecode(path)).stem
+    people = [one.steadied() if smooth else one for one in people]
     named = [replace(one, name=name, source=source, number=n) for n, one in enumerate(people, start=1)]
     note = ""
     if video.is_cut(frames, end):
@@ -297,20 +300,8 @@ def _performed(
             translation=np.stack(translations),
             score=faces["score"][own],
         )
-        people.append(_smooth(raw))
+        people.append(raw)
     return people
-
-
-def _smooth(raw: Performance) -> Performance:
-    """Without jitter, piece by piece."""
-    parts = [
-        steadied(raw.times[piece], raw.expression[piece], raw.rotation[piece], raw.translation[piece])
-        for piece in raw.pieces()
-    ]
-    weights, rotation, translation = (
-        np.concatenate(arrays).astype(np.float32) for arrays in zip(*parts, strict=True)
-    )
-    return replace(raw, expression=weights, rotation=rotation, translation=translation)
 
 
 def _overlaid(picture: np.ndarray, person: Performance, row: int) -> np.ndarray:
