@@ -64,7 +64,15 @@ TARGETS = {
         lambda inputs: ["models", "transfer", MODEL, MODEL, str(inputs / "scan.obj")], is_quick=False
     ),
     "evaluate recognisability": Target(
-        lambda inputs: ["evaluate", "recognisability", str(inputs / "codes.npz"), "--model", MODEL]
+        lambda inputs: [
+            "evaluate",
+            "recognisability",
+            str(inputs / "codes.npz"),
+            "--model",
+            MODEL,
+            "--bootstrap",
+            "20",
+        ]
     ),
     "evaluate photos": Target(lambda inputs: ["evaluate", "recognisability", str(inputs / "people")], is_quick=False),
     "train synthetic": Target(lambda _: ["train", "synthetic", "--model", MODEL, "--count", "6"]),

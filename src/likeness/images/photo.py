@@ -272,13 +272,15 @@ def _naming_memory() -> Iterator[None]:
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV's own messages about bad files off stderr: the caller gets an exception."""
-    from cv2.utils import logging
+    import cv2
 
-    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    # OpenCV 4 has them at the top, OpenCV 5 in a module of their own.
+    set_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
+    level = set_level(0)
     try:
         yield
     finally:
-        logging.setLogLevel(level)
+        set_level(level)
 
 
 def _turned_upright(image: np.ndarray, orientation: int) -> np.ndarray:

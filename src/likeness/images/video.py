@@ -17,7 +17,7 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.images.boxes import heif_kind
-from likeness.images.photo import MAX_PIXELS, MIN_SIDE
+from likeness.images.photo import MAX_PIXELS, MIN_SIDE, quiet_opencv
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".mpg", ".ts", ".3gp")
 """Of video files, in lower case."""
@@ -131,12 +131,8 @@ class VideoFile:
         # FFmpeg writes to standard error what is told in a FileError here; it asks for this when it is first used.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         path = os.path.abspath(os.fsdecode(self.path))  # "name:with-colon.mp4" alone would be an address
-        level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        try:
+        with quiet_opencv():
             capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
-        finally:
-            cv2.utils.logging.setLogLevel(level)
         if not capture.isOpened():
             raise FileError(
                 self.path, "cannot be opened as a video; it is damaged, cut short, or of an unknown codec"
