@@ -310,6 +310,7 @@ def read_encoder(path: Path, _: FaceModel) -> Any:
 
 
 def read_meshes(path: Path, model: FaceModel) -> Any:
+    pytest.importorskip("torch")
     from likeness.train.scans.meshes import read_meshes as read
 
     return read(path, model, people=4, held_out=1)

@@ -28,6 +28,7 @@ def written(kind: str, model: FaceModel, path: Path) -> Reader:
         ShapeEncoder(model.mean, model.identity_basis, np.zeros(len(model.identity_basis), np.float32)).save(path)
         return ShapeEncoder.load
     pytest.importorskip("scipy")
+    pytest.importorskip("torch")
     from likeness.train.scans.meshes import read_meshes
 
     count = 6
