@@ -49,6 +49,8 @@ more=("--data" "$data/photos/video-train.tar" "$data/photos/photo-train.tar"
   --recipe places --learning-rate 1.5e-3 --batch 4 --budget "${PLACES:-800000}" "${photos[@]}"
 "$python" -m likeness train photos -o "$work/default" "${more[@]}" --labeller "$work/places" --trunk "$work/places" \
   --recipe heads --budget "${HEADS:-240000}" "${photos[@]}"
+# Texture coordinates that give the face most of a texture.
+"$python" runs/build_uv.py "$work/sphere.npz" "$work/uv_layout.npz"
 # Where MediaPipe's points lie on the model, then in photographs; then the network learns to place them itself.
 "$python" runs/map_points.py "$work/sphere.npz" "$data/teachers/mediapipe" "$work/surface_points.npz" --count "${MAPPED:-2000}"
 labels=()

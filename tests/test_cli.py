@@ -38,7 +38,10 @@ def run(*arguments: object) -> int:
 
 def test_one_photo(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("reconstruct", portrait, "-o", tmp_path / "out") == 0
-    assert visible(tmp_path / "out") == {f"portrait.{format}" for format in ("glb", "obj", "json", "png")}
+    assert visible(tmp_path / "out") == {
+        *(f"portrait.{format}" for format in ("glb", "obj", "mtl", "json", "png")),
+        "portrait-texture.jpg",
+    }
     assert "1 face in 1 photo" in capsys.readouterr().out
 
 

@@ -28,7 +28,7 @@ from likeness.datasets.hand_placed import (
     read_tem,
 )
 from likeness.datasets.rendered_people import photo_name, read_rendered_people, write_truth
-from likeness.evaluate.fidelity.judge import Judge, drawn_from_front, told
+from likeness.evaluate.fidelity.judge import Judge, drawn_head, told
 from likeness.evaluate.fidelity.portraits import lip_gap, portrait_fidelity
 from likeness.evaluate.fidelity.refit import _fit, refit
 from likeness.evaluate.fidelity.rendered import measure_rendered
@@ -323,7 +323,7 @@ def test_a_judge_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_a_head_is_drawn_where_its_landmarks_are(small_model: FaceModel) -> None:
     coefficients = SimpleNamespace(identity=code_of(small_model, 2), albedo=np.zeros(5))
-    picture, landmarks = drawn_from_front(SimpleNamespace(model=small_model, coefficients=coefficients))  # type: ignore[arg-type]
+    picture, landmarks = drawn_head(SimpleNamespace(model=small_model, coefficients=coefficients), "albedo")  # type: ignore[arg-type]
     covered = (picture != picture[0, 0]).any(-1)
     inner = np.rint(landmarks[17:]).astype(int)
     assert covered[inner[:, 1], inner[:, 0]].mean() > 0.9

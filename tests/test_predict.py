@@ -196,7 +196,8 @@ def test_saved_files_hold_the_face(face: Reconstruction, tmp_path: Path) -> None
 
     paths = face.save(tmp_path / "new" / "folder", name="head")
     assert {path.name for path in (tmp_path / "new" / "folder").glob("[!.]*")} == {
-        f"head.{format}" for format in ("glb", "obj", "json", "png")
+        *(f"head.{format}" for format in ("glb", "obj", "mtl", "json", "png")),
+        "head-texture.jpg",
     }
     record = json.loads(paths["json"].read_text())
     assert list(record["expression"]) == list(face.model.expression_names)
@@ -209,7 +210,7 @@ def test_saved_files_hold_the_face(face: Reconstruction, tmp_path: Path) -> None
     posed = mesh.vertices[:count] + sum(w * d[:count] for w, d in zip(weights, shapes.values(), strict=True))
     np.testing.assert_allclose(posed, face.mesh().vertices, atol=0.02)
     np.testing.assert_allclose(Mesh.load(paths["obj"]).vertices, face.mesh().vertices, atol=0.01)
-    assert cv2.imread(str(paths["png"])).shape[1] == 4 * cv2.imread(str(paths["png"])).shape[0]
+    assert cv2.imread(str(paths["png"])).shape[1] == 6 * cv2.imread(str(paths["png"])).shape[0]
 
 
 def test_unknown_formats_and_unusable_folders(face: Reconstruction, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ class Output:
     photos: tuple[Path, ...]
     out: Path
     formats: tuple[str, ...]
+    texture: int | None
     max_faces: int | None
     overwrite: bool
 
@@ -146,7 +147,8 @@ def _save(person: Person, settings: Output, names: list[str], source: Source) ->
     """Save a head under the first name that is its own or nobody's, and say what it was made of."""
     folder = ResultFolder(settings.out, "reconstruct", overwrite=settings.overwrite)
     name = folder.claim(_candidates(names, source), source)
-    person.called(name, source).save(settings.out, settings.formats, name, overwrite=settings.overwrite)
+    head = person.called(name, source)
+    head.save(settings.out, settings.formats, name, texture=settings.texture, overwrite=settings.overwrite)
     for one in person.left_out:
         _tell(one)
     count = len(person.photos)

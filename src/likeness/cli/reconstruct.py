@@ -53,6 +53,8 @@ class Reconstruct:
     it."""
     engine: Literal["local", "ray"] = "local"
     """Who does the work: this machine, or a Ray cluster (extra `cluster`), into tables."""
+    texture: Literal["1024", "2048", "none"] = "1024"
+    """Side of the texture with the person's own skin, in pixels; none: colours of the face model."""
     max_faces: MaybeInt = None
     """Keep only the best faces of each photo, and of each video the people who are seen longest."""
     min_score: float = 0.8
@@ -131,7 +133,14 @@ def reconstruct(settings: Reconstruct) -> int:
     from likeness.cli.people import Output, mixed, one_person, people_in_folders
 
     reconstructor = _reconstructor(settings)
-    output = Output(settings.photos, settings.out, settings.formats, settings.max_faces, settings.overwrite)
+    output = Output(
+        settings.photos,
+        settings.out,
+        settings.formats,
+        _texture_size(settings),
+        settings.max_faces,
+        settings.overwrite,
+    )
     if settings.people:
         return people_in_folders(output, reconstructor)
     photos = _photos(settings.photos)
@@ -262,13 +271,19 @@ def _save_faces(result: PhotoResult, settings: Reconstruct, names: ResultNames) 
             source = Source(os.path.abspath(photo.path), photo.sha256)
         for number, face in enumerate(result.faces):
             name = names.of(source, number)
-            replace(face, source=source).save(settings.out, settings.formats, name, overwrite=settings.overwrite)
+            replace(face, source=source).save(
+                settings.out, settings.formats, name, texture=_texture_size(settings), overwrite=settings.overwrite
+            )
         names.remove_from(source, len(result.faces))
     except MissingExtraError:
         raise
     except Exception as error:  # whatever a photo's results do, the other photos are done
         return as_file_error(result.name, error)
     return None
+
+
+def _texture_size(settings: Reconstruct) -> int | None:
+    return None if settings.texture == "none" else int(settings.texture)
 
 
 def _report(summary: Summary, settings: Reconstruct) -> int:

@@ -129,6 +129,6 @@ class _Worker:
         """Write a head's files; where they are, without suffix."""
         name = f"{HEADS}/{shard:06d}/{fitted(printable(f'{count:08d}-{face.number}-{face.name}'))}"
         with tempfile.TemporaryDirectory() as folder:
-            for format, path in face.save(folder, self._settings.formats, "head").items():
+            for format, path in face.save(folder, self._settings.formats, "head", texture=None).items():
                 self._output.write(f"{name}.{format}", Path(path).read_bytes())
         return name

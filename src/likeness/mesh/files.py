@@ -14,7 +14,8 @@ from likeness.errors import FileError, StrPath
 from likeness.mesh.fields import MeshFields
 from likeness.mesh.glb_reader import read_glb
 from likeness.mesh.glb_writer import write_glb
-from likeness.mesh.obj import read_obj, write_obj
+from likeness.mesh.obj import read_obj
+from likeness.mesh.obj_writer import write_obj
 from likeness.mesh.ply import read_ply, write_ply
 from likeness.mesh.stl import read_stl, write_stl
 

@@ -19,6 +19,7 @@ from likeness.mesh import Mesh
 from likeness.model.identity import SPACES, GaussianSpace, GeometryMetric, Lift, SphereSpace
 from likeness.model.npz import FORMAT, load_fields, save_fields
 from likeness.model.topology import Topology
+from likeness.model.uv_layout import laid_out
 
 ARKIT_NAMES: tuple[str, ...] = (
     "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeSquintLeft",
@@ -249,12 +250,14 @@ class FaceModel:
 
     @classmethod
     def load(cls, path: StrPath) -> FaceModel:
-        """Read a model written by :meth:`save`.
+        """Read a model written by :meth:`save`; the embedded head's texture coordinates are laid out for faces
+        (:mod:`likeness.model.uv_layout`).
 
         Raises:
             likeness.FileError: the file is missing, truncated, or not such a model.
         """
         fields = load_fields(path)
+        fields["topology"] = laid_out(fields["topology"])
         try:
             return cls(**fields)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""The picture that shows a reconstruction at a glance: photo | overlay | neutral front | three-quarter view."""
+"""The picture that shows a reconstruction at a glance: photo | overlay | two views with skin | two grey."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from likeness.geometry.camera import Camera, project
 from likeness.geometry.crop import Crop
 from likeness.render import overlay
 from likeness.render.head_view import head_view
+from likeness.render.texture import Texture
 
 PANEL = 320  # px, the side of each of the four square pictures
 HEAD_MM = 290.0  # what a neutral view's side covers
@@ -23,10 +24,11 @@ def overview(
     rotation: np.ndarray,
     translation: np.ndarray,
     side: int = PANEL,
+    texture: Texture | None = None,
 ) -> np.ndarray:
-    """Four square pictures in a row.
+    """Four or six square pictures in a row.
 
-    The photo and the overlay show the head's surroundings; the neutral views are grey, so that only the shape
+    The photo and the overlay show the head's surroundings; the last two views are grey, so that only the shape
     speaks.
 
     Args:
@@ -36,9 +38,10 @@ def overview(
         camera: of the photo.
         rotation, translation: model axes -> camera axes, (3, 3) and (3,) mm.
         side: of each picture, pixels.
+        texture: of the head, for two more views before the grey ones; None: there is none.
 
     Returns:
-        (side, 4 side, 3) uint8 RGB.
+        (side, 4 side or 6 side, 3) uint8 RGB.
     """
     pixels = project(camera, vertices @ rotation.T + translation)
     low, high = pixels.min(0), pixels.max(0)
@@ -47,5 +50,8 @@ def overview(
     closer = Camera(camera.focal / window.scale, tuple(window.to_crop(np.array(camera.center))), (side, side))
     laid_over = overlay(shown, vertices, triangles, closer, rotation, translation, alpha=0.8)
     middle = (neutral.max(0) + neutral.min(0)) / 2
-    views = [head_view(neutral, triangles, middle, HEAD_MM, side, yaw=yaw) for yaw in YAWS]
+    skins = [None] if texture is None else [texture, None]
+    views = [
+        head_view(neutral, triangles, middle, HEAD_MM, side, yaw=yaw, albedo=skin) for skin in skins for yaw in YAWS
+    ]
     return np.concatenate([shown, laid_over, *views], axis=1)

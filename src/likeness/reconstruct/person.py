@@ -18,8 +18,12 @@ from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.reconstruct.overview import PANEL
-from likeness.reconstruct.result import FORMATS, Reconstruction, rounded, save_rigged
+from likeness.reconstruct.result import FORMATS, TEXTURE, Reconstruction, rounded, save_posed, save_rigged
+from likeness.reconstruct.texture import texture_of
 from likeness.result_folder import ResultFolder, Source, fitted
+
+PAINTED = 6
+"""How many photos a texture is made of at most; each takes a fifth of a second at 1024 texels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +76,25 @@ class Person:
         """Vertices (V, 3) mm of the head at rest, model axes."""
         return self.model.vertices(self.identity)
 
-    def mesh(self) -> Mesh:
-        """The head at rest as a coloured :class:`likeness.Mesh`, model axes, mm."""
-        return self.model.mesh(self.identity, albedo=self.albedo)
+    def mesh(self, texture: np.ndarray | None = None) -> Mesh:
+        """The head at rest as a coloured :class:`likeness.Mesh`, model axes, mm; with a ``texture`` (S, S, 3) uint8,
+        as :meth:`texture` gives it, or the model's colours at the vertices."""
+        mesh = self.model.mesh(self.identity, albedo=self.albedo if texture is None else None)
+        return replace(mesh, texture=texture)
 
-    def overview(self, side: int = PANEL) -> np.ndarray:
-        """What ``NAME.png`` shows: the photo that tells most, overlay and two neutral views, (side, 4 side, 3)."""
-        return self.best.overview(side)
+    def texture(self, size: int = TEXTURE, *, relight: bool = True) -> np.ndarray:
+        """The person's own skin from photos whose pixels are there, the most precise ones, :data:`PAINTED` at most.
+
+        Args, returns and raises as :meth:`likeness.Reconstruction.texture`.
+        """
+        order = np.argsort(-self.precision, kind="stable")
+        with_pixels = [self.photos[row] for row in order if self.photos[row].photo.size]
+        views = [photo.view() for photo in with_pixels[:PAINTED]]
+        return texture_of(self.model, self.model.albedo(self.albedo), views, size, relight=relight)
+
+    def overview(self, side: int = PANEL, texture: np.ndarray | None = None) -> np.ndarray:
+        """What ``NAME.png`` shows: :meth:`likeness.Reconstruction.overview` of the photo that tells most."""
+        return self.best.overview(side, texture)
 
     def to_dict(self) -> dict[str, Any]:
         """What ``NAME.json`` holds: the shared head, each photo's own numbers, and what was left out."""
@@ -110,6 +126,7 @@ class Person:
         formats: Iterable[str] = FORMATS,
         name: str | None = None,
         *,
+        texture: int | None = TEXTURE,
         overwrite: bool = False,
     ) -> dict[str, Path]:
         """Write ``NAME.glb`` and ``NAME.obj`` (the head at rest; in the GLB with the blendshapes), ``NAME.json``
@@ -118,28 +135,30 @@ class Person:
         Args, returns and raises as :meth:`likeness.Reconstruction.save`.
         """
         name, formats = name or fitted(self.name), tuple(formats)
+        has_skin = texture is not None and len(self.model.topology.uv) > 0 and set(formats) - {"json"}
+        skin = self.texture(texture) if has_skin and texture is not None else None
 
         def write(stage: Path) -> None:
             for format, path in output_paths(stage, name, formats, FORMATS).items():
-                getattr(self, f"_save_{format}")(path)
+                getattr(self, f"_save_{format}")(path, skin)
 
         ResultFolder(folder, "reconstruct", overwrite=overwrite).save(name, self.source, write)
         return {format: Path(folder) / f"{name}.{format}" for format in formats}
 
-    def _save_glb(self, path: Path) -> None:
+    def _save_glb(self, path: Path, skin: np.ndarray | None) -> None:
         light = self.best.coefficients.light
         face = Coefficients(self.identity, np.zeros(len(self.model.expression_names), np.float32), self.albedo, light)
         extras = {"source": self.source.to_dict(), "photos": len(self.photos)}
-        save_rigged(path, self.model, face, self.name, extras)
+        save_rigged(path, self.model, face, self.name, extras, skin)
 
-    def _save_obj(self, path: Path) -> None:
-        self.mesh().save(path)
+    def _save_obj(self, path: Path, skin: np.ndarray | None) -> None:
+        save_posed(path, self.mesh(skin))
 
-    def _save_json(self, path: Path) -> None:
+    def _save_json(self, path: Path, skin: np.ndarray | None) -> None:
         write_atomically(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
 
-    def _save_png(self, path: Path) -> None:
-        write_atomically(path, png_bytes(self.overview()))
+    def _save_png(self, path: Path, skin: np.ndarray | None) -> None:
+        write_atomically(path, png_bytes(self.overview(texture=skin)))
 
     def called(self, name: str, source: Source) -> Person:
         """The same person under a name, made of ``source``."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,24 @@ from likeness.geometry.camera import Camera
 from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
 from likeness.mesh.glb_writer import write_glb
+from likeness.mesh.obj_writer import JPEG_QUALITY, write_obj
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.reconstruct.overview import PANEL, overview
 from likeness.reconstruct.posterior import HeadSize, ShapePosterior
+from likeness.reconstruct.texture import View, texture_of
+from likeness.render.texture import Texture
 from likeness.result_folder import ResultFolder, Source, fitted
 
 FORMATS = ("glb", "obj", "json", "png")
 
 NETWORK = "network"
 """Who places points by default."""
+
+TEXTURE = 1024
+"""Texels of a texture's side, if nothing else is asked for."""
+
+LARGEST_PNG = 512
+"""Side up to which a texture is stored without loss."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,22 +137,63 @@ class Reconstruction:
         expression = None if neutral else self.coefficients.expression
         return self.model.vertices(self.coefficients.identity, expression)
 
-    def mesh(self, neutral: bool = False) -> Mesh:
-        """The head as a coloured :class:`likeness.Mesh` in model axes (mm), with expression or at rest."""
-        expression = None if neutral else self.coefficients.expression
-        return self.model.mesh(self.coefficients.identity, expression, self.coefficients.albedo)
+    def mesh(self, neutral: bool = False, texture: np.ndarray | None = None) -> Mesh:
+        """The head as a coloured :class:`likeness.Mesh` in model axes (mm), with expression or at rest.
 
-    def overview(self, side: int = PANEL) -> np.ndarray:
-        """What ``NAME.png`` shows: photo, overlay and two neutral views, (side, 4 side, 3) uint8 RGB."""
+        Args:
+            neutral: at rest.
+            texture: (S, S, 3) uint8, what :meth:`texture` gave; None: colours of the face model at the vertices.
+        """
+        expression = None if neutral else self.coefficients.expression
+        albedo = self.coefficients.albedo if texture is None else None
+        return replace(self.model.mesh(self.coefficients.identity, expression, albedo), texture=texture)
+
+    def texture(self, size: int = 1024, others: Sequence[Reconstruction] = (), *, relight: bool = True) -> np.ndarray:
+        """The person's own skin, from the photo: reflectance without the photo's light, in the model's texture
+        coordinates (:func:`likeness.reconstruct.texture.texture_of`).
+
+        Args:
+            size: of the texture's side, texels, 64 to 8192.
+            others: the same person in other photos, which see more.
+            relight: take the photo's light out; if not, the photo's colours are kept as they are.
+
+        Returns:
+            (size, size, 3) uint8 sRGB.
+
+        Raises:
+            ValueError: a size that cannot be, another model in ``others``, or one without texture coordinates.
+        """
+        if any(other.model is not self.model for other in others):
+            raise ValueError("expected faces of one model")
+        views = [face.view() for face in (self, *others)]
+        return texture_of(self.model, self.model.albedo(self.coefficients.albedo), views, size, relight=relight)
+
+    def view(self) -> View:
+        """What a texture needs of the photo."""
+        return View(
+            self.photo,
+            self.vertices(),
+            self.camera,
+            self.rotation,
+            self.translation,
+            self.coefficients.light,
+            self.landmarks,
+        )
+
+    def overview(self, side: int = PANEL, texture: np.ndarray | None = None) -> np.ndarray:
+        """What ``NAME.png`` shows: photo, overlay and the neutral head from the front and turned, with its texture
+        (S, S, 3) uint8, if there is one, and grey: (side, 4 side or 6 side, 3) uint8 RGB."""
+        topology = self.model.topology
         return overview(
             self.photo,
             self.vertices(),
             self.vertices(neutral=True),
-            self.model.topology.triangles,
+            topology.triangles,
             self.camera,
             self.rotation,
             self.translation,
             side,
+            None if texture is None else Texture(texture, topology.uv, topology.uv_triangles),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -188,15 +238,19 @@ class Reconstruction:
         formats: Iterable[str] = FORMATS,
         name: str | None = None,
         *,
+        texture: int | None = TEXTURE,
         overwrite: bool = False,
     ) -> dict[str, Path]:
         """Write ``NAME.glb`` (neutral head, the 52 blendshapes and this photo's weights as default), ``NAME.obj``
-        (with expression), ``NAME.json`` (:meth:`to_dict`) and ``NAME.png`` (photo, overlay, two neutral views).
+        (with expression; ``NAME.mtl`` and ``NAME-texture.jpg`` or ``.png`` beside it), ``NAME.json``
+        (:meth:`to_dict`) and ``NAME.png`` (:meth:`overview`).
 
         Args:
             folder: is made if missing.
             formats: any of :data:`FORMATS`.
             name: file name without suffix, with folders if you like; default: the photo's.
+            texture: side of the skin's texture, texels (:meth:`texture`); None, or a model without texture
+                coordinates: colours at the vertices. Above :data:`LARGEST_PNG` it is stored as JPEG.
             overwrite: also replace files that are no earlier results of this photo (or, of an array, of an array), or
                 were changed since. What :mod:`likeness.result_folder` has on record is replaced in any case.
 
@@ -209,28 +263,38 @@ class Reconstruction:
                 written then.
         """
         name, formats = name or fitted(self.name), tuple(formats)
+        has_skin = texture is not None and len(self.model.topology.uv) > 0 and set(formats) - {"json"}
+        skin = self.texture(texture) if has_skin and texture is not None else None
 
         def write(stage: Path) -> None:
             for format, path in output_paths(stage, name, formats, FORMATS).items():
-                getattr(self, f"_save_{format}")(path)
+                getattr(self, f"_save_{format}")(path, skin)
 
         ResultFolder(folder, "reconstruct", overwrite=overwrite).save(name, self.source, write)
         return {format: Path(folder) / f"{name}.{format}" for format in formats}
 
-    def _save_glb(self, path: Path) -> None:
-        save_rigged(path, self.model, self.coefficients, self.name, {"source": self.source.to_dict()})
+    def _save_glb(self, path: Path, skin: np.ndarray | None) -> None:
+        extras = {"source": self.source.to_dict()}
+        save_rigged(path, self.model, self.coefficients, self.name, extras, skin)
 
-    def _save_obj(self, path: Path) -> None:
-        self.mesh().save(path)
+    def _save_obj(self, path: Path, skin: np.ndarray | None) -> None:
+        save_posed(path, self.mesh(texture=skin))
 
-    def _save_json(self, path: Path) -> None:
+    def _save_json(self, path: Path, skin: np.ndarray | None) -> None:
         write_atomically(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
 
-    def _save_png(self, path: Path) -> None:
-        write_atomically(path, png_bytes(self.overview()))
+    def _save_png(self, path: Path, skin: np.ndarray | None) -> None:
+        write_atomically(path, png_bytes(self.overview(texture=skin)))
 
 
-def save_rigged(path: Path, model: FaceModel, face: Coefficients, name: str, extras: dict[str, Any]) -> None:
+def save_rigged(
+    path: Path,
+    model: FaceModel,
+    face: Coefficients,
+    name: str,
+    extras: dict[str, Any],
+    skin: np.ndarray | None = None,
+) -> None:
     """Write a GLB file of a coloured head at rest with the model's expressions as blendshapes.
 
     Args:
@@ -239,11 +303,22 @@ def save_rigged(path: Path, model: FaceModel, face: Coefficients, name: str, ext
         face: without batch dimensions; its expression weights are the file's default ones.
         name: of the node and the mesh.
         extras: what the file carries besides the model's name and the code.
+        skin: (S, S, 3) uint8 texture; None: the model's colours at the vertices.
     """
     shapes = dict(zip(model.expression_names, model.expression_basis, strict=True))
     carried = {"model": model.name, **extras, "identity": rounded(face.identity, 5)}
-    mesh = model.mesh(face.identity, albedo=face.albedo)
-    write_glb(path, mesh, shapes, face.expression, printable(name), carried)
+    mesh = replace(model.mesh(face.identity, albedo=face.albedo if skin is None else None), texture=skin)
+    quality = JPEG_QUALITY if _as_jpeg(skin) else None
+    write_glb(path, mesh, shapes, face.expression, printable(name), carried, jpeg_quality=quality)
+
+
+def save_posed(path: Path, mesh: Mesh) -> None:
+    """Write an OBJ file; its texture, if it has one, is called ``NAME-texture.jpg`` or ``.png``."""
+    write_obj(path, mesh, image=f"{path.stem}-texture.{'jpg' if _as_jpeg(mesh.texture) else 'png'}")
+
+
+def _as_jpeg(skin: np.ndarray | None) -> bool:
+    return skin is not None and len(skin) > LARGEST_PNG
 
 
 def rounded(values: np.ndarray, digits: int) -> list[Any]:

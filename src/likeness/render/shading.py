@@ -7,7 +7,8 @@ axes and the harmonics are in `likeness.render.lighting`, what is drawn and what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from likeness.render.raster import (
     rasterize,
     rasterize_view,
 )
+from likeness.render.texture import Texture
 
 __all__ = [
     "Fragments",
@@ -65,7 +67,7 @@ BAND = 2**17
 def render_image(
     vertices: np.ndarray,
     triangles: np.ndarray,
-    albedo: np.ndarray | None,
+    albedo: np.ndarray | Texture | None,
     camera: Camera,
     rotation: np.ndarray,
     translation: np.ndarray,
@@ -79,7 +81,7 @@ def render_image(
     Args:
         vertices: (V, 3) mm, model axes.
         triangles: (F, 3), counter-clockwise seen from outside.
-        albedo: (V, 3) linear RGB reflectance in [0, 1]; None: grey clay.
+        albedo: (V, 3) linear RGB reflectance in [0, 1], or a texture; None: grey clay.
         camera: pinhole; its size is the picture's.
         rotation: (3, 3) model axes -> camera axes.
         translation: (3,) mm, camera axes.
@@ -107,7 +109,7 @@ def overlay(
     camera: Camera,
     rotation: np.ndarray,
     translation: np.ndarray,
-    albedo: np.ndarray | None = None,
+    albedo: np.ndarray | Texture | None = None,
     light: np.ndarray | None = None,
     alpha: float = 0.85,
     supersample: int = 2,
@@ -167,7 +169,7 @@ def _paint(
     alpha: float,
     vertices: np.ndarray,
     triangles: np.ndarray,
-    albedo: np.ndarray | None,
+    albedo: np.ndarray | Texture | None,
     camera: Camera,
     rotation: np.ndarray,
     translation: np.ndarray,
@@ -185,10 +187,10 @@ def _paint(
             "expected vertices (V, 3), rotation (3, 3) and translation (3,), "
             f"got {vertices.shape}, {np.shape(rotation)} and {np.shape(translation)}"
         )
-    base = None if albedo is None else _finite(albedo, (count, 3), "albedo")
     lamp = reflection_polynomial(studio_light() if light is None else _finite(light, (9, 3), "light"))
     placed = np.asarray(_finite(vertices, (count, 3), "vertices") @ np.transpose(rotation) + translation, np.float32)
     normals = vertex_normals(placed, np.asarray(triangles).reshape(-1, 3)) @ np.float32(FRONTAL)
+    base = _colors(albedo, placed, triangles, camera.scaled(samples))
     rows, columns = _window(camera, placed)
     width, height = columns.stop - columns.start, rows.stop - rows.start
     if not (width and height):
@@ -206,8 +208,28 @@ def _paint(
         _blend(picture[top:bottom, columns], shaded[: bottom - top], alpha)
 
 
+def _colors(
+    albedo: np.ndarray | Texture | None, placed: np.ndarray, triangles: np.ndarray, camera: Camera
+) -> Callable[[Fragments], np.ndarray]:
+    """What gives the linear RGB (N, 3) of the N fragments that see something; arguments as in `_paint`, ``placed``
+    (V, 3) in axes of the ``camera`` of the fragments."""
+    if albedo is None:
+        return lambda fragments: np.asarray(CLAY)
+    if isinstance(albedo, Texture):
+        if len(albedo.uv_triangles) != len(triangles):
+            raise ValueError(
+                f"expected a texture for {len(triangles)} triangles, got one for {len(albedo.uv_triangles)}"
+            )
+        return partial(albedo.seen, levels=albedo.levels_seen(placed, np.asarray(triangles), camera))
+    return partial(interpolate_seen, attributes=_finite(albedo, (len(placed), 3), "albedo"))
+
+
 def _shade(
-    fragments: Fragments, normals: np.ndarray, albedo: np.ndarray | None, lamp: np.ndarray, samples: int
+    fragments: Fragments,
+    normals: np.ndarray,
+    colors: Callable[[Fragments], np.ndarray],
+    lamp: np.ndarray,
+    samples: int,
 ) -> np.ndarray:
     """Means of samples × samples fragments: (h, w, 4) linear RGB times coverage, coverage."""
     height, width = (side // samples for side in fragments.triangle.shape)
@@ -217,7 +239,7 @@ def _shade(
     monomials = np.stack([np.ones_like(x), x, y, z, x * y, y * z, z * x, x * x, y * y, z * z])
     # Nine harmonics ring: a little less than no light may come out on the far side.
     light = np.maximum(lamp.T.astype(np.float32) @ monomials, 0.0)
-    light *= np.reshape(CLAY, (3, 1)) if albedo is None else interpolate_seen(fragments, albedo).T
+    light *= colors(fragments).reshape(-1, 3).T
     row, column = np.divmod(np.flatnonzero(fragments.triangle >= 0), width * samples)
     pixel = row // samples * width + column // samples
     sums = [np.bincount(pixel, channel, width * height) for channel in (*light, None)]

@@ -14,7 +14,8 @@ from likeness.images.color import linear_from_srgb, srgb_from_linear
 from likeness.mesh import Mesh, vertex_normals
 from likeness.model.face_model import FaceModel
 from likeness.render.lighting import ambient_light, distant_light, shade, studio_light
-from likeness.render.raster import Rasterizer, interpolate
+from likeness.render.raster import Fragments, Rasterizer, interpolate, interpolate_seen
+from likeness.render.texture import Texture
 
 PICTURE, PICTURE_MM = 320, 330.0
 """Pixels of a photo's side, and what it covers at the head's distance."""
@@ -95,12 +96,13 @@ def _picture(
     corners = mesh.triangles.reshape(-1)
     triangles = np.arange(len(corners), dtype=np.int32).reshape(-1, 3)  # corners of their own: texture seams
     fine = camera.scaled(SUPERSAMPLE)
-    fragments = Rasterizer(triangles, len(corners), fine.size)(vertices[corners], fine, rotation, translation)
+    placed = vertices @ rotation.T + translation
+    fragments = Rasterizer(triangles, len(corners), fine.size)(placed[corners], fine)
     normals = vertex_normals(vertices, mesh.triangles) @ (FRONTAL @ rotation).T
     covered = fragments.triangle >= 0
     normal = interpolate(fragments, normals[corners])[covered]
     normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
-    base = _albedo(mesh, fragments, corners)[covered]
+    base = _albedo(mesh, fragments, corners, placed, fine)
     linear = np.full((*covered.shape, 3), BACKGROUND, np.float32)
     linear[covered] = np.maximum(shade(normal, base, light), 0.02 * base)
     return np.asarray(
@@ -109,21 +111,14 @@ def _picture(
     )
 
 
-def _albedo(mesh: Mesh, fragments: object, corners: np.ndarray) -> np.ndarray:
-    """(H, W, 3) linear reflectance at every pixel."""
-    import cv2
-
-    if mesh.texture is not None and mesh.uv is not None:
-        uv_corners = mesh.triangles if mesh.uv_triangles is None else mesh.uv_triangles
-        uv = interpolate(fragments, mesh.uv[uv_corners.reshape(-1)])  # type: ignore[arg-type]
-        height, width = mesh.texture.shape[:2]
-        columns, rows = uv[..., 0] * width - 0.5, (1 - uv[..., 1]) * height - 0.5
-        color = cv2.remap(mesh.texture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) / 255.0
-    elif mesh.colors is not None:
-        color = interpolate(fragments, mesh.colors[corners])  # type: ignore[arg-type]
-    else:
-        color = np.full((*fragments.triangle.shape, 3), 0.7)  # type: ignore[attr-defined]
-    return np.asarray(linear_from_srgb(color), np.float32)
+def _albedo(mesh: Mesh, fragments: Fragments, corners: np.ndarray, placed: np.ndarray, camera: Camera) -> np.ndarray:
+    """(N, 3) linear reflectance of the N pixels that see something; vertices ``placed`` (V, 3) in camera axes."""
+    texture = Texture.of(mesh)
+    if texture is not None:
+        return texture.seen(fragments, texture.levels_seen(placed, mesh.triangles, camera))
+    if mesh.colors is None:
+        return np.full((int((fragments.triangle >= 0).sum()), 3), linear_from_srgb(np.array(0.7)), np.float32)
+    return np.asarray(linear_from_srgb(interpolate_seen(fragments, mesh.colors[corners])), np.float32)
 
 
 def landmarks_seen(

@@ -116,7 +116,7 @@ def _judge(portraits: Path, path: Path, predictor: Predictor) -> dict[str, Any]:
         if missed:
             raise ValueError(f"expected a face in every portrait, got none in {missed[0]}")
         faces.append([one[0] for one in found])
-    return judged(Judge(path), *faces).to_dict()
+    return judged(Judge(path), faces[0], faces[1]).to_dict()
 
 
 def mean_face_column(found: Mapping[str, Any]) -> dict[str, Any]:
