@@ -162,7 +162,7 @@ def test_a_tiny_photo_leaves_the_model_s_detail() -> None:
     model = texture_of(head(), plain(), [], SIZE)
     inside = middle_of_the_face()
     fine = [log_of(one) - cv2.GaussianBlur(log_of(one), (0, 0), 3.0) for one in (found, model)]
-    assert np.corrcoef(fine[0][inside].ravel(), fine[1][inside].ravel())[0, 1] > 0.8
+    assert np.corrcoef(fine[0][inside].ravel(), fine[1][inside].ravel())[0, 1] > 0.7
     assert np.abs(fine[0] - fine[1])[inside].mean() < np.abs(log_of(painted()) - log_of(model))[inside].mean() / 3
 
 
