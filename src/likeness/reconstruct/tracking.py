@@ -33,7 +33,7 @@ THUMBNAIL, CUT = (32, 18), 30.0
 MEETING = 0.15
 """The share of the smaller face's box that two faces have in common when they meet."""
 
-UNLIKE = 0.35
+UNLIKE = 0.6
 """The resemblance of a face to the frame before under which it is somebody else."""
 
 MEMORY = 0.5
