@@ -142,8 +142,8 @@ def test_names_that_are_not_utf8(portrait: bytes, tmp_path: Path, locale: str) -
     ]
     out = tmp_path / f"{LATIN1}-out"
     assert {path.name for path in out.glob("[!.]*")} == {
-        f"{name}.{suffix}" for name in (LATIN1, "good") for suffix in ("glb", "obj", "json", "png")
-    }
+        f"{name}.{suffix}" for name in (LATIN1, "good") for suffix in ("glb", "obj", "json", "png", "mtl")
+    } | {f"{name}-texture.jpg" for name in (LATIN1, "good")}
     assert json.loads((out / f"{LATIN1}.json").read_bytes())["photo"] == r"J\udcf6rg"
     assert Mesh.load(out / f"{LATIN1}.glb").vertices.shape == Mesh.load(out / f"{LATIN1}.obj").vertices.shape
 
@@ -155,9 +155,10 @@ def test_names_as_long_as_file_systems_take(portrait: bytes, tmp_path: Path, len
     for _ in range(2):
         assert run("reconstruct", photo, "-o", tmp_path / "out") == 0
         made = sorted(path for path in (tmp_path / "out").glob("[!.]*"))
-        assert [path.suffix for path in made] == [".glb", ".json", ".obj", ".png"]
-        assert len({path.stem for path in made}) == 1
-    assert json.loads(made[1].read_bytes())["photo"] == "a" * length
+        assert sorted(path.suffix for path in made) == [".glb", ".jpg", ".json", ".mtl", ".obj", ".png"]
+        assert len({path.stem.removesuffix("-texture") for path in made}) == 1
+    notes = next(path for path in made if path.suffix == ".json")
+    assert json.loads(notes.read_bytes())["photo"] == "a" * length
 
 
 def tiff(entries: list[tuple[int, int, int, bytes]]) -> bytes:

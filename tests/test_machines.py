@@ -189,9 +189,16 @@ def copies(photo: Path, folder: Path, count: int) -> list[str]:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_is_done_is_kept_when_one_stops_it(photo: Path, tmp_path: Path, jobs: int) -> None:
     photos, out = copies(photo, tmp_path / "photos", 100), tmp_path / "out"
-    options = ["-o", str(out), "--formats", "json", "obj", "--jobs", str(jobs), "--threads", "1"]
+    options = ["-o", str(out), "--formats", "json", "obj", "--texture", "none", "--jobs", str(jobs), "--threads", "1"]
     command = [sys.executable, "-m", "likeness", "reconstruct", *photos, *options]
-    process = subprocess.Popen(command, env=variables(), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        env=variables(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in a shell's background ignore it
+    )
     while not list(out.glob("*.obj")) and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: all processes hear of it

@@ -260,14 +260,6 @@ def test_short_cuts_of_the_bootstrap_also_serve_a_gallery(
         assert widths[0] == pytest.approx(widths[1], rel=0.2), name
 
 
-def test_without_threadpoolctl_the_figures_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    samples = people(10, 4, 5, 1.0)
-    before = recognisability_of_codes(samples, bootstrap=0)
-    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    after = recognisability_of_codes(samples, bootstrap=0)
-    assert value(after, "auc") == pytest.approx(value(before, "auc"), abs=1e-12)
-
-
 def test_replicates_from_tables_are_replicates_of_pairs() -> None:
     """A weighted table equals counting the pairs of the people drawn, each as often as drawn."""
     samples = people(7, 4, 5, 1.0)

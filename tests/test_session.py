@@ -107,7 +107,8 @@ def test_reconstruct_writes_its_results_and_opens_no_socket(tmp_path: Path) -> N
     done = run(code, tmp_path, **places)
     assert done.returncode == 0, done.stderr
     new = {path.relative_to(tmp_path).as_posix() for path in set(tmp_path.rglob("*")) - before if path.is_file()}
-    results = {f"out/photo.{suffix}" for suffix in ("glb", "obj", "json", "png")} | {"out/.likeness/photo.json"}
+    results = {f"out/photo.{suffix}" for suffix in ("glb", "obj", "mtl", "json", "png")}
+    results |= {"out/photo-texture.jpg", "out/.likeness/photo.json"}
     assert new == results | {"written.json"}
     written = [Path(path) for path in json.loads((tmp_path / "written.json").read_text())]
     allowed = [tmp_path / "out", tmp_path / "tmp", Path("/dev"), Path("/proc/self")]

@@ -95,6 +95,6 @@ def test_any_number_of_jobs_gives_the_same_files_and_lines(
         shutil.rmtree("../out")
     assert seen[0][0] == 2
     assert len(seen[0][1].err.splitlines()) == 3
-    assert {path.suffix for path in seen[0][2]} == {".glb", ".obj", ".json", ".png"}
+    assert {path.suffix for path in seen[0][2]} == {".glb", ".obj", ".mtl", ".jpg", ".json", ".png"}
     assert seen[0] == seen[1]
     assert run("reconstruct", "me.jpg", "-o", "../out", "--jobs", 0) == 2

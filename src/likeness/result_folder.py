@@ -373,8 +373,8 @@ class ResultNames:
         return [name for name in names if name not in self._path_of]
 
 
-LONGEST_NAME = 246
-"""Bytes of a result's name, so that with a number and a suffix it has 255, which file systems take."""
+LONGEST_NAME = 239
+"""Bytes of a result's name, so that with a number, `-texture` and a suffix it has 255, which file systems take."""
 
 
 def fitted(name: str) -> str:
