@@ -47,7 +47,7 @@ MOST_COLOR = 0.4
 BLACK = 2e-3
 """Linear, of a photo."""
 
-EVEN, EVENED = 0.05, 0.85
+EVEN, EVENED = 0.05, 0.5
 """Standard deviation, of the texture's side, over which skin should be even, and how much of what is not is taken for
 light."""
 

@@ -20,7 +20,7 @@ from likeness.render.raster import rasterize_view
 DEPTH_SIDE = 320
 """Pixels of the longer side of the head's picture in which it is decided what hides what."""
 
-GRAZING, FACING = 0.25, 0.6
+GRAZING, FACING = 0.18, 0.5
 """Cosines between surface and ray: below the first nothing is taken from a photo, from the second on all."""
 
 RIM_MM = (2.0, 8.0)
