@@ -23,7 +23,7 @@ from likeness.reconstruct.texture import texture_of
 from likeness.result_folder import ResultFolder, Source, fitted
 
 PAINTED = 6
-"""How many photos a texture is made of at most; each takes a fifth of a second at 1024 texels."""
+"""How many photos a texture is made of at most; each takes about a third of a second at 1024 texels."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,14 +116,15 @@ def _skin(face: Reconstruction, surface: Surface) -> np.ndarray | Texture | None
 
 
 def judged(
-    judge: Judge, first: Sequence[Reconstruction], second: Sequence[Reconstruction], surface: Surface = "texture"
+    judge: Judge, first: Sequence[Reconstruction], second: Sequence[Reconstruction], surface: Surface = "albedo"
 ) -> JudgeResult:
     """Show the judge the heads of both photos of N people, each to be told among the others' photos.
 
     Args:
         judge: the recogniser.
         first, second: of the same N people in the same order, two photos each.
-        surface: how heads are drawn, one of :data:`SURFACES`.
+        surface: how heads are drawn, one of :data:`SURFACES`; by default with what the network says of colours, not
+            with the photo's own skin, which would answer for it.
 
     Raises:
         ValueError: other numbers of people.
