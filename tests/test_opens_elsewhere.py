@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -174,6 +175,20 @@ def test_the_khronos_validator_has_nothing_to_say(files: dict[str, Path]) -> Non
 
 def test_the_khronos_validator_has_nothing_to_say_of_a_reconstruction(reconstructed: Path) -> None:
     assert khronos([reconstructed]) == {"astronaut.glb": []}
+
+
+def test_the_guides_python_runs(
+    files: dict[str, Path], person: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "open_elsewhere.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    Path("head.glb").write_bytes(files["head"].read_bytes())
+    person.save("head.obj")
+    for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL):
+        exec(compile(block, "open_elsewhere.md", "exec"), {})
+    glb = check_laws(Path("head-capitals.glb").read_bytes())
+    assert "EyeBlinkLeft" in glb.json["meshes"][0]["extras"]["targetNames"]
+    assert is_human(np.ptp(Mesh.load("head-metres.obj").vertices, axis=0))
 
 
 def test_the_khronos_validator_is_heard(files: dict[str, Path], tmp_path: Path) -> None:

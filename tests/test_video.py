@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from acted_videos import act, filmed
+from gltf_laws import check_laws
+from other_programs import khronos
 from test_glb import chunks
 from test_smoothing import rows
 from video_files import plain_frames, turn, write_video
@@ -173,6 +175,7 @@ def test_the_command_writes_what_it_says(clip: Path, tmp_path: Path, capsys: pyt
         "rotation",
         "translation",
     }
+    check_laws((tmp_path / "clip.glb").read_bytes())
     table = rows((tmp_path / "clip.csv").read_bytes())
     saved = json.loads((tmp_path / "clip.json").read_text())
     assert len(table) == len(saved["frames"]) == 12
@@ -185,6 +188,14 @@ def test_the_command_writes_what_it_says(clip: Path, tmp_path: Path, capsys: pyt
     assert np.abs(shown[5].image.astype(int) - made[5].image).max() > 40  # a head is over it
     assert np.abs(shown[5].image[:, :20].astype(int) - made[5].image[:, :20]).mean() < 10  # and only there
     main(["reconstruct", str(clip), "-o", str(tmp_path), "--threads", "1"])  # its own results are replaced
+
+
+def test_the_khronos_validator_has_nothing_to_say_of_a_video(
+    reconstructor: Reconstructor, clip: Path, tmp_path: Path
+) -> None:
+    (found,) = people(reconstructor, clip)
+    found.write_glb(tmp_path / "clip.glb")
+    assert khronos([tmp_path / "clip.glb"]) == {"clip.glb": []}
 
 
 def test_files_of_others_are_seen_before_the_work(
