@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from likeness import FaceModel, FileError, cli
-from likeness.result_folder import RECORDS, ResultFolder, ResultNames, Source, fitted
+from likeness.result_folder import LONGEST_NAME, RECORDS, ResultFolder, ResultNames, Source, fitted
 
 
 def run(*arguments: object) -> int:
@@ -181,11 +181,12 @@ def test_a_rerun_with_fewer_faces_removes_the_others_but_no_changed_file(tmp_pat
 
 
 def test_long_names_are_shortened_by_a_digest() -> None:
-    assert fitted("a" * 245) == "a" * 245
+    assert fitted("a" * LONGEST_NAME) == "a" * LONGEST_NAME
     long = [fitted("ä" * 120 + "b" * count) for count in (7, 8, 9)]
     assert len(set(long)) == 3
     assert long == [fitted("ä" * 120 + "b" * count) for count in (7, 8, 9)]
-    assert all(len(os.fsencode(name)) <= 246 for name in long)
+    assert all(len(os.fsencode(name)) <= LONGEST_NAME for name in long)
+    assert LONGEST_NAME + len("-999-texture.jpg") <= 255
 
 
 def _many(folder: Path, first: int) -> None:
