@@ -63,7 +63,7 @@ LISTS = {
     .replace("p1/", "my set/p1/")
     .replace("p2/", "my set/p2/")
     .replace("p3/", "my set/p3/"),
-    "absolute.txt": "\n".join("/home/me/lfw/" + row.replace(" p", " /home/me/lfw/p") for row in FLAGGED),
+    "absolute.txt": "\n".join("/elsewhere/lfw/" + row.replace(" p", " /elsewhere/lfw/p") for row in FLAGGED),
     "no_suffix.txt": "\n".join(FLAGGED).replace(".jpg", ""),
     "uppercase.txt": "\n".join(FLAGGED).replace(".jpg", ".JPG"),
     "flat.txt": "\n".join(FLAGGED).replace("p1/", "").replace("p2/", "").replace("p3/", ""),

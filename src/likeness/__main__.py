@@ -14,7 +14,7 @@ def main() -> None:
     except (ImportError, MemoryError) as error:
         if not isinstance(error, MemoryError) and "failed to map segment" not in str(error):
             raise
-        print("likeness: needs more memory than there is, already to start", file=sys.stderr)
+        sys.stderr.write("likeness: needs more memory than there is, already to start\n")
         sys.exit(2)
     try:
         run()

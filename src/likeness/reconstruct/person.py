@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import Excluded, StrPath, printable
-from likeness.files import output_paths, write_atomically
+from likeness.files import write_atomically
 from likeness.fit import vertex_std
 from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.reconstruct.overview import PANEL
-from likeness.reconstruct.result import FORMATS, TEXTURE, Reconstruction, rounded, save_posed, save_rigged
+from likeness.reconstruct.result import FORMATS, TEXTURE, Reconstruction, rounded, save_head, save_posed, save_rigged
 from likeness.reconstruct.texture import texture_of
-from likeness.result_folder import ResultFolder, Source, fitted
+from likeness.result_folder import Source
 
 PAINTED = 6
 """How many photos a texture is made of at most; each takes about a third of a second at 1024 texels."""
@@ -134,16 +134,7 @@ class Person:
 
         Args, returns and raises as :meth:`likeness.Reconstruction.save`.
         """
-        name, formats = name or fitted(self.name), tuple(formats)
-        has_skin = texture is not None and len(self.model.topology.uv) > 0 and set(formats) - {"json"}
-        skin = self.texture(texture) if has_skin and texture is not None else None
-
-        def write(stage: Path) -> None:
-            for format, path in output_paths(stage, name, formats, FORMATS).items():
-                getattr(self, f"_save_{format}")(path, skin)
-
-        ResultFolder(folder, "reconstruct", overwrite=overwrite).save(name, self.source, write)
-        return {format: Path(folder) / f"{name}.{format}" for format in formats}
+        return save_head(self, folder, formats, name, texture, overwrite)
 
     def _save_glb(self, path: Path, skin: np.ndarray | None) -> None:
         light = self.best.coefficients.light

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -262,16 +262,7 @@ class Reconstruction:
             FileError: the folder cannot be made or written to, or a file there belongs to somebody else; nothing is
                 written then.
         """
-        name, formats = name or fitted(self.name), tuple(formats)
-        has_skin = texture is not None and len(self.model.topology.uv) > 0 and set(formats) - {"json"}
-        skin = self.texture(texture) if has_skin and texture is not None else None
-
-        def write(stage: Path) -> None:
-            for format, path in output_paths(stage, name, formats, FORMATS).items():
-                getattr(self, f"_save_{format}")(path, skin)
-
-        ResultFolder(folder, "reconstruct", overwrite=overwrite).save(name, self.source, write)
-        return {format: Path(folder) / f"{name}.{format}" for format in formats}
+        return save_head(self, folder, formats, name, texture, overwrite)
 
     def _save_glb(self, path: Path, skin: np.ndarray | None) -> None:
         extras = {"source": self.source.to_dict()}
@@ -285,6 +276,34 @@ class Reconstruction:
 
     def _save_png(self, path: Path, skin: np.ndarray | None) -> None:
         write_atomically(path, png_bytes(self.overview(texture=skin)))
+
+
+class Head(Protocol):
+    """What :func:`save_head` asks of a result, besides a method ``_save_FORMAT(path, skin)`` for each format."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def model(self) -> FaceModel: ...
+    @property
+    def source(self) -> Source: ...
+    def texture(self, size: int = ...) -> np.ndarray: ...
+
+
+def save_head(
+    head: Head, folder: StrPath, formats: Iterable[str], name: str | None, texture: int | None, overwrite: bool
+) -> dict[str, Path]:
+    """Write a head's files, all or none; arguments, return and errors as of :meth:`Reconstruction.save`."""
+    name, formats = name or fitted(head.name), tuple(formats)
+    has_skin = texture is not None and len(head.model.topology.uv) > 0 and set(formats) - {"json"}
+    skin = head.texture(texture) if has_skin and texture is not None else None
+
+    def write(stage: Path) -> None:
+        for format, path in output_paths(stage, name, formats, FORMATS).items():
+            getattr(head, f"_save_{format}")(path, skin)
+
+    ResultFolder(folder, "reconstruct", overwrite=overwrite).save(name, head.source, write)
+    return {format: Path(folder) / f"{name}.{format}" for format in formats}
 
 
 def save_rigged(
