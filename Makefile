@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # make TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu" test
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-cluster test-lowest validate-gltf lint fuzz torture clean
+.PHONY: demo test test-cluster test-lowest validate-gltf web lint fuzz torture clean
 
 demo: $(VENV)/.core
 	$(BIN)/python examples/demo_photo.py out/astronaut.jpg
@@ -26,6 +26,14 @@ validate-gltf: $(VENV)/.dev .node/.done
 
 .node/.done: Makefile
 	npm install --silent --no-save --no-audit --no-fund --prefix .node gltf-validator@2.0.0-dev.3.10 three@0.187.0
+	touch $@
+
+# The viewer's and the app's pages, into src/likeness/view/built (needs Node 20; users do not).
+web: web/node_modules/.done
+	cd web && npm run --silent build
+
+web/node_modules/.done: web/package-lock.json
+	cd web && npm ci --silent --no-audit --no-fund
 	touch $@
 
 lint: $(VENV)/.dev

@@ -89,7 +89,7 @@ class Person:
         """
         order = np.argsort(-self.precision, kind="stable")
         with_pixels = [self.photos[row] for row in order if self.photos[row].photo.size]
-        views = [photo.view() for photo in with_pixels[:PAINTED]]
+        views = [photo.texture_view() for photo in with_pixels[:PAINTED]]
         return texture_of(self.model, self.model.albedo(self.albedo), views, size, relight=relight)
 
     def overview(self, side: int = PANEL, texture: np.ndarray | None = None) -> np.ndarray:

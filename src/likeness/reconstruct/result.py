@@ -165,10 +165,10 @@ class Reconstruction:
         """
         if any(other.model is not self.model for other in others):
             raise ValueError("expected faces of one model")
-        views = [face.view() for face in (self, *others)]
+        views = [face.texture_view() for face in (self, *others)]
         return texture_of(self.model, self.model.albedo(self.coefficients.albedo), views, size, relight=relight)
 
-    def view(self) -> View:
+    def texture_view(self) -> View:
         """What a texture needs of the photo."""
         return View(
             self.photo,

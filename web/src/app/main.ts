@@ -1,0 +1,2 @@
+// The page of `likeness serve`.
+import "./app.css";
