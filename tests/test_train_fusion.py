@@ -26,7 +26,8 @@ from likeness.train.checkpoint import CHECKPOINT, load_regressor  # noqa: E402
 from likeness.train.photos.evidence import placed_faces  # noqa: E402
 from likeness.train.photos.export import onnx_bytes  # noqa: E402
 from likeness.train.photos.fusion import Estimator, Known, _Problem, install, learn, person_filter, ridge  # noqa: E402
-from likeness.train.photos.fusion_inputs import FusionInputs, Looker, look_at_photos, seen  # noqa: E402
+from likeness.train.photos.fusion_inputs import FusionInputs, Looker, Photographed, look_at_photos, seen  # noqa: E402
+from likeness.train.photos.fusion_looks import Looks, looks_key, read_looks, write_looks  # noqa: E402
 from likeness.train.photos.fusion_trainer import EVIDENCE, FusionRun, train_fusion  # noqa: E402
 from likeness.train.photos.labels import Sources  # noqa: E402
 from likeness.train.settings import FusionSettings  # noqa: E402
@@ -342,9 +343,35 @@ def test_the_command_makes_a_network_that_fuses(
     first = (out / EVIDENCE).read_bytes()
     main([str(word) for word in command] + ["--resume"])
     assert (out / EVIDENCE).read_bytes() == first
-    assert "people 3/3" not in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "people 3/3" not in told
+    assert "photos 18/18" not in told
     again = load_regressor(out / CHECKPOINT)[0]
     assert torch.equal(again.fusion, made.fusion)  # the same numbers again
+
+
+def test_kept_looks_come_back_and_only_for_what_they_are_of(tmp_path: Path) -> None:
+    world = World(4)
+    photo, rendered = (world.looks(np.zeros((n, MODES))) for n in (5, 3))
+    light = world.rng.standard_normal((5, 9, 3)).astype(np.float32)
+    looks = Looks(Photographed(np.arange(5), photo, {"light": light}), rendered, np.ones((3, MODES), np.float32))
+    path, key = tmp_path / "looks.npz", looks_key("model", "a", "b")
+    write_looks(path, looks, key)
+    found = read_looks(path, key)
+    assert found is not None
+    for part in ("features", "code", "circumstances"):
+        np.testing.assert_array_equal(getattr(found.photographed.inputs, part), getattr(photo, part))
+        np.testing.assert_array_equal(getattr(found.rendered, part), getattr(rendered, part))
+    np.testing.assert_array_equal(found.photographed.colours["light"], light)
+    np.testing.assert_array_equal(found.truth, looks.truth)
+    assert read_looks(path, looks_key("model", "ab")) is None
+    assert looks_key("a", "b") != looks_key("ab")
+    write_looks(path, replace(looks, truth=looks.truth[:2]), key)
+    with pytest.raises(FileError, match="expected 2 looks"):
+        read_looks(path, key)
+    np.savez(path, key=np.array(key))
+    with pytest.raises(FileError, match="expected looks at faces"):
+        read_looks(path, key)
 
 
 def test_a_network_of_another_model_is_refused(

@@ -49,7 +49,7 @@ class Fusion:
     seed: int = 0
     """Of everything random."""
     resume: bool = False
-    """Take the people's shapes that are in --out."""
+    """Take the people's shapes (evidence.npz) and what was looked at (looks.npz) that are in --out."""
     overwrite: bool = False
     """Replace what is in --out and is not of the same data, too."""
 
@@ -68,6 +68,7 @@ def train_on_points(settings: Fusion, display: Display) -> None:
     from likeness.model.surface_points import PointMap, default_point_map
     from likeness.train.checkpoint import CHECKPOINT
     from likeness.train.photos.export import export_regressor
+    from likeness.train.photos.fusion_looks import LOOKS
     from likeness.train.photos.fusion_trainer import EVIDENCE, FusionRun, train_fusion
     from likeness.train.photos.labels import Sources
 
@@ -75,7 +76,7 @@ def train_on_points(settings: Fusion, display: Display) -> None:
     points = default_point_map() if settings.point_map is None else PointMap.load(settings.point_map)
     source = Source.of(settings.run, *settings.data)
     folder = ResultFolder(settings.out, "train fusion", overwrite=settings.overwrite or settings.resume)
-    files = (CHECKPOINT, EVIDENCE, REGRESSOR)
+    files = (CHECKPOINT, EVIDENCE, LOOKS, REGRESSOR)
     folder.check("run", files, source)
     opened = opened_sources(settings.data, display)
     labels = [read_point_labels(path, len(points)) for path in settings.point_labels]

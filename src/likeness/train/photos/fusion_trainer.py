@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from likeness.errors import FileError
+from likeness.files import file_digest
 from likeness.progress import Steps, unheard
 from likeness.train.checkpoint import CHECKPOINT, load_regressor, write_state
 from likeness.train.photos.evidence import (
@@ -32,6 +33,7 @@ from likeness.train.photos.fusion_inputs import (
     look_at_photos,
     look_at_rendered,
 )
+from likeness.train.photos.fusion_looks import LOOKS, Looks, looks_key, read_looks, write_looks
 from likeness.train.photos.labels import Sources
 from likeness.train.photos.network import Regressor
 from likeness.train.photos.samples import SampleMaker
@@ -62,7 +64,7 @@ class FusionRun:
         colours: folder of an earlier training, whose albedo and light are read from the new features; None: what is
             said of them stays.
         people, faces: how many real people and how many rendered faces are looked at, at most; None: all people.
-        resume: take the evidence in ``out`` if it is of the same people.
+        resume: take the evidence and the looks in ``out`` if they are of the same people and networks.
         threads: CPU threads of torch; 0 leaves torch's choice.
     """
 
@@ -109,8 +111,9 @@ def train_fusion(
     factor = sources.model.shape_metric.factor
     figures = agreement(evidence, factor)
     tell(_line(figures) or "too few photos of anyone for halves")
-    photographed = look_at_photos(looker, faces, sources, earlier, partial(watch, "photos"))
-    (rendered, truth), held_out = _rendered(run, looker, sources, watch)
+    looks = _looks(run, looker, faces, sources, earlier, tell, watch)
+    photographed = looks.photographed
+    (rendered, truth), held_out = _divided(looks)
     embeddings = _embeddings(run, faces, sources, watch)
     member = np.unique(faces.person, return_inverse=True)[1][photographed.rows]
     known = Known.of(
@@ -173,17 +176,39 @@ def _evidence(
     return made
 
 
-def _rendered(
-    run: FusionRun, looker: Looker, sources: Sources, watch: Steps
-) -> tuple[tuple[FusionInputs, np.ndarray], tuple[FusionInputs, np.ndarray]]:
-    """Looks at rendered faces with their codes: those to learn from, and those held out."""
+def _looks(
+    run: FusionRun,
+    looker: Looker,
+    faces: PlacedFaces,
+    sources: Sources,
+    earlier: Regressor | None,
+    tell: Callable[[str], None],
+    watch: Steps,
+) -> Looks:
+    """Read where they are there and may be, otherwise taken and written."""
     if sources.synthetic is None:
         raise ValueError("expected rendered faces, whose shapes are known")
     count = min(run.faces, len(sources.synthetic))
-    inputs, truth = look_at_rendered(looker, SampleMaker(sources, STRAYED), range(count), partial(watch, "rendered"))
-    last = count - max(1, count // HELD_OUT)
-    if last < 1:
+    if count < 2:
         raise ValueError(f"expected two rendered faces, got {count}")
+    path = run.out / LOOKS
+    networks = [file_digest(one / CHECKPOINT) for one in (run.run, run.colours) if one is not None]
+    key = looks_key(sources.model.name, *networks, str(count), *faces.key)
+    if run.resume and path.exists():
+        if (found := read_looks(path, key)) is not None:
+            return found
+        tell(f"{path}: of other faces or of another network, made anew")
+    photographed = look_at_photos(looker, faces, sources, earlier, partial(watch, "photos"))
+    maker = SampleMaker(sources, STRAYED)
+    looks = Looks(photographed, *look_at_rendered(looker, maker, range(count), partial(watch, "rendered")))
+    write_looks(path, looks, key)
+    return looks
+
+
+def _divided(looks: Looks) -> tuple[tuple[FusionInputs, np.ndarray], tuple[FusionInputs, np.ndarray]]:
+    """The rendered faces to learn from, and those held out."""
+    inputs, truth = looks.rendered, looks.truth
+    last = len(truth) - max(1, len(truth) // HELD_OUT)
     return (inputs[:last], truth[:last]), (inputs[last:], truth[last:])
 
 
