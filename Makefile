@@ -67,7 +67,7 @@ $(VENV)/.core: pyproject.toml
 $(VENV)/.dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[demo,scans,meshes,train,dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[demo,scans,meshes,train,serve,dev]"
 	touch $@
 
 $(VENV)/.cluster: $(VENV)/.dev

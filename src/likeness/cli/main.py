@@ -17,6 +17,7 @@ from likeness.cli.batches import progress
 from likeness.cli.fit import Fit
 from likeness.cli.models import Models, models
 from likeness.cli.reconstruct import Reconstruct, reconstruct
+from likeness.cli.serve import Serve, serve
 from likeness.cli.streams import lasting_streams
 from likeness.cli.train import Train, describe_recipe
 from likeness.cli.training import train
@@ -77,6 +78,7 @@ def _parsed(given: list[str]) -> tuple[Callable[[Any], int], Any]:
         "train": (Train, train),
         "evaluate": (Evaluate, evaluate),
         "models": (Models, models),
+        "serve": (Serve, serve),
     }
     describe_recipe(given)
     command: Any = tyro.extras.subcommand_cli_from_dict(

@@ -29,16 +29,22 @@ def write_obj(path: StrPath, mesh: MeshFields, *, image: str | None = None) -> N
         FileError: cannot be written; the OBJ file comes last, so it never names files that are not there.
     """
     target = Path(path)
+    for name, data in obj_files(target.stem, mesh, image=image, suffix=target.suffix).items():
+        write_atomically(target.with_name(name), data)
+
+
+def obj_files(stem: str, mesh: MeshFields, *, image: str | None = None, suffix: str = ".obj") -> dict[str, bytes]:
+    """What :func:`write_obj` writes: the files' names -> their content, the OBJ file last."""
+    files: dict[str, bytes] = {}
     text = ["# likeness, millimetres\n"]
     if mesh.texture is not None:
-        material = "_".join(target.stem.split())
-        image = f"{target.stem}.png" if image is None else image
+        material = "_".join(stem.split())
+        image = f"{stem}.png" if image is None else image
         is_jpeg = image.endswith(".jpg")
-        pixels = jpeg_bytes(mesh.texture, JPEG_QUALITY) if is_jpeg else png_bytes(mesh.texture)
-        write_atomically(target.with_name(image), pixels)
+        files[image] = jpeg_bytes(mesh.texture, JPEG_QUALITY) if is_jpeg else png_bytes(mesh.texture)
         properties = f"newmtl {material}\nKd 1 1 1\nKs 0 0 0\nmap_Kd {image}\n"
-        write_atomically(target.with_suffix(".mtl"), properties.encode(errors="surrogateescape"))
-        text.append(f"mtllib {target.stem}.mtl\nusemtl {material}\n")
+        files[f"{stem}.mtl"] = properties.encode(errors="surrogateescape")
+        text.append(f"mtllib {stem}.mtl\nusemtl {material}\n")
     numbers = "%.9g %.9g %.9g"
     if mesh.colors is None:
         text.append(_rows(f"v {numbers}\n", mesh.vertices))
@@ -48,7 +54,7 @@ def write_obj(path: StrPath, mesh: MeshFields, *, image: str | None = None) -> N
         text.append(_rows("vt %.9g %.9g\n", mesh.uv))
     text.append(_rows("vn %.4f %.4f %.4f\n", vertex_normals(mesh.vertices, mesh.triangles)))
     text.append(_face_lines(mesh))
-    write_atomically(target, "".join(text).encode(errors="surrogateescape"))
+    return {**files, f"{stem}{suffix}": "".join(text).encode(errors="surrogateescape")}
 
 
 def _rows(line: str, table: np.ndarray) -> str:

@@ -12,15 +12,24 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import Excluded, StrPath, printable
-from likeness.files import write_atomically
 from likeness.fit import vertex_std
 from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.reconstruct.overview import PANEL
-from likeness.reconstruct.result import FORMATS, TEXTURE, Reconstruction, rounded, save_head, save_posed, save_rigged
+from likeness.reconstruct.result import (
+    FORMATS,
+    TEXTURE,
+    Reconstruction,
+    head_files,
+    posed_files,
+    rigged_files,
+    rounded,
+    save_head,
+    skin_of,
+)
 from likeness.reconstruct.texture import texture_of
-from likeness.result_folder import Source
+from likeness.result_folder import Source, fitted
 
 PAINTED = 6
 """How many photos a texture is made of at most; each takes about a third of a second at 1024 texels."""
@@ -136,20 +145,26 @@ class Person:
         """
         return save_head(self, folder, formats, name, texture, overwrite)
 
-    def _save_glb(self, path: Path, skin: np.ndarray | None) -> None:
+    def files(
+        self, formats: Iterable[str] = FORMATS, name: str | None = None, *, texture: int | None = TEXTURE
+    ) -> dict[str, bytes]:
+        """What :meth:`save` writes, in memory: the files' names -> their content. Arguments as of :meth:`save`."""
+        return head_files(self, formats, name or fitted(self.name), skin_of(self, formats, texture))
+
+    def _glb_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
         light = self.best.coefficients.light
         face = Coefficients(self.identity, np.zeros(len(self.model.expression_names), np.float32), self.albedo, light)
         extras = {"source": self.source.to_dict(), "photos": len(self.photos)}
-        save_rigged(path, self.model, face, self.name, extras, skin)
+        return rigged_files(name, self.model, face, self.name, extras, skin)
 
-    def _save_obj(self, path: Path, skin: np.ndarray | None) -> None:
-        save_posed(path, self.mesh(skin))
+    def _obj_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
+        return posed_files(name, self.mesh(skin))
 
-    def _save_json(self, path: Path, skin: np.ndarray | None) -> None:
-        write_atomically(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
+    def _json_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
+        return {f"{name}.json": (json.dumps(self.to_dict(), indent=1) + "\n").encode()}
 
-    def _save_png(self, path: Path, skin: np.ndarray | None) -> None:
-        write_atomically(path, png_bytes(self.overview(texture=skin)))
+    def _png_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
+        return {f"{name}.png": png_bytes(self.overview(texture=skin))}
 
     def called(self, name: str, source: Source) -> Person:
         """The same person under a name, made of ``source``."""

@@ -15,8 +15,8 @@ from likeness.files import output_paths, write_atomically
 from likeness.geometry.camera import Camera
 from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
-from likeness.mesh.glb_writer import write_glb
-from likeness.mesh.obj_writer import JPEG_QUALITY, write_obj
+from likeness.mesh.glb_writer import glb_bytes
+from likeness.mesh.obj_writer import JPEG_QUALITY, obj_files
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.reconstruct.overview import PANEL, overview
 from likeness.reconstruct.posterior import HeadSize, ShapePosterior
@@ -264,22 +264,28 @@ class Reconstruction:
         """
         return save_head(self, folder, formats, name, texture, overwrite)
 
-    def _save_glb(self, path: Path, skin: np.ndarray | None) -> None:
+    def files(
+        self, formats: Iterable[str] = FORMATS, name: str | None = None, *, texture: int | None = TEXTURE
+    ) -> dict[str, bytes]:
+        """What :meth:`save` writes, in memory: the files' names -> their content. Arguments as of :meth:`save`."""
+        return head_files(self, formats, name or fitted(self.name), skin_of(self, formats, texture))
+
+    def _glb_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
         extras = {"source": self.source.to_dict()}
-        save_rigged(path, self.model, self.coefficients, self.name, extras, skin)
+        return rigged_files(name, self.model, self.coefficients, self.name, extras, skin)
 
-    def _save_obj(self, path: Path, skin: np.ndarray | None) -> None:
-        save_posed(path, self.mesh(texture=skin))
+    def _obj_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
+        return posed_files(name, self.mesh(texture=skin))
 
-    def _save_json(self, path: Path, skin: np.ndarray | None) -> None:
-        write_atomically(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
+    def _json_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
+        return {f"{name}.json": (json.dumps(self.to_dict(), indent=1) + "\n").encode()}
 
-    def _save_png(self, path: Path, skin: np.ndarray | None) -> None:
-        write_atomically(path, png_bytes(self.overview(texture=skin)))
+    def _png_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
+        return {f"{name}.png": png_bytes(self.overview(texture=skin))}
 
 
 class Head(Protocol):
-    """What :func:`save_head` asks of a result, besides a method ``_save_FORMAT(path, skin)`` for each format."""
+    """What :func:`head_files` asks of a result, besides a method ``_FORMAT_files(name, skin)`` for each format."""
 
     @property
     def name(self) -> str: ...
@@ -290,34 +296,62 @@ class Head(Protocol):
     def texture(self, size: int = ...) -> np.ndarray: ...
 
 
+def skin_of(head: Head, formats: Iterable[str], texture: int | None) -> np.ndarray | None:
+    """A head's texture (S, S, 3) uint8, where it is asked for, a format shows it and the model has coordinates."""
+    if texture is None or not len(head.model.topology.uv) or not set(formats) - {"json"}:
+        return None
+    return head.texture(texture)
+
+
+def head_files(head: Head, formats: Iterable[str], name: str, skin: np.ndarray | None) -> dict[str, bytes]:
+    """A head's files: names, with ``/`` between folders, -> contents; an OBJ file after what it names.
+
+    Args:
+        head: the result.
+        formats: any of :data:`FORMATS`.
+        name: of the files, without suffix.
+        skin: texture (S, S, 3) uint8; None: colours at the vertices.
+
+    Raises:
+        ValueError: an unknown format.
+    """
+    unknown = set(formats := tuple(formats)) - set(FORMATS)
+    if unknown:
+        raise ValueError(f"expected formats of {FORMATS}, got {sorted(unknown)}")
+    files: dict[str, bytes] = {}
+    for format in formats:
+        files |= getattr(head, f"_{format}_files")(name, skin)
+    return files
+
+
 def save_head(
     head: Head, folder: StrPath, formats: Iterable[str], name: str | None, texture: int | None, overwrite: bool
 ) -> dict[str, Path]:
     """Write a head's files, all or none; arguments, return and errors as of :meth:`Reconstruction.save`."""
     name, formats = name or fitted(head.name), tuple(formats)
-    has_skin = texture is not None and len(head.model.topology.uv) > 0 and set(formats) - {"json"}
-    skin = head.texture(texture) if has_skin and texture is not None else None
+    files = head_files(head, formats, name, skin_of(head, formats, texture))
 
     def write(stage: Path) -> None:
-        for format, path in output_paths(stage, name, formats, FORMATS).items():
-            getattr(head, f"_save_{format}")(path, skin)
+        output_paths(stage, name, formats, FORMATS)  # makes folders of the name
+        for file, data in files.items():
+            write_atomically(stage / file, data)
 
     ResultFolder(folder, "reconstruct", overwrite=overwrite).save(name, head.source, write)
     return {format: Path(folder) / f"{name}.{format}" for format in formats}
 
 
-def save_rigged(
-    path: Path,
+def rigged_files(
+    file: str,
     model: FaceModel,
     face: Coefficients,
     name: str,
     extras: dict[str, Any],
     skin: np.ndarray | None = None,
-) -> None:
-    """Write a GLB file of a coloured head at rest with the model's expressions as blendshapes.
+) -> dict[str, bytes]:
+    """A GLB file of a coloured head at rest with the model's expressions as blendshapes: its name -> its content.
 
     Args:
-        path: the file.
+        file: its name, without suffix.
         model: of the coefficients.
         face: without batch dimensions; its expression weights are the file's default ones.
         name: of the node and the mesh.
@@ -328,12 +362,15 @@ def save_rigged(
     carried = {"model": model.name, **extras, "identity": rounded(face.identity, 5)}
     mesh = replace(model.mesh(face.identity, albedo=face.albedo if skin is None else None), texture=skin)
     quality = JPEG_QUALITY if _as_jpeg(skin) else None
-    write_glb(path, mesh, shapes, face.expression, printable(name), carried, jpeg_quality=quality)
+    data = glb_bytes(mesh, shapes, face.expression, printable(name), carried, jpeg_quality=quality)
+    return {f"{file}.glb": data}
 
 
-def save_posed(path: Path, mesh: Mesh) -> None:
-    """Write an OBJ file; its texture, if it has one, is called ``NAME-texture.jpg`` or ``.png``."""
-    write_obj(path, mesh, image=f"{path.stem}-texture.{'jpg' if _as_jpeg(mesh.texture) else 'png'}")
+def posed_files(file: str, mesh: Mesh) -> dict[str, bytes]:
+    """An OBJ file and what it names; its texture, if it has one, is called ``NAME-texture.jpg`` or ``.png``."""
+    folder, _, stem = file.rpartition("/")
+    image = f"{stem}-texture.{'jpg' if _as_jpeg(mesh.texture) else 'png'}"
+    return {f"{folder}/{one}".lstrip("/"): data for one, data in obj_files(stem, mesh, image=image).items()}
 
 
 def _as_jpeg(skin: np.ndarray | None) -> bool:
