@@ -150,5 +150,5 @@ def archive(files: dict[str, bytes]) -> bytes:
 def title_of(file_name: str | None) -> str:
     """A title of what a browser calls a file: without folders and suffix, on one line, not too long."""
     last = re.split(r"[\\/]", file_name or "")[-1]
-    stem = last.rpartition(".")[0] or last
+    stem = last.rpartition(".")[0] if "." in last else last
     return printable(stem.encode(errors="replace").decode())[:LONGEST_TITLE].strip() or "photo"

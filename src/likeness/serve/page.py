@@ -1,5 +1,7 @@
-"""The page: its frame beside this file, its script and styles as ``make web`` built them. Files are read once, so that
-no request reaches the disk."""
+"""The page: its frame lies beside this file, script and styles as ``make web`` built them.
+
+Files are read once, so that no request reaches the disk.
+"""
 
 from __future__ import annotations
 

@@ -98,7 +98,8 @@ async def told_bad_value(request: Request, error: Exception) -> Response:
     """The answer to values that are not what the API's description says."""
     first = error.errors()[0]  # type: ignore[attr-defined]  # FastAPI's RequestValidationError
     place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    return Problem("bad-value", f"{place}: {first['msg']}.").response()
+    reason = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
+    return Problem("bad-value", f"The value of {place} cannot be used: {reason}.").response()
 
 
 async def told_bug(request: Request, error: Exception) -> Response:
