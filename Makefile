@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # make TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu" test
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-cluster test-lowest validate-gltf web lint fuzz torture clean
+.PHONY: demo docs test test-cluster test-lowest validate-gltf web lint fuzz torture clean
 
 demo: $(VENV)/.core
 	$(BIN)/python examples/demo_photo.py out/astronaut.jpg
@@ -15,6 +15,11 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest
+
+# The documentation as a site that needs no network: site/index.html. Any warning ends it.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "Open site/index.html."
 
 # What works on archives: Arrow and Ray (half a gigabyte on disk) come only for it.
 test-cluster: $(VENV)/.cluster
@@ -70,9 +75,15 @@ $(VENV)/.dev: pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[demo,scans,meshes,train,serve,dev]"
 	touch $@
 
+# Reads the package's text and imports none of it: no torch.
+$(VENV)/.docs: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[docs]"
+	touch $@
+
 $(VENV)/.cluster: $(VENV)/.dev
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[cluster]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) .node out build dist
+	rm -rf $(VENV) .node out build dist site

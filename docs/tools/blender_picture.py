@@ -15,7 +15,8 @@ if not hasattr(np, "bool"):
     np.bool = bool  # the importer of Blender 3.4, as Debian 12 has it, asks its newer NumPy for a name that is gone
 source, target = sys.argv[-2:]
 bpy.ops.wm.read_factory_settings(use_empty=True)
-for x, shapes in ((-0.12, {}), (0.12, {"jawOpen": 0.7, "browInnerUp": 1.0, "mouthSmileLeft": 0.6, "mouthSmileRight": 0.6})):
+open_mouth = {"jawOpen": 0.7, "browInnerUp": 1.0, "mouthSmileLeft": 0.6, "mouthSmileRight": 0.6}
+for x, shapes in ((-0.12, {}), (0.12, open_mouth)):
     known = set(bpy.data.objects)
     bpy.ops.import_scene.gltf(filepath=source)
     (head,) = (thing for thing in set(bpy.data.objects) - known if thing.type == "MESH")

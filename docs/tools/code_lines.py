@@ -34,7 +34,7 @@ def line_of(path: Path, title: str) -> Line:
 
     Args:
         path: of a Python file.
-        title: ``symbol`` or ``symbol: code``; a symbol is a function, a class, ``Class.method`` or a module's constant.
+        title: ``symbol`` or ``symbol: code``; a symbol is a function, a class, ``Class.method`` or a constant.
 
     Raises:
         LookupError: the file has no such symbol, or the symbol no such code.
@@ -85,7 +85,11 @@ def _span(tree: ast.Module, symbol: str, path: Path) -> tuple[int, int]:
 def _names(node: ast.stmt) -> list[str]:
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return [node.name]
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign):
+        targets = [node.target]
     return [
         item.id
         for target in targets

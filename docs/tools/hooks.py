@@ -10,7 +10,6 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
@@ -128,5 +127,6 @@ def _content(path: Path) -> str:
     text = path.read_text()
     if path.suffix == ".md":
         return text
-    fence = "`" * 6
-    return f'---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n# `{name}`\n\n{fence}{LANGUAGES.get(path.suffix, "text")} linenums="1"\n{text}\n{fence}\n'
+    head = "---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n"
+    language = LANGUAGES.get(path.suffix, "text")
+    return f'{head}\n# `{name}`\n\n``````{language} linenums="1"\n{text}\n``````\n'

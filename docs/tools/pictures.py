@@ -72,7 +72,8 @@ def sphere(model: FaceModel, rng: np.random.Generator) -> dict[str, float]:
                 continue
             out = float(np.linalg.norm(code) / space.radius)
             away = float(np.linalg.norm(model.geometry(code)))
-            row.append(titled(head(model, model.vertices(code)), f"{share:g} of the way", f"|c| {out:.2f} R, {away:.1f} mm"))
+            text = (f"{share:g} of the way", f"|c| {out:.2f} R, {away:.1f} mm")
+            row.append(titled(head(model, model.vertices(code)), *text))
         rows.append(row)
     write("sphere.png", *rows)
     lengths = [0.0, 0.25, 0.5, 0.75, 1.0]

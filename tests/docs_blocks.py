@@ -1,0 +1,128 @@
+"""The code blocks of the documentation, and what is checked of each.
+
+A block runs. One that cannot (it needs data, or hours) has a comment before it that says why,
+``<!-- not run: REASON -->``; then its commands are still parsed by the real command line, its Python is compiled and
+what it imports exists.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+command_line = importlib.import_module("likeness.cli.main")
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+
+BLOCK = re.compile(r"^ *(?P<fence>```+)(?P<language>[\w-]*)[^\n]*\n(?P<code>.*?)^ *(?P=fence) *$", re.M | re.S)
+REASON = re.compile(r"<!-- not run: (.+?) -->\s*\Z", re.S)
+SERVICES = {"serve"}
+"""Commands that run until they are stopped: parsed only."""
+
+
+class Block(NamedTuple):
+    """A fenced code block."""
+
+    page: Path
+    line: int
+    language: str
+    code: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks(page: Path, language: str = "") -> Iterator[Block]:
+    """The blocks of a page, in order; of one language if it is named."""
+    text = page.read_text()
+    for found in BLOCK.finditer(text):
+        if language in ("", found["language"]):
+            reason = REASON.search(text[: found.start()])
+            line = text[: found.start()].count("\n") + 1
+            yield Block(page, line, found["language"], found["code"], reason[1] if reason else "")
+
+
+def commands(block: Block) -> Iterator[list[str]]:
+    """The commands of a shell block as words, without comments; lines that end in a backslash go on."""
+    for line in block.code.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words:
+            yield words
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command ``likeness ...`` as the program does, without running it; SystemExit where it cannot be."""
+    try:
+        command_line._parsed(words[1:])
+    except SystemExit as stop:
+        if stop.code:
+            raise
+
+
+def check_other(words: list[str]) -> None:
+    """What can be said of a command that is not ``likeness``: its script, target or extra exists."""
+    program, rest = words[0], words[1:]
+    if program == "make":
+        assert any(f"\n{word}:" in (ROOT / "Makefile").read_text() for word in rest), words
+    elif program == "python" and rest[0].endswith(".py"):
+        source = (ROOT / rest[0]).read_text()
+        for option in (word for word in rest[1:] if word.startswith("--")):
+            assert option in source or option[2:].replace("-", "_") in source, words
+    elif program == "pip":
+        for extras in re.findall(r"likeness3d\[([\w,]+)\]", " ".join(rest)):
+            for extra in extras.split(","):
+                assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text(), words
+    else:
+        assert program in {"curl", "docker", "tensorboard", "cd", "uvicorn"}, f"what is {program}?"
+
+
+def check_python(block: Block) -> None:
+    """Compile a block, and look that what it imports of this package exists."""
+    tree = compile(block.code, str(block), "exec", ast.PyCF_ONLY_AST)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("likeness"):
+            module = importlib.import_module(node.module)
+            for name in node.names:
+                assert hasattr(module, name.name) or importlib.import_module(f"{node.module}.{name.name}"), str(block)
+
+
+def run_shell(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run the commands of a block in this process; the exit code is 0."""
+    for words in commands(block):
+        if words[0] != "likeness" or words[1] in SERVICES:
+            (parse if words[0] == "likeness" else check_other)(words)
+            continue
+        code = _exit_code(words[1:])
+        assert not code, f"{block}: {shlex.join(words)}: {capsys.readouterr().err}"
+
+
+def _exit_code(words: list[str]) -> object:
+    try:
+        command_line.main(words)
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def run_python(page: Path) -> None:
+    """Run the blocks of a page that run, from top to bottom in one namespace, so that later ones may use what earlier
+    ones made."""
+    namespace: dict[str, object] = {"__name__": page.stem}
+    for block in blocks(page, "python"):
+        if block.reason:
+            check_python(block)
+        else:
+            # As many empty lines before, so that a traceback names the page's line.
+            code = "\n" * block.line + block.code
+            exec(compile(code, str(page), "exec"), namespace)
+    sys.stdout.flush()
