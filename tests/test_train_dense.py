@@ -21,7 +21,7 @@ from likeness.train.losses.dense import dense_loss, drawn_rows  # noqa: E402
 from likeness.train.photos.augment import flip_landmarks  # noqa: E402
 from likeness.train.photos.export import onnx_bytes  # noqa: E402
 from likeness.train.photos.network import CROP_SIZE, Answer, NetSettings, Prediction, Regressor  # noqa: E402
-from likeness.train.photos.point_decoder import LEAST_DEVIATION, DensePoints, PointDecoder, _about  # noqa: E402
+from likeness.train.photos.point_decoder import LEAST_DEVIATION, DensePoints, PointDecoder, _sampled  # noqa: E402
 from likeness.train.recipe_settings import DenseWeights  # noqa: E402
 
 
@@ -92,9 +92,24 @@ def test_a_map_is_read_where_its_cells_centres_lie() -> None:
     stride, side = 4, 7
     middle = torch.arange(side) * float(stride) + 0.5 * (stride - 1)
     values = torch.stack(torch.meshgrid(middle, middle, indexing="xy"))[None]
-    places = torch.rand(9, 1, 5, 2, generator=torch.Generator().manual_seed(0)) * (stride * (side - 1)) + 1.5
-    seen = _about(values, places, stride).reshape(1, 5, 9, 2)
-    torch.testing.assert_close(seen, places.permute(1, 2, 0, 3), rtol=1e-5, atol=1e-4)
+    places = torch.rand(1, 5, 2, generator=torch.Generator().manual_seed(0)) * (stride * (side - 3)) + 5.5
+    steps = torch.tensor([[[0.0, 0.0]], [[-4.0, 2.0]], [[3.0, 3.5]]])
+    torch.testing.assert_close(
+        _sampled(values, places, stride, steps).permute(0, 2, 3, 1), places[:, None] + steps, rtol=1e-5, atol=1e-4
+    )
+    bordered = torch.nn.functional.pad(values, (1, 1, 1, 1))
+    for seen in (_sampled(values, places, stride), _sampled(bordered, places, stride, border=1)):
+        torch.testing.assert_close(seen[:, :, 0].transpose(1, 2), places, rtol=1e-5, atol=1e-4)
+
+
+def test_windows_are_read_alike_by_a_convolution_and_by_samples() -> None:
+    """In the middle of the map, across its edges, and beyond them."""
+    torch.manual_seed(0)
+    decoder = PointDecoder((4, 5, 6, 7), 3, torch.rand(40, 2) * 20 + 40)
+    maps, points = (torch.randn(2, 48, 28, 28),), torch.rand(2, 40, 2) * 150 - 20
+    read, some = decoder.first(maps, points, None), decoder.first(maps, points, torch.arange(40))
+    torch.testing.assert_close(read, some, rtol=1e-4, atol=1e-4)
+    assert float(read.detach().std(1).min()) > 1e-3
 
 
 def test_points_follow_a_map_that_moves() -> None:

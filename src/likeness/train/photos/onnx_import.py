@@ -47,7 +47,8 @@ def import_regressor(path: Path, network: Regressor) -> list[nn.Module]:
             for name, parameter in network.state_dict().items():
                 if name in named:
                     _fill(parameter, named[name])
-            reads = [part.read.weight for part in _windows(network)] if has_decoder else []
+            # Files of earlier versions hold these matrices turned, and without a name.
+            reads = [part.read.weight for part in _windows(network)] if has_decoder and products else []
             for weight, values in zip(reads, products, strict=True):
                 _fill(weight, values.T)
             linear = next(n for n, layer in enumerate(network.backbone) if isinstance(layer, nn.Linear))
@@ -107,10 +108,11 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], list[tuple[np.ndarray, np.
     for node in graph.node:  # half floats are followed by a cast, equal constants are shared
         if node.op_type in ("Cast", "Identity") and node.input[0] in constants:
             constants[node.output[0]] = constants[node.input[0]]
-    convolutions = [node.input[1:3] for node in graph.node if node.op_type == "Conv"]
+    # One that has no bias of its own reads points' windows, by a weight that is there under its name too.
+    convolutions = [node.input[1:] for node in graph.node if node.op_type == "Conv" and len(node.input) > 2]
     products = [node.input[1] for node in graph.node if node.op_type == "MatMul"]
     missing = {name for names in convolutions for name in names} - set(constants)
-    if missing or not all(len(names) == 2 for names in convolutions):
+    if missing or not convolutions:
         raise FileError(path, "expected an exported network, whose convolutions have constant weights and biases")
     return (
         constants,
