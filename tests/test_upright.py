@@ -18,7 +18,15 @@ from likeness.networks.detector import Detections, default_detector
 from likeness.networks.regressor import CropAnswer
 from likeness.reconstruct.chance import WEIGHTS, chance_of_face, disagreement, evidence
 from likeness.reconstruct.proposals import _is_upright, crop_from_landmarks
-from likeness.reconstruct.search import Face, Looks, likeliest_faces, quarter_turned, readings, without_doubles
+from likeness.reconstruct.search import (
+    AGREED,
+    Face,
+    Looks,
+    likeliest_faces,
+    quarter_turned,
+    readings,
+    without_doubles,
+)
 
 SIZE = 112
 rng = np.random.default_rng(0)
@@ -137,6 +145,37 @@ def test_a_face_comes_out_the_right_way_up_however_it_was_proposed(turn: int, gu
 def test_what_is_settled_is_asked_for_nothing_more(world: World, counts: tuple[int, int, int]) -> None:
     assert len(likeliest_faces([proposed(0.1), proposed(-0.1)], world.looks, 0.5)) == 1
     assert (len(world.glances), len(world.compared), len(world.looked)) == counts
+
+
+@pytest.mark.parametrize(
+    ("score", "deviation", "off", "does"),
+    [
+        (0.9999, 0.5, 0.0, True),
+        (0.9999, 0.5, 0.04, True),
+        (0.9999, 0.5, 0.06, False),  # too far beside
+        (0.9999, 0.9, 0.0, False),  # the network is less sure where it is
+        (0.99, 0.5, 0.0, False),  # and whether it is
+        (0.9999, None, 0.0, False),  # a network without points does not say
+    ],
+)
+def test_one_look_does_where_it_is_asked_for_and_leaves_no_doubt(
+    score: float, deviation: float | None, off: float, does: bool
+) -> None:
+    world = World()
+    crop = world.read(proposed(0.0), 1.0, 0.0).next_crop()
+    beside = Crop.from_box(crop.center + [off * crop.side, 0.0], crop.side, crop.size)
+
+    def glance(crops: list[Crop]) -> list[Face]:
+        told = None if deviation is None else np.full(9, deviation, np.float32)
+        seen = [world.read(crop, score, 0.0) for crop in crops]
+        return [replace(face, answer=face.answer._replace(deviation=told)) for face in seen]
+
+    twice = world.looks._replace(glance=glance)
+    (found,) = readings([beside], twice._replace(one_may_do=True))
+    assert len(world.compared) == (0 if does else 1)
+    assert found.score >= AGREED
+    assert len(readings([beside], twice)) == 1  # unless it is asked for, always twice
+    assert len(world.compared) == (1 if does else 2)
 
 
 def test_what_strayed_to_no_face_is_not_looked_at_again() -> None:
