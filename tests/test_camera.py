@@ -260,6 +260,22 @@ def test_moved_crop_nearly_keeps_the_picture(
         assert result.translation[2] / 900 == pytest.approx(focal / (4.5 * side), rel=0.06)
 
 
+@pytest.mark.parametrize("angle", [0.0, 0.7])
+@pytest.mark.parametrize("focal", [None, 1500.0])
+def test_the_closed_form_is_near_and_exact_in_the_middle(angle: float, focal: float | None) -> None:
+    photo, points = (1000, 1000), head_points()
+    rotation, translation = FRONTAL @ rotation_from_euler(0.4, 0.1, 0.05), np.array([3.0, 12.0, 900.0])
+    for off, limit in ((0.0, 1e-6 if focal is None else 0.01), (150.0, 0.03), (300.0, 0.08)):
+        crop = Crop.from_box((499.5 + off, 499.5), 300.0, 112, angle)
+        camera, turned, moved = crop.near_camera_to_photo(photo, rotation, translation, focal)
+        exact = crop.camera_to_photo(photo, rotation, translation, points, focal)
+        assert camera == exact.camera
+        near, best = (
+            camera.project(points @ r.T + t) for r, t in ((turned, moved), (exact.rotation, exact.translation))
+        )
+        assert np.abs(near - best).max() / crop.side < limit
+
+
 def test_refinement_is_at_an_optimum() -> None:
     """Moving the pose in any of its six directions does not bring the points nearer."""
     result, expected, points = pose(Crop.from_box((900.0, 80.0), 260.0, 112), (1000, 1000))

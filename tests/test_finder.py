@@ -25,6 +25,7 @@ from likeness.networks.detector import (
     Detector,
     decode,
     default_detector,
+    shrunk,
     without_doubles,
 )
 
@@ -41,6 +42,24 @@ def finding(*rows: tuple[float, float, float, float, float]) -> Detections:
     """Rows of x, y, size, angle and score."""
     values = np.array(rows, float).reshape(-1, 5)
     return Detections.joined([Detections(values[:, :2], values[:, 2], values[:, 3], values[:, 4])])
+
+
+# copies
+
+
+@pytest.mark.parametrize("shape", [(1024, 768), (1023, 768), (640, 480), (500, 375)])
+def test_copies_are_averages_however_they_are_made(shape: tuple[int, int]) -> None:
+    """Of smooth and of random pictures, by way of even squares where there are any."""
+    rng, (height, width) = np.random.default_rng(0), shape
+    smooth = cv2.resize(rng.integers(0, 256, (9, 7, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
+    for image, most in ((smooth, 0.5), (rng.integers(0, 256, (height, width, 3), np.uint8), 4.0)):
+        small = shrunk(image, 96)
+        size = small.shape[1], small.shape[0]
+        assert max(size) == 96
+        assert abs(size[0] / size[1] - width / height) < 0.01
+        direct = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        assert np.abs(small.astype(float) - direct).mean() <= most
+    assert shrunk(image, 2000) is image
 
 
 # what the cells mean

@@ -119,6 +119,22 @@ def test_float32_matrix_is_the_float64_matrix_and_coarse_its_first_modes(real_mo
     assert np.abs((coarse - double[np.ix_(kept, kept)]) / scale[np.ix_(kept, kept)]).max() < 1e-5
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_rounded_points_find_the_same_face(real_model: FaceModel, known: bool) -> None:
+    rng = np.random.default_rng(8)
+    points = front_points(real_model, 200, rng)
+    truth = photographed(real_model, points, rng)
+    seen, code = noisy(truth, points, 1.0, rng), truth.identity if known else None
+    stopping = Stopping(1e-6, 100)
+    exact, near = (
+        fit_face(real_model, seen, CAMERA, stopping=stopping, code=code, rounded=rounded) for rounded in (False, True)
+    )
+    np.testing.assert_allclose(near.identity, exact.identity, atol=0.02)  # of deviations of about one
+    np.testing.assert_allclose(near.expression, exact.expression, atol=2e-3)
+    assert angle_between(near.rotation, exact.rotation) < 1e-4
+    np.testing.assert_allclose(near.covariance, exact.covariance, atol=0.02)
+
+
 def test_posterior_is_calibrated(real_model: FaceModel) -> None:
     """Codes and weights from the priors, noise as stated: chi² is K, truth on prediction has slope 1, size too."""
     rng = np.random.default_rng(3)

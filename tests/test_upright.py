@@ -96,7 +96,7 @@ class World:
         landmarks = np.array(self.center) + 50.0 * LEVEL @ np.array([[c, s], [-s, c]])
         none = np.zeros(0)
         answer = CropAnswer(none, none, FRONTAL @ rotation_from_euler(0.0, 0.0, 0.0), none, none, none, none)
-        return Face(answer, crop, landmarks, np.zeros((68, 3)), good if right else bad)
+        return Face(answer, crop, landmarks, good if right else bad)
 
     def glance(self, crops: list[Crop]) -> list[Face]:
         self.glances += crops

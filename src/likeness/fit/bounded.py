@@ -29,7 +29,7 @@ def box_minimum(
     Returns:
         x (n,) and the sides (n,) at it.
     """
-    side = side.copy()
+    side, loose = side.copy(), lower < upper
     x = np.zeros(len(gradient))
     for number in range(ROUNDS):
         free = side == 0
@@ -37,12 +37,11 @@ def box_minimum(
         if free.all():
             x = np.linalg.solve(matrix, -gradient)
         elif free.any():
-            right = gradient + matrix @ x
-            x[free] = np.linalg.solve(matrix[np.ix_(free, free)], -right[free])
+            right, rows = gradient + matrix @ x, np.flatnonzero(free)
+            x[rows] = np.linalg.solve(matrix[rows[:, None], rows], -right[rows])
         slope = gradient + matrix @ x
         new = np.where(free, 1 * (x > upper) - 1 * (x < lower), side)
-        new[(side < 0) & (slope < 0) & (lower < upper)] = 0
-        new[(side > 0) & (slope > 0) & (lower < upper)] = 0
+        new[(side * slope > 0) & loose] = 0  # what is pulled back into the box
         wrong = np.flatnonzero(new != side)
         if not len(wrong):
             break

@@ -143,6 +143,7 @@ def fit_face(
     start: Start | None = None,
     stopping: Stopping | None = None,
     code: np.ndarray | None = None,
+    rounded: bool = False,
 ) -> FaceFit:
     """The most probable face behind points of one photo, and how sure that is.
 
@@ -166,6 +167,7 @@ def fit_face(
         stopping: default: when a step would gain less than 0.01 nats.
         code: (K,) the person's, where it is known exactly: only expression and pose are found, for a third of the
             time; instead of ``identity``.
+        rounded: points may be 1e-5 mm off, far below what any is seen to; a tenth faster.
 
     Raises:
         ValueError: arrays that do not fit the model, or too few points to start from.
@@ -181,6 +183,7 @@ def fit_face(
         photo_freedom=None,
         stopping=stopping,
         code=code,
+        rounded=rounded,
     )
     return found.faces[0]
 
@@ -197,6 +200,7 @@ def fit_person(
     photo_freedom: float | None = 4.0,
     stopping: Stopping | None = None,
     code: np.ndarray | None = None,
+    rounded: bool = False,
 ) -> PersonFit:
     """One shape that explains points of many photos of a person; expression, pose (and focal length) of each.
 
@@ -212,6 +216,7 @@ def fit_person(
             others (somebody else, say) loses its say; None: all count fully.
         stopping: default: when a step would gain less than 0.01 nats.
         code: (K,) as :func:`fit_face` takes it.
+        rounded: as there.
 
     Raises:
         ValueError: no photo, or arrays that do not fit together.
@@ -223,7 +228,7 @@ def fit_person(
     if expression is None or isinstance(expression, ExpressionPrior):
         expression = [expression or ExpressionPrior.default(model)] * len(sets)
     photos = tuple(
-        PhotoTerms(_bases(model, seen, code), seen, camera, weights, focal, photo_freedom)
+        PhotoTerms(_bases(model, seen, code, rounded), seen, camera, weights, focal, photo_freedom)
         for seen, camera, weights in zip(sets, cameras, expression, strict=True)
     )
     problem = Problem(identity, photos)
@@ -256,9 +261,12 @@ def _identity_prior(model: FaceModel, identity: IdentityPrior | None, code: np.n
     return identity
 
 
-def _bases(model: FaceModel, seen: Sequence[Observations], code: np.ndarray | None) -> tuple[PointBases, ...]:
+def _bases(
+    model: FaceModel, seen: Sequence[Observations], code: np.ndarray | None, rounded: bool
+) -> tuple[PointBases, ...]:
     """Of one photo's sets of points, of a person of this code where it is known."""
     bases = (bases_of(model, observed.points) for observed in seen)
+    bases = (one.rounded for one in bases) if rounded else bases
     return tuple(bases if code is None else (one.of_person(code) for one in bases))
 
 

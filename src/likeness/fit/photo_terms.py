@@ -225,7 +225,7 @@ class PhotoTerms:
             every = np.zeros((len(bases.mean), 3))
             every[points.rows] = inner
             inner = every
-        slope += inner.reshape(-1) @ bases.flat
+        slope += inner.reshape(-1).astype(bases.basis.dtype, copy=False) @ bases.flat
         total, moment = force.sum(0), points.turned.T @ force
         pose[0] += moment[1, 2] - moment[2, 1]
         pose[1] += moment[2, 0] - moment[0, 2]
@@ -242,12 +242,13 @@ class PhotoTerms:
             state: of the photo.
             detail: how exactly; when coarse, of the first modes only instead of K.
         """
-        matrix = np.zeros(())
+        matrix: np.ndarray | None = None
         for bases, observed, points in zip(self.bases, self.observations, cost.seen, strict=True):
             jacobian = self.jacobian(bases, observed, points, state, detail)
             flat = jacobian.reshape(-1, jacobian.shape[2])
-            product: np.ndarray = (flat.T @ flat).astype(np.float64)
-            matrix = matrix + product
+            product = (flat.T @ flat).astype(np.float64, copy=False)
+            matrix = product if matrix is None else matrix + product
+        assert matrix is not None
         return matrix if cost.trust == 1.0 else matrix * cost.trust
 
     def jacobian(
@@ -261,6 +262,8 @@ class PhotoTerms:
         """Derivatives (P, 2, K + size) of one set's whitened residuals (times the root of their robust weights)."""
         basis = {Detail.COARSE: "coarse", Detail.SINGLE: "single", Detail.DOUBLE: "basis"}[detail]
         basis = getattr(bases, basis)
+        if detail is Detail.DOUBLE:
+            basis = basis.astype(np.float64, copy=False)
         if points.rows is not None:
             basis = basis[points.rows]
         turned, placed = points.turned, points.placed

@@ -134,7 +134,12 @@ class PointBases:
     @cached_property
     def single(self) -> np.ndarray:
         """``basis`` in float32, for matrices that need not be exact."""
-        return self.basis.astype(np.float32)
+        return self.basis.astype(np.float32, copy=False)
+
+    @cached_property
+    def rounded(self) -> PointBases:
+        """The same with a basis in float32: points are 1e-5 mm off, and take half of the memory's traffic."""
+        return PointBases(self.mean, self.single, self.modes, self.lines)
 
     @cached_property
     def coarse(self) -> np.ndarray:
@@ -149,7 +154,7 @@ class PointBases:
 
     def of_person(self, code: np.ndarray) -> PointBases:
         """The same points of a person whose code (K,) is known, as functions of the expression weights alone."""
-        mean = self.mean + self.basis[..., : self.modes] @ code
+        mean = self.mean + self.basis[..., : self.modes] @ np.asarray(code, self.basis.dtype)
         return PointBases(mean, self._of_expressions, 0, self.lines)
 
     @property
@@ -159,7 +164,7 @@ class PointBases:
 
     def positions(self, shape: np.ndarray) -> np.ndarray:
         """(N, 3) mm, model axes, of the coefficients (K + E,)."""
-        return self.mean + (self.flat @ shape).reshape(-1, 3)
+        return self.mean + (self.flat @ shape.astype(self.basis.dtype, copy=False)).reshape(-1, 3)
 
     def fixed(self) -> np.ndarray | None:
         """Which candidates (P',) are points that do not slide; None: all."""

@@ -190,9 +190,25 @@ class Crop:
         points = np.asarray(points, np.float64)
         if points.ndim != 2 or points.shape[1] != 3 or len(points) < 4:
             raise ValueError(f"expected at least 4 points (N, 3), got {points.shape}")
-        crop_camera = Camera.from_crop_size(self.size)
-        target = self.to_photo(project(crop_camera, points @ np.transpose(rotation) + translation))
-        equal_focal = crop_camera.focal * self.scale
+        target = self.to_photo(
+            project(Camera.from_crop_size(self.size), points @ np.transpose(rotation) + translation)
+        )
+        camera, R, t = self.near_camera_to_photo(photo_size, rotation, translation, focal)
+        R, t, difference = _refine(camera, R, t, points, target)
+        return Pose(camera, R, t, difference)
+
+    def near_camera_to_photo(
+        self,
+        photo_size: tuple[int, int],
+        rotation: np.ndarray,
+        translation: np.ndarray,
+        focal: float | None = None,
+    ) -> tuple[Camera, np.ndarray, np.ndarray]:
+        """The photo's camera, rotation (3, 3) and translation (3,) by the closed form alone that
+        :meth:`camera_to_photo` starts from: exact for a crop in the photo's middle, and a start for a fit elsewhere.
+        Arguments as there.
+        """
+        equal_focal = Camera.from_crop_size(self.size).focal * self.scale
         offset = self.center - image_center(photo_size)
         if focal is None:
             focal = math.hypot(equal_focal, FOCAL_PER_OFFSET * math.hypot(*offset))
@@ -204,9 +220,7 @@ class Crop:
         turn = rotation_onto(ray) @ np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
         # Off the axis a picture grows by 1 / cos across and 1 / cos² along the direction from the centre.
         distance = focal / equal_focal / ray[2] ** 1.5
-        start = turn @ rotation, turn @ np.asarray(translation, np.float64) * distance
-        R, t, difference = _refine(camera, *start, points, target)
-        return Pose(camera, R, t, difference)
+        return camera, turn @ rotation, turn @ np.asarray(translation, np.float64) * distance
 
 
 def _shrunk(image: np.ndarray, factor: int) -> np.ndarray:

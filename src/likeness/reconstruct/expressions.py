@@ -43,6 +43,12 @@ OPPOSITES = (
 """Movements that exclude each other: the one that a first fit finds less of is not looked for."""
 
 
+_RATES = np.array(
+    [FAINT_RATE if name.startswith(FAINT) else SEEN_RATE if name.startswith(SEEN) else RATE for name in ARKIT_NAMES]
+)
+_OPPOSITES = [(ARKIT_NAMES.index(one), ARKIT_NAMES.index(other)) for one, other in OPPOSITES]
+
+
 def expression_prior(
     model: FaceModel, free: np.ndarray, points: np.ndarray, readout: PointReadout | None
 ) -> ExpressionPrior:
@@ -57,19 +63,13 @@ def expression_prior(
     if model.expression_names != ARKIT_NAMES:
         return ExpressionPrior.default(model)
     mean, upper = np.zeros(len(free)), np.ones(len(free))
-    rate, spread = np.full(len(free), RATE), np.full(len(free), SPREAD)
-    for number, name in enumerate(ARKIT_NAMES):
-        if name.startswith(FAINT):
-            rate[number] = FAINT_RATE
-        elif name.startswith(SEEN):
-            rate[number] = SEEN_RATE
+    rate, spread = _RATES.copy(), np.full(len(free), SPREAD)
     likely = np.array(free, np.float64)
     if readout is not None:
         rows = [ARKIT_NAMES.index(name) for name in readout.names]
         mean[rows] = likely[rows] = readout.weights(points)
         rate[rows], spread[rows] = 0.0, READ_SPREAD
-    for one, other in OPPOSITES:
-        first, second = ARKIT_NAMES.index(one), ARKIT_NAMES.index(other)
+    for first, second in _OPPOSITES:
         less = first if likely[first] < likely[second] else second
         upper[less] = mean[less] = likely[less] = 0.0
     return ExpressionPrior(mean, np.diag(spread**-2.0), rate, np.zeros(len(free)), upper)

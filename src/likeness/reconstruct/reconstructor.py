@@ -259,15 +259,15 @@ class Reconstructor:
 
     def _face(self, answer: CropAnswer, crop: Crop) -> Face:
         """A crop's answer with what it says of the photo."""
-        points = self.model.landmark_points(answer.identity, answer.expression)
         if self.points is not None and answer.points is not None:
             landmarks = answer.points[self.points.ibug]  # placed freely they lie better than what a code can reach
         else:
+            points = self.model.landmark_points(answer.identity, answer.expression)
             placed = points @ answer.rotation.T + answer.translation
             landmarks = self.model.landmark_map.project(
                 Camera.from_crop_size(self.network.size), placed, answer.rotation
             )
-        return Face(answer, crop, crop.to_photo(landmarks), points, float(answer.score))
+        return Face(answer, crop, crop.to_photo(landmarks), float(answer.score))
 
     def _compare(self, image: np.ndarray, faces: list[Face]) -> list[Face | None]:
         """One answer of a first look and of the mirror image of the crop around it; None where that shows no face."""
@@ -311,13 +311,18 @@ class Reconstructor:
         """A face as a reconstruction of the image, fitted to its points where there are any."""
         size = (image.shape[1], image.shape[0])
         answer = face.answer
-        pose = face.crop.camera_to_photo(size, answer.rotation, answer.translation, face.points, focal)
+        seen = size, answer.rotation, answer.translation
+        if self.refiner is not None and answer.points is not None:  # the fit finds the pose that is left to find
+            camera, rotation, translation = face.crop.near_camera_to_photo(*seen, focal)
+        else:
+            points = self.model.landmark_points(answer.identity, answer.expression)
+            camera, rotation, translation, _ = face.crop.camera_to_photo(*seen, points, focal)
         found = Reconstruction(
             model=self.model,
             coefficients=Coefficients(answer.identity, answer.expression, answer.albedo, answer.light),
-            camera=pose.camera,
-            rotation=pose.rotation,
-            translation=pose.translation,
+            camera=camera,
+            rotation=rotation,
+            translation=translation,
             landmarks=face.landmarks,
             box=np.concatenate([face.landmarks.min(0), face.landmarks.max(0)]),
             score=face.score,
@@ -331,8 +336,8 @@ class Reconstructor:
         found = replace(found, points=pixels, deviation=deviation, points_by=NETWORK)
         if self.refiner is None:
             return found
-        start = Start(pose.rotation, pose.translation)
-        fitted = self.refiner(pixels, deviation, face.crop.scale, pose.camera, start, answer.mean).placed(found)
+        start = Start(rotation, translation)
+        fitted = self.refiner(pixels, deviation, face.crop.scale, camera, start, answer.mean).placed(found)
         return self._of_teacher(fitted, face.crop.scale)
 
     def _of_teacher(self, found: Reconstruction, scale: float) -> Reconstruction:

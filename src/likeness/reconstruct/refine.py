@@ -137,7 +137,9 @@ class Refiner:
     def fit(self, pixels: np.ndarray, deviation: np.ndarray, camera: Camera, start: Start) -> FaceFit:
         """The face of anyone of the population that explains the points (arguments as above)."""
         seen = self.observations(pixels, deviation, camera, start)
-        return fit_face(self.model, seen, camera, identity=self.population, start=start, stopping=CONVERGED)
+        return fit_face(
+            self.model, seen, camera, identity=self.population, start=start, stopping=CONVERGED, rounded=True
+        )
 
     def express(
         self, pixels: np.ndarray, deviation: np.ndarray, camera: Camera, start: Start, code: np.ndarray
@@ -148,7 +150,9 @@ class Refiner:
         prior = expression_prior(self.model, start.expression, pixels, readout)
         placed, points = (pixels, self.points) if readout is None else (readout.closed(pixels), self.closed)
         seen = self.observations(placed, deviation, camera, start, points=points)
-        return fit_face(self.model, seen, camera, expression=prior, code=code, start=start, stopping=CONVERGED)
+        return fit_face(
+            self.model, seen, camera, expression=prior, code=code, start=start, stopping=CONVERGED, rounded=True
+        )
 
     def observations(
         self,

@@ -57,14 +57,12 @@ class Face:
         answer: of the one crop.
         crop: that was looked at.
         landmarks: (68, 2) photo pixels.
-        points: (N, 3) mm, landmark candidates.
         score: 0 to 1, the belief that it is a face.
     """
 
     answer: CropAnswer
     crop: Crop
     landmarks: np.ndarray
-    points: np.ndarray
     score: float
 
     @property
