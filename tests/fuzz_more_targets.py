@@ -254,28 +254,30 @@ MORE: dict[str, Target] = {
         "a.npz", lambda _: npz(**evidence_arrays()), reader("likeness.train.photos.evidence", "read_evidence", 3)
     ),
     "map of points": Target("a.npz", map_bytes, reader("likeness.model.surface_points", "PointMap.load")),
-    "points to fit .pts": Target("a.pts", lambda _: PTS, reader("likeness.cli.fit", "_read_points")),
+    "points to fit .pts": Target("a.pts", lambda _: PTS, reader("likeness.cli.point_files", "_read_points")),
     "points to fit .json": Target(
         "a.json",
         lambda _: json.dumps({"landmarks": np.eye(68, 2).tolist(), "photo_size": [640, 480]}).encode(),
-        reader("likeness.cli.fit", "_read_points"),
+        reader("likeness.cli.point_files", "_read_points"),
     ),
-    "points to fit .npy": Target("a.npy", lambda _: npy(np.eye(68, 2)), reader("likeness.cli.fit", "_read_points")),
+    "points to fit .npy": Target(
+        "a.npy", lambda _: npy(np.eye(68, 2)), reader("likeness.cli.point_files", "_read_points")
+    ),
     "points to fit .npz": Target(
-        "a.npz", lambda _: npz(points=np.eye(68, 2)), reader("likeness.cli.fit", "_read_points")
+        "a.npz", lambda _: npz(points=np.eye(68, 2)), reader("likeness.cli.point_files", "_read_points")
     ),
     "surface to fit": Target(
         "a.npz",
         lambda _: npz(vertices=np.zeros((5, 3), int), weights=np.full((5, 3), 1 / 3), offsets=np.zeros((5, 3))),
-        reader("likeness.cli.fit", "_surface"),
+        reader("likeness.cli.point_files", "_surface"),
     ),
     "codes to transfer .json": Target(
-        "a.json", codes_json, reader("likeness.cli.models", "_codes", lambda model: model)
+        "a.json", codes_json, reader("likeness.cli.transfer", "_codes", lambda model: model)
     ),
     "codes to transfer .npz": Target(
         "a.npz",
         lambda model: npz(identity=np.ones((3, len(model.identity_basis)))),
-        reader("likeness.cli.models", "_codes", lambda model: model),
+        reader("likeness.cli.transfer", "_codes", lambda model: model),
     ),
     "recogniser": Target("a.onnx", recogniser_bytes, read_teacher),
     "checkpoint of a detector": Target("checkpoint.pt", detector_checkpoint, read_detector),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from likeness.errors import FileError, StrPath
 from likeness.unfinished import finish, unfinished_file
@@ -25,6 +28,26 @@ def write_atomically(path: StrPath, data: bytes) -> None:
             finish(stream, temporary, target)
     except OSError as error:
         raise FileError(target, f"cannot be written ({error.strerror or error})") from error
+
+
+def json_bytes(value: Any) -> bytes:
+    """A JSON document, as files of results are; numbers that are infinite or unknown become null.
+
+    Args:
+        value: dicts, lists, text and numbers, NumPy's too.
+    """
+    return (json.dumps(plain(value), indent=1, allow_nan=False) + "\n").encode()
+
+
+def plain(value: Any) -> Any:
+    """The same with values that JSON knows."""
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if hasattr(value, "tolist"):  # NumPy's
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def check_writable(folder: Path) -> None:

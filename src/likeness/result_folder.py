@@ -22,7 +22,6 @@ from typing import Any
 
 from likeness.errors import FileError, StrPath, printable
 from likeness.files import file_digest, write_atomically
-from likeness.readers import read_json
 from likeness.unfinished import alone_in, remove_left_over, unfinished_folder
 
 RECORDS = ".likeness"
@@ -101,6 +100,8 @@ class ResultFolder:
 
     def owner(self, name: str) -> Record | None:
         """The record of a name; None where there is none, or none that can be read."""
+        from likeness.readers import read_json  # loads NumPy, which the command line's help does without
+
         try:
             content: Any = read_json(self._record_path(name), "a record", largest=MAX_RECORD)
             files = {str(file): [str(one) for one in known] for file, known in content["files"].items()}

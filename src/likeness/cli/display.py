@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from likeness.cli.output import is_quiet
 from likeness.progress import Pace, spoken
 from likeness.train.settings import Progress
 
@@ -143,7 +144,7 @@ def display(lines: bool = True) -> Iterator[Display]:
         if lines:
             print(line, flush=True)
 
-    if not sys.stderr.isatty():
+    if is_quiet() or not sys.stderr.isatty():
         yield Display(tell)
         return
     from rich.console import Console

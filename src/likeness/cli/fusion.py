@@ -10,6 +10,7 @@ import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.display import Display, in_lines
+from likeness.cli.output import add_result
 from likeness.cli.sources import opened_sources
 from likeness.result_folder import ResultFolder, Source
 from likeness.train.settings import FusionSettings
@@ -100,3 +101,4 @@ def train_on_points(settings: Fusion, display: Display) -> None:
     display.tell(f"-> {settings.out / REGRESSOR}")
     for line in in_lines(figures):
         display.tell(line)
+    add_result(*settings.data, files=[settings.out / REGRESSOR], figures=dict(figures))

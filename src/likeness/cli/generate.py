@@ -11,6 +11,7 @@ import tyro
 
 from likeness.arguments import MaybePath
 from likeness.cli.display import Display
+from likeness.cli.output import add_result
 from likeness.cli.sources import opened_sources
 from likeness.progress import Steps
 from likeness.result_folder import ResultFolder, Source
@@ -130,7 +131,7 @@ def render_synthetic(settings: Synthetic, display: Display) -> None:
         done = write_set(model, stage, settings.count, settings.seed, settings.processes)
         _watched(done, settings.count, "rendering faces", display)
 
-    folder.save(SET, source, write)
+    add_result(settings.model, files=folder.save(SET, source, write), figures={"faces": settings.count})
     display.tell(f"{settings.count} faces -> {settings.out}")
 
 
@@ -155,7 +156,7 @@ def mix_morphs(settings: Morphs, display: Display) -> None:
         done = write_morphs(faces, settings.teacher, stage, settings.count, settings.seed, settings.processes)
         _watched(done, settings.count, "mixing people", display)
 
-    folder.save(SET, source, write)
+    add_result(*settings.data, files=folder.save(SET, source, write), figures={"pictures": settings.count})
     display.tell(f"{settings.count} pictures of new people -> {settings.out}")
 
 
@@ -211,6 +212,7 @@ def train_detector(settings: Detector, display: Display) -> None:
     )
     trainer.export_detector(settings.out / CHECKPOINT, settings.out / trainer.FILE)
     display.tell(f"-> {settings.out / trainer.FILE}")
+    add_result(settings.data, files=[settings.out / trainer.FILE])
 
 
 def export(settings: Export, display: Display) -> None:
@@ -225,7 +227,8 @@ def export(settings: Export, display: Display) -> None:
     checkpoint, name, source = settings.run / CHECKPOINT, settings.out.name, Source.of(settings.run)
     folder = ResultFolder(settings.out.parent, "train export", overwrite=settings.overwrite)
     folder.check(name, [name], source)
-    folder.save(name, source, lambda stage: export_regressor(checkpoint, stage / name, settings.name))
+    written = folder.save(name, source, lambda stage: export_regressor(checkpoint, stage / name, settings.name))
+    add_result(settings.run, files=written)
     display.tell(f"-> {settings.out}")
 
 

@@ -1,67 +1,88 @@
-"""The command line: parse, call, print. Exit code 0: all went well; 2: some input could not be used."""
+"""The command line: parse, call, print. Exit code 0: all went well; 1: a training gave nothing better; 2: some input
+could not be used; 130: somebody stopped it."""
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from itertools import takewhile
+from typing import Annotated, Any
 
 import tyro
 
-from likeness.arguments import MaybePath
-from likeness.cli.batches import progress
+from likeness.cli.completion import WRITES, Completion
+from likeness.cli.evaluate import evaluate
 from likeness.cli.fit import Fit
-from likeness.cli.models import Models, models
+from likeness.cli.models import Models
+from likeness.cli.output import Document, complain, recorded
 from likeness.cli.reconstruct import Reconstruct, reconstruct
+from likeness.cli.register import Register, register
 from likeness.cli.serve import Serve, serve
 from likeness.cli.streams import lasting_streams
 from likeness.cli.train import Train, describe_recipe
 from likeness.cli.training import train
-from likeness.errors import FileWarning, LikenessError, MissingExtraError, as_file_error, is_out_of_memory, printable
+from likeness.errors import FileWarning, LikenessError, as_file_error, is_out_of_memory, printable
 from likeness.evaluate.settings import Evaluate
-from likeness.files import check_writable
-from likeness.geometry.units import Unit
-from likeness.result_folder import ResultFolder, ResultNames
 from likeness.version import __version__
 
-ScanFormat = Literal["obj", "ply", "glb", "json", "png"]
+
+def _fit(settings: Fit) -> int:
+    from likeness.cli.point_files import fit_files
+
+    return fit_files(settings)
+
+
+def _models(settings: Models) -> int:
+    from likeness.cli.model_files import models
+
+    return models(settings)
+
+
+RUNS: dict[type, Callable[[Any], int]] = {
+    Reconstruct: reconstruct,
+    Fit: _fit,
+    Register: register,
+    Train: train,
+    Evaluate: evaluate,
+    Models: _models,
+    Serve: serve,
+}
+"""What each command runs, with its settings; it gives the exit code."""
 
 
 @dataclass
-class Register:
-    """Raw scans in, heads of one topology out: NAME.obj, NAME.json and NAME.png for every scan."""
+class Likeness:
+    """Photographs in, rigged 3D heads out; and the face models and measurements behind them."""
 
-    scans: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Triangle meshes (.obj, .ply, .stl, .glb) in any units and pose, with holes, hair and shoulders."""
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
-    """Folder for the results; made if missing."""
-    landmarks: tuple[Path, ...] = ()
-    """A text file per scan, in their order: 51 (or 68) iBUG points on the scan, one "x y z" per line. Without, they
-    are found by looking at the scan from all sides."""
-    units: Annotated[Unit | None, tyro.conf.arg(metavar="m|cm|mm|inch")] = None
-    """The scans' unit; without, it is guessed from the faces' size."""
-    formats: tuple[ScanFormat, ...] = ("obj", "json", "png")
-    """Which files to write; glb has the model's blendshapes."""
-    model: MaybePath = None
-    """Another face model (.npz) than the embedded one."""
-    network: MaybePath = None
-    """Another regressor (.onnx), for the landmarks, than the embedded one."""
-    overwrite: bool = False
-    """Replace files in the folder that are no earlier results of the same scan, too."""
+    command: (
+        Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
+        | Annotated[Fit, tyro.conf.subcommand("fit")]
+        | Annotated[Register, tyro.conf.subcommand("register")]
+        | Annotated[Train, tyro.conf.subcommand("train")]
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[Models, tyro.conf.subcommand("models")]
+        | Annotated[Serve, tyro.conf.subcommand("serve")]
+        | Annotated[Completion, tyro.conf.subcommand("completion")]
+    )
+    json: Annotated[bool, tyro.conf.CascadeSubcommandArgs, tyro.conf.FlagCreatePairsOff] = False
+    """Print one JSON document (docs/cli.md) on standard output; lines go to standard error."""
+    quiet: Annotated[
+        bool, tyro.conf.CascadeSubcommandArgs, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(aliases=["-q"])
+    ] = False
+    """Print nothing but what goes wrong, and the document of --json."""
+    version: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(aliases=["-V"])] = False
+    """Print the version, and do nothing."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command ``likeness``."""
     given = sys.argv[1:] if arguments is None else arguments
     with lasting_streams() as lost:
-        if given in (["--version"], ["-V"]):
-            print(f"likeness {__version__}")
-            return
-        code = _exit_code(*_parsed(given))
+        code = _run(given)
     if lost:
         print(f"likeness: what was printed is not all there ({lost[0]})", file=sys.stderr)
         code = code or 2
@@ -69,44 +90,58 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(code)
 
 
-def _parsed(given: list[str]) -> tuple[Callable[[Any], int], Any]:
-    """What to run, and its settings; SystemExit where they cannot be understood, or help is asked for."""
-    commands: dict[str, tuple[Any, Any]] = {
-        "reconstruct": (Reconstruct, reconstruct),
-        "fit": (Fit, fit),
-        "register": (Register, register),
-        "train": (Train, train),
-        "evaluate": (Evaluate, evaluate),
-        "models": (Models, models),
-        "serve": (Serve, serve),
-    }
+def _run(given: list[str]) -> int:
+    """Parse and run; returns the exit code. SystemExit where help is asked for, or something that is no command."""
+    if {"--version", "-V"} & {*takewhile(lambda word: word.startswith("-"), given)}:
+        print(f"likeness {__version__}")
+        return 0
+    try:
+        asked = _parsed(given)
+    except SystemExit as stop:
+        if stop.code and "--json" in given:
+            refused = Document(error="the arguments are not understood; standard error says why")
+            word = next((word for word in given if not word.startswith("-")), "")
+            print(refused.text(word, 2), end="")
+        raise
+    if isinstance(asked.command, Completion):
+        _parsed([WRITES, asked.command.shell])
+    with recorded(as_json=asked.json, quiet=asked.quiet) as document:
+        code = _exit_code(asked.command, document)
+    if asked.json:
+        print(document.text(words_of(asked.command), code), end="")
+    return code
+
+
+def _parsed(given: list[str]) -> Likeness:
+    """What is asked for; SystemExit where that cannot be understood, or help is asked for."""
     describe_recipe(given)
-    command: Any = tyro.extras.subcommand_cli_from_dict(
-        {name: kind for name, (kind, _) in commands.items()},
-        prog="likeness",
-        args=given,
-        description="Photographs in, rigged 3D heads out; and the face models and measurements behind them.",
-        config=(tyro.conf.OmitArgPrefixes,),
+    return tyro.cli(
+        Likeness, prog="likeness", args=given, config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
     )
-    return next(run for kind, run in commands.values() if isinstance(command, kind)), command
 
 
-def _exit_code(run: Callable[[Any], int], command: Any) -> int:
+def words_of(command: Any) -> str:
+    """A command as it is called: ``models info``."""
+    parts = [command, *([command.action] if hasattr(command, "action") else [])]
+    return " ".join(re.sub(r"(?<=.)([A-Z])", r"-\1", type(part).__name__).lower() for part in parts)
+
+
+def _exit_code(command: Any, document: Document) -> int:
     """Run a command; what ends it early is a line."""
     try:
         with _defects_told():
-            return run(command)
+            return RUNS[type(command)](command)
     except KeyboardInterrupt:
-        print("likeness: stopped; what was written stays", file=sys.stderr)
-        return 130
+        code, message = 130, "stopped; what was written stays"
     except (LikenessError, ValueError) as error:
-        message = printable(str(error))
+        code, message = 2, printable(str(error))
     except Exception as error:
         if not (isinstance(error, OSError) or is_out_of_memory(error)):
             raise
-        message = as_file_error("this machine", error).reason
-    print(f"likeness: {message}", file=sys.stderr)
-    return 2
+        code, message = 2, as_file_error("this machine", error).reason
+    document.error = message
+    complain(message)
+    return code
 
 
 @contextmanager
@@ -124,78 +159,6 @@ def _defects_told() -> Iterator[None]:
 
         warnings.showwarning = show
         yield
-
-
-def fit(settings: Fit) -> int:
-    """Run ``likeness fit``; returns the exit code."""
-    from likeness.cli.fit import fit as fit_points
-
-    check_writable(settings.out)
-    return fit_points(settings, print, lambda line: print(f"likeness: {line}", file=sys.stderr))
-
-
-def register(settings: Register) -> int:
-    """Run ``likeness register``; returns the exit code."""
-    scans, landmarks = settings.scans, settings.landmarks
-    if not scans:
-        raise ValueError("expected at least one scan")
-    if landmarks and len(landmarks) != len(scans):
-        raise ValueError(f"expected a landmark file for each of {len(scans)} scans, got {len(landmarks)}")
-    check_writable(settings.out)
-    from likeness.assets import asset
-    from likeness.model.face_model import FaceModel
-    from likeness.reconstruct.reconstructor import Reconstructor
-    from likeness.register import register_scan
-
-    model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
-    # A network belongs to a face model; the embedded one finds landmarks for any.
-    own = None if settings.network is None else settings.model
-    reconstructor = None if landmarks else Reconstructor(own, settings.network)
-    names, failed = ResultNames(ResultFolder(settings.out, "register"), scans), 0
-    for scan, points in zip(progress(scans, "scans"), landmarks or (None,) * len(scans), strict=True):
-        try:
-            result = register_scan(scan, model, landmarks=points, units=settings.units, reconstructor=reconstructor)
-            name = names.of(result.source)
-            result.save(settings.out, settings.formats, name, overwrite=settings.overwrite)
-        except MissingExtraError:
-            raise
-        except Exception as error:  # whatever a scan does, the others are done
-            failed += 1
-            print(f"likeness: {as_file_error(scan, error)}", file=sys.stderr)
-            continue
-        quality = result.quality
-        print(
-            f"{printable(name)}: scan in {result.units}, face within {quality.scan_to_mesh_median:.2f} mm (median) "
-            f"and {quality.scan_to_mesh_p95:.2f} mm (95 %), {quality.seconds:.1f} s"
-        )
-    print(f"{_counted(len(scans) - failed, 'head')} of {_counted(len(scans), 'scan')} -> {printable(settings.out)}")
-    return 2 if failed else 0
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def evaluate(settings: Evaluate) -> int:
-    """Run ``likeness evaluate``."""
-    command = settings.action
-    check_writable(command.out)
-    from rich.console import Console
-
-    from likeness.cli.display import display
-    from likeness.cli.terminal import closing_lines, rich_tables
-    from likeness.evaluate.run import evaluate as run_evaluation
-
-    with display(lines=False) as steps:
-        evaluation = run_evaluation(command, steps=steps)
-    # A file or a pipe gets whole lines: numbers must not be folded to a width that nobody looks at.
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    for line in evaluation.read:
-        print(line)
-    console.print(*rich_tables(evaluation.outcome), sep="\n")
-    for line in closing_lines(evaluation):
-        print(line)
-    return 0
 
 
 if __name__ == "__main__":

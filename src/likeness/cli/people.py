@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likeness.cli.batches import progress
+from likeness.cli.output import add_result, add_to_run, complain
 from likeness.errors import Excluded, LikenessError, MissingExtraError, as_file_error, printable
-from likeness.files import write_atomically
+from likeness.files import json_bytes, write_atomically
 from likeness.reconstruct.inputs import PhotoResult, photo_files
 from likeness.reconstruct.people import Groups, people_of, person_of, sight
 from likeness.reconstruct.person import Person
@@ -67,8 +66,9 @@ def people_in_folders(settings: Output, reconstructor: Reconstructor) -> int:
         except Exception as error:  # whatever one person's photos do, the others are done
             failed += 1
             told = as_file_error(child, error)
-            where = "" if str(child) in str(told) else f"{printable(child)}: "
-            print(f"likeness: {where}{told}", file=sys.stderr)
+            line = f"{'' if str(child) in str(told) else f'{printable(child)}: '}{told}"
+            add_result(child, error=line)
+            complain(line)
     return 2 if failed else 0
 
 
@@ -97,10 +97,13 @@ def mixed(settings: Output, reconstructor: Reconstructor, photos: tuple[Any, ...
     _remove_further(folder, len(names), source)
     listing = folder.claim(_candidates([LISTING], source), source)
 
+    told = _listing(found, names)
+
     def write(stage: Path) -> None:
-        write_atomically(stage / f"{listing}.json", (json.dumps(_listing(found, names), indent=1) + "\n").encode())
+        write_atomically(stage / f"{listing}.json", json_bytes(told))
 
     folder.save(listing, source, write)
+    add_to_run([settings.out / f"{listing}.json"], told)
     for one in (*found.left_out, *found.unsure):
         _tell(one)
     print(
@@ -148,7 +151,7 @@ def _save(person: Person, settings: Output, names: list[str], source: Source) ->
     folder = ResultFolder(settings.out, "reconstruct", overwrite=settings.overwrite)
     name = folder.claim(_candidates(names, source), source)
     head = person.called(name, source)
-    head.save(settings.out, settings.formats, name, texture=settings.texture, overwrite=settings.overwrite)
+    files = head.save(settings.out, settings.formats, name, texture=settings.texture, overwrite=settings.overwrite)
     for one in person.left_out:
         _tell(one)
     count = len(person.photos)
@@ -156,6 +159,12 @@ def _save(person: Person, settings: Output, names: list[str], source: Source) ->
         f"{printable(name)}: one head of {count} photo{'s' * (count != 1)}, worth {person.effective:.1f} that err "
         f"independently; {len(person.left_out)} left out -> {printable(settings.out)}"
     )
+    figures = {
+        "name": printable(name),
+        "effective": person.effective,
+        "left_out": [{"photo": printable(one.item), "reason": printable(one.reason)} for one in person.left_out],
+    }
+    add_result(*(one.source.path or one.name for one in person.photos), files=files.values(), figures=figures)
     return name
 
 
@@ -166,12 +175,12 @@ def _candidates(names: Iterable[str], source: Source) -> list[str]:
 
 
 def _tell(one: Excluded) -> None:
-    print(f"likeness: {printable(one.item)}: {printable(one.reason)}", file=sys.stderr)
+    complain(f"{printable(one.item)}: {printable(one.reason)}")
 
 
 def _noted(results: Iterable[PhotoResult]) -> Iterator[PhotoResult]:
     """Results, with what the user should know of each photo said aside."""
     for result in results:
         if result.note:
-            print(f"likeness: {printable(result.name)} {result.note}", file=sys.stderr)
+            complain(f"{printable(result.name)} {result.note}")
         yield result

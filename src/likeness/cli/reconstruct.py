@@ -14,6 +14,7 @@ import tyro
 
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.batches import progress
+from likeness.cli.output import add_result, add_to_run, complain
 from likeness.errors import FileError, LikenessError, MissingExtraError, as_file_error, printable
 from likeness.extras import one_blas_thread
 from likeness.files import check_writable
@@ -82,12 +83,14 @@ class Reconstruct:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a photo: how many faces were saved, or why it failed, and what else to say of it."""
+    """What became of a photo: how many faces were saved, or why it failed, what else to say of it, and each head's
+    name, score, box and files."""
 
     name: str
     faces: int = 0
     error: str = ""
     note: str = ""
+    heads: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass
@@ -102,16 +105,22 @@ class Summary:
     def add(self, outcome: Outcome) -> None:
         """Count a photo, and say what is to be said of it."""
         name = printable(outcome.name)
+        error = outcome.error or ("" if outcome.faces else f"{name}: no face found")
         if outcome.note:
-            print(f"likeness: {name} {outcome.note}", file=sys.stderr)
-        if outcome.error:
-            self.failed += 1
-            print(f"likeness: {outcome.error}", file=sys.stderr)
-        elif not outcome.faces:
-            self.without += 1
-            print(f"likeness: {name}: no face found", file=sys.stderr)
+            complain(f"{name} {outcome.note}")
+        if error:
+            self.failed += bool(outcome.error)
+            self.without += not outcome.error
+            complain(error)
         self.photos += 1
         self.faces += outcome.faces
+        add_result(
+            outcome.name,
+            files=[file for head in outcome.heads for file in head["files"]],
+            error=error or None,
+            notes=[outcome.note],
+            figures={"faces": outcome.faces, "heads": outcome.heads},
+        )
 
 
 def reconstruct(settings: Reconstruct) -> int:
@@ -227,6 +236,7 @@ def _tables(settings: Reconstruct) -> int:
     summary = Summary()
     for line in archive.lines():
         summary.add(Outcome(line.name, line.faces, line.error, line.note))
+    add_to_run(archive.tables)
     return _report(summary, settings)
 
 
@@ -234,8 +244,15 @@ def _done(reconstructor: Reconstructor, settings: Reconstruct, names: ResultName
     """Reconstruct and save one photo."""
     with one_blas_thread():
         result = next(reconstructor.batch([photo], max_faces=settings.max_faces))
-        error = result.error or _save_faces(result, settings, names)
-    return Outcome(result.name, 0 if error else len(result.faces), "" if error is None else str(error), result.note)
+        if result.error is not None:
+            return Outcome(result.name, error=str(result.error), note=result.note)
+        try:
+            heads = _save_faces(result, settings, names)
+        except MissingExtraError:
+            raise
+        except Exception as error:  # whatever a photo's results do, the other photos are done
+            return Outcome(result.name, error=str(as_file_error(result.name, error)), note=result.note)
+    return Outcome(result.name, len(heads), note=result.note, heads=tuple(heads))
 
 
 def _given_up(photo: Any) -> Outcome:
@@ -260,26 +277,29 @@ def _photos(given: tuple[Path, ...]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _save_faces(result: PhotoResult, settings: Reconstruct, names: ResultNames) -> LikenessError | None:
-    """Save the faces of a photo, and remove those of an earlier run that are no more; what went wrong, or None."""
-    photo = result.photo
-    try:
-        if photo is None or photo.path is None:  # stdin: who sends the same photo again gets the same names
-            digest = "" if photo is None else photo.sha256
-            source = Source(f"/dev/stdin/{digest[:12]}/stdin", digest)
-        else:
-            source = Source(os.path.abspath(photo.path), photo.sha256)
-        for number, face in enumerate(result.faces):
-            name = names.of(source, number)
-            replace(face, source=source).save(
-                settings.out, settings.formats, name, texture=_texture_size(settings), overwrite=settings.overwrite
-            )
-        names.remove_from(source, len(result.faces))
-    except MissingExtraError:
-        raise
-    except Exception as error:  # whatever a photo's results do, the other photos are done
-        return as_file_error(result.name, error)
-    return None
+def _save_faces(result: PhotoResult, settings: Reconstruct, names: ResultNames) -> list[dict[str, Any]]:
+    """Save the faces of a photo, and remove those of an earlier run that are no more; says what each head is."""
+    photo, heads = result.photo, []
+    if photo is None or photo.path is None:  # stdin: who sends the same photo again gets the same names
+        digest = "" if photo is None else photo.sha256
+        source = Source(f"/dev/stdin/{digest[:12]}/stdin", digest)
+    else:
+        source = Source(os.path.abspath(photo.path), photo.sha256)
+    for number, face in enumerate(result.faces):
+        name = names.of(source, number)
+        files = replace(face, source=source).save(
+            settings.out, settings.formats, name, texture=_texture_size(settings), overwrite=settings.overwrite
+        )
+        heads.append(
+            {
+                "name": printable(name),
+                "score": round(float(face.score), 4),
+                "box": [round(float(edge), 1) for edge in face.box],
+                "files": [printable(file) for file in files.values()],
+            }
+        )
+    names.remove_from(source, len(result.faces))
+    return heads
 
 
 def _texture_size(settings: Reconstruct) -> int | None:
@@ -297,4 +317,7 @@ def _report(summary: Summary, settings: Reconstruct) -> int:
     if summary.failed:
         parts.append(f"{summary.failed} failed")
     print(", ".join(parts))
+    add_to_run(
+        figures={"photos": photos, "faces": summary.faces, "without": summary.without, "failed": summary.failed}
+    )
     return 2 if summary.failed or summary.without else 0

@@ -13,6 +13,7 @@ from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.display import Display, in_lines
 from likeness.cli.fusion import REGRESSOR, Fusion
 from likeness.cli.generate import Detector, Export, Morphs, Synthetic
+from likeness.cli.output import add_result
 from likeness.cli.sources import opened_sources
 from likeness.errors import FileError
 from likeness.result_folder import ResultFolder, Source
@@ -219,7 +220,8 @@ def train_on_scans(settings: Scans, display: Display) -> str:
     made = train_scans(scan_settings, meshes, template, display.training, display)
     for line in in_lines(made.figures):
         display.tell(line)
-    folder.save(name, source, lambda stage: made.save(stage / name, source))
+    written = folder.save(name, source, lambda stage: made.save(stage / name, source))
+    add_result(settings.data, files=written, figures=dict(made.figures))
     if made.kept:
         return ""
     sphere, pca = made.figures["sphere_mm"], made.figures["pca_less_one_mm"]
@@ -272,6 +274,7 @@ def train_on_photos(settings: Photos, display: Display) -> None:
     display.tell(f"-> {settings.out / REGRESSOR}")
     for line in in_lines(figures):
         display.tell(line)
+    add_result(*settings.data, files=[settings.out / REGRESSOR], figures=dict(figures))
 
 
 def _opened(paths: Sequence[Path], settings: Photos, display: Display) -> Opened:
@@ -379,5 +382,7 @@ def label_photos(settings: LabelPoints, display: Display) -> None:
     opened = opened_sources(settings.data, display)
     report = partial(display, "labelling pictures")
     made = label_points(opened, network, finder, default_point_map(), str(settings.out), report)
-    folder.save(name, source, lambda stage: write_point_labels(stage / name, made.labels))
+    written = folder.save(name, source, lambda stage: write_point_labels(stage / name, made.labels))
+    figures = {"labelled": len(made.labels), "left_out": len(made.excluded)}
+    add_result(*settings.data, files=written, figures=figures)
     display.tell(f"{settings.out}: {len(made.labels):,} pictures labelled, {len(made.excluded):,} left out")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from likeness.cli.generate import (
     render_synthetic,
     train_detector,
 )
+from likeness.cli.output import complain
 from likeness.cli.train import LabelPoints, Photos, Scans, Train, label_photos, train_on_photos, train_on_scans
 from likeness.files import check_writable
 from likeness.result_folder import RECORDS
@@ -52,7 +52,7 @@ def train(settings: Train) -> int:
     with display() as shown, _alone(action.out) if is_folder else nullcontext():
         problem = RUNS[type(action)](action, shown)
     if problem:
-        print(f"likeness: {problem}", file=sys.stderr)
+        complain(problem)
     return 1 if problem else 0
 
 

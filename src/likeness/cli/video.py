@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likeness.cli.display import display
+from likeness.cli.output import add_result, complain
 from likeness.errors import FileError, MissingExtraError, as_file_error, printable
 from likeness.progress import Steps
 from likeness.result_folder import ResultFolder, ResultNames, Source
@@ -43,7 +43,9 @@ def videos(output: Output, reconstructor: Reconstructor, paths: Sequence[Path]) 
         except MissingExtraError:
             raise
         except Exception as error:  # whatever a video does, the others are done
-            print(f"likeness: {as_file_error(path, error)}", file=sys.stderr)
+            told = as_file_error(path, error)
+            add_result(path, error=told)
+            complain(told)
             bad += 1
             continue
         people += found
@@ -65,14 +67,22 @@ def _one(
     results = ResultFolder(output.out, "reconstruct", overwrite=output.overwrite)
     results.check(name, [f"{name}.{format}" for format in output.formats], source)
     found = reconstruct_video(reconstructor, path, max_people=output.max_faces, work=output.out, steps=steps)
-    found.save(output.out, output.formats, names=names, overwrite=output.overwrite, steps=steps)
+    files = found.save(output.out, output.formats, names=names, overwrite=output.overwrite, steps=steps)
+    error = None if found.people else f"{printable(path)}: no face found in {found.frames} frames"
     if found.note:
-        print(f"likeness: {printable(path)} {found.note}", file=sys.stderr)
-    if not found.people:
-        print(f"likeness: {printable(path)}: no face found in {found.frames} frames", file=sys.stderr)
+        complain(f"{printable(path)} {found.note}")
+    if error:
+        complain(error)
+    people = []
     for person in found.people:
-        seconds = f"{person.times[0]:.1f} to {person.times[-1]:.1f} s"
-        print(f"{printable(path)}: person {person.number} in {len(person)} of {found.frames} frames, {seconds}")
+        first, last = float(person.times[0]), float(person.times[-1])
+        print(
+            f"{printable(path)}: person {person.number} in {len(person)} of {found.frames} frames, {first:.1f} to "
+            f"{last:.1f} s"
+        )
+        people.append({"number": person.number, "frames": len(person), "first_s": first, "last_s": last})
+    figures = {"frames": found.frames, "people": people}
+    add_result(path, files=files, error=error, notes=[found.note], figures=figures)
     return len(found.people), not found.note
 
 

@@ -47,6 +47,11 @@ class Archive:
     shards: int
     photos: int
 
+    @property
+    def tables(self) -> list[str]:
+        """Their paths or URLs."""
+        return [f"{self.place}/{part_name(number)}" for number in range(self.shards)]
+
     def lines(self) -> Iterator[PhotoLine]:
         """What became of each photo, in order; FileError where a table is missing."""
         output = Output(self.place)

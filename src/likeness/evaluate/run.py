@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from likeness.assets import asset
 from likeness.datasets.listing import people_told
@@ -48,7 +45,7 @@ from likeness.evaluate.settings import (
     Space,
     Verification,
 )
-from likeness.files import write_atomically
+from likeness.files import json_bytes, plain, write_atomically
 from likeness.images.encode import png_bytes
 from likeness.model.face_model import FaceModel
 from likeness.result_folder import ResultFolder, Source
@@ -301,7 +298,7 @@ def _written(command: Command, run: _Run, outcome: Outcome, source: Source) -> E
         key: value for key, value in run.summary.items() if value is not None and key not in ("read", "splits")
     }
     contents = {
-        RESULTS: (json.dumps(_plain(results), indent=1, allow_nan=False) + "\n").encode(),
+        RESULTS: json_bytes(results),
         REPORT: report(
             f"likeness evaluate {command.name}",
             {**settings, **summary},
@@ -316,7 +313,7 @@ def _written(command: Command, run: _Run, outcome: Outcome, source: Source) -> E
 
     _folder(command).save(command.name, source, write)
     files = tuple(command.out / name for name in contents)
-    return Evaluation(outcome, results, files, run.cache.damaged, run.cache.hits, read)
+    return Evaluation(outcome, plain(results), files, run.cache.damaged, run.cache.hits, read)
 
 
 def _settings(command: Command) -> dict[str, Any]:
@@ -327,16 +324,3 @@ def _settings(command: Command) -> dict[str, Any]:
             continue
         found[key] = printable(value.name) if isinstance(value, Path) else value
     return found
-
-
-def _plain(value: Any) -> Any:
-    """Numbers as JSON knows them: infinite and unknown ones become null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
