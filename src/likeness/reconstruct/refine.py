@@ -53,7 +53,7 @@ class Refined:
         rotation, translation: the pose, as in :class:`likeness.Reconstruction`.
         landmarks: (68, 2) photo pixels, from the points.
         free: what fits the points best for anyone of the population.
-        precision: how much the photo tells, over a usual one: the usual deviation of points over its own.
+        precision: how much the photo tells, over a usual one: the usual variance of points over its own.
     """
 
     identity: np.ndarray
@@ -127,7 +127,7 @@ class Refiner:
         fit = self.express(pixels, deviation, camera, at, code)
         parts = (code, fit.expression, fit.rotation, fit.translation)
         identity, expression, rotation, translation = (np.asarray(part, np.float32) for part in parts)
-        landmarks, precision = self.map.ibug_landmarks(pixels), float(np.exp(-0.5 * seen[2]))
+        landmarks, precision = self.map.ibug_landmarks(pixels), float(np.exp(-seen[2]))
         return Refined(identity, expression, rotation, translation, landmarks, free, precision)
 
     def symmetric(self, code: np.ndarray) -> np.ndarray:
