@@ -147,7 +147,8 @@ def person_of(model: FaceModel, refiner: Refiner | None, seen: Sightings) -> Per
 
 
 def chosen_of(seen: Sightings) -> tuple[np.ndarray, np.ndarray]:
-    """Which faces (M,) bool are the person whom most photos show, and the log odds (M,) that each is.
+    """Which faces (M,) bool are the person whom most photos show, and the log odds (M,) that each is, by how much it
+    resembles the others alone.
 
     Raises:
         LikenessError: no person is in more than half of the photos that show a face.
@@ -157,7 +158,10 @@ def chosen_of(seen: Sightings) -> tuple[np.ndarray, np.ndarray]:
     shown = len(np.unique(photo))
     if 2 * np.unique(photo[chosen]).size <= shown:
         _no_majority(chosen, seen, shown)
-    return chosen, odds
+    # That all show one person says who it is, but excuses nobody: a stranger spoils more than one photo less.
+    alone = odds - BELONGS
+    stays = chosen & (alone > 0)
+    return (stays if stays.sum() >= 2 else chosen), alone
 
 
 def _largest(number: np.ndarray, photo: np.ndarray, seen: Sightings) -> np.ndarray:
