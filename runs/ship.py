@@ -1,6 +1,6 @@
 """What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
 
-WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``surface_points.npz``, ``uv_layout.npz``,
+WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``surface_points.npz``, ``uv_layout.npz``, ``skin_mask.npz``,
 ``fusion/regressor.onnx``, ``finder/finder.onnx``, and the ``checkpoint.pt`` of ``features``, ``places``, ``default``,
 ``points``, ``fusion`` and ``finder``.
 
@@ -30,6 +30,7 @@ SHIPPED = {
     "face_model.npz": "sphere.npz",
     "finder.onnx": "finder/finder.onnx",
     "regressor.onnx": "fusion/regressor.onnx",
+    "skin_mask.npz": "skin_mask.npz",
     "surface_points.npz": "surface_points.npz",
     "uv_layout.npz": "uv_layout.npz",
 }

@@ -112,6 +112,18 @@ class Atlas:
         height = coarse.picture(coarse.values(model.mean[:, 1:2])[:, 0])
         return cls(model, size, fine, coarse, zones, height, symmetric)
 
+    @cached_property
+    def places(self) -> np.ndarray:
+        """(s, s, Z + 3) float32, s = :data:`SMOOTH`: where on the head a texel is, its zones and dm on the mean."""
+        import cv2
+
+        mean = self.coarse.picture(self.coarse.values(self.model.mean)) / 100.0
+        every = np.dstack([*self.zones.values(), mean])
+        small = [
+            cv2.resize(every[..., n], (SMOOTH, SMOOTH), interpolation=cv2.INTER_AREA) for n in range(every.shape[2])
+        ]
+        return np.asarray(np.dstack(small), np.float32)
+
 
 def _zones(model: FaceModel) -> dict[str, np.ndarray]:
     """Masks (V,) from the model's regions, and from where its albedo maps of that name are strong."""

@@ -24,15 +24,10 @@ from likeness.model.face_model import FaceModel
 from likeness.reconstruct.texture.atlas import SMOOTH, Atlas, atlas_of
 from likeness.reconstruct.texture.eyes import paint_eyes
 from likeness.reconstruct.texture.fill import averaged, resized, spread_out
+from likeness.reconstruct.texture.front import uncovered
+from likeness.reconstruct.texture.laid import base_of, laid
 from likeness.reconstruct.texture.skin import agreeing, on_top
-from likeness.reconstruct.texture.view import (
-    Sampler,
-    Seen,
-    View,
-    fitted_light,
-    log_shading,
-    smoothstep,
-)
+from likeness.reconstruct.texture.view import Sampler, View, smoothstep
 
 SIZES = (64, 8192)
 """Smallest and largest side of a texture."""
@@ -43,9 +38,6 @@ all."""
 
 MOST_COLOR = 0.4
 """Log reflectance by which a channel may differ from the others, once the face's own colour is taken off."""
-
-BLACK = 2e-3
-"""Linear, of a photo."""
 
 EVEN, EVENED = 0.05, 0.5
 """Standard deviation, of the texture's side, over which skin should be even, and how much of what is not is taken for
@@ -99,10 +91,7 @@ def texture_of(
         if view.vertices.shape != model.mean.shape:
             raise ValueError(f"expected vertices {model.mean.shape}, got {view.vertices.shape}")
     atlas = atlas_of(model, size)
-    log_albedo = np.log(np.maximum(albedo, 1e-3)).astype(np.float32)
-    plain = atlas.coarse.picture(atlas.coarse.values(log_albedo))
-    covered = atlas.coarse.covered.astype(np.float32)
-    base = spread_out(plain, covered)
+    base = base_of(atlas, albedo)
     layers = [_layer(atlas, albedo, base, view, relight) for view in views]
     log_texture = _filled(atlas, base, layers)
     log_texture = paint_eyes(atlas, log_texture, albedo, views, [layer.light for layer in layers])
@@ -110,36 +99,26 @@ def texture_of(
 
 
 def _layer(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, relight: bool) -> _Layer:
-    model, grid = atlas.model, atlas.coarse
-    seen = Seen(view, model)
-    normals = view.normals(model.topology.triangles)
-    values = grid.values(np.concatenate([view.placed, normals, view.pixels], axis=1))
-    points, normals, pixels = values[:, :3], values[:, 3:6], values[:, 6:]
-    normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
-    shading = np.zeros_like(points)
+    found = laid(atlas, albedo, view)
+    side, coarse, light = atlas.coarse.side, found.color, found.light
+    trust, hair = agreeing(atlas, base, coarse, found.weight)
+    learned = uncovered(atlas, coarse - base, found.weight)
+    weight = found.weight * (trust if learned is None else learned)
     if relight:
-        shading = log_shading(view, grid, fitted_light(view, model, albedo, seen), normals)
-    light = spread_out(grid.picture(shading), grid.covered.astype(np.float32))
-    skin = grid.picture(seen.weights(points, normals, pixels))
-    per_texel = view.per_mm / _texels_per_mm(atlas)
-    coarse = Sampler(view, per_texel * atlas.size / grid.side)(grid.picture(pixels))
-    skin *= _not_black(coarse)
-    coarse = coarse - light
-    weight = skin * (1 - atlas.zones["eyes"]) * (1 - atlas.zones["mouth"])
-    trust, hair = agreeing(atlas, base, coarse, weight)
-    weight = weight * trust
-    if relight:
-        rest = _uneven_light(atlas, coarse - base, weight, hair)
-        coarse, light = coarse - resized(rest, grid.side), light + resized(rest, grid.side)
-    fine = Sampler(view, per_texel)(atlas.fine.picture(atlas.fine.values(view.pixels))) - resized(light, atlas.size)
+        rest = resized(_uneven_light(atlas, coarse - base, weight, hair), side)
+        coarse, light = coarse - rest, light + rest
+    else:
+        coarse, light = coarse + light, np.zeros_like(light)
+    places = atlas.fine.picture(atlas.fine.values(view.pixels))
+    fine = Sampler(view, found.per_texel)(places) - resized(light, atlas.size)
     usual = _usual(coarse - base, weight)
     coarse = base + usual + _as_skin(coarse - base - usual)
     expected = resized(base + usual, atlas.size)
     fine = expected + _as_skin(fine - expected)
     detail = float(smoothstep(np.array(view.per_mm), COARSE_PHOTO, FINE_PHOTO))
     # What the photo is too coarse to show is no reason to take it from the model.
-    coarse = coarse + (1 - detail) * (base - _as_coarse(base, 0.6 * atlas.size / grid.side / per_texel))
-    mean_light = np.exp(np.median(shading, axis=0))
+    coarse = coarse + (1 - detail) * (base - _as_coarse(base, 0.6 * atlas.size / side / found.per_texel))
+    mean_light = found.mean_light if relight else np.ones(3)
     return _Layer(fine, coarse, weight, hair, detail, _sharpness(fine, weight), mean_light)
 
 
@@ -154,16 +133,6 @@ def _as_skin(difference: np.ndarray) -> np.ndarray:
     little of a channel, and divided by that little its noise would shine in all colours."""
     brightness = difference.mean(axis=2, keepdims=True)
     return np.asarray(brightness + MOST_COLOR * np.tanh((difference - brightness) / MOST_COLOR))
-
-
-def _not_black(log_color: np.ndarray) -> np.ndarray:
-    """(C, C) float32: 0 at black pixels (C, C, 3) and around: no skin is, borders of pictures are."""
-    import cv2
-
-    black = (log_color.max(axis=2) < np.log(BLACK)).astype(np.uint8)
-    return np.asarray(
-        1 - cv2.GaussianBlur(cv2.dilate(black, np.ones((5, 5), np.uint8)).astype(np.float32), (0, 0), 1)
-    )
 
 
 def _as_coarse(picture: np.ndarray, sigma: float) -> np.ndarray:
@@ -192,20 +161,6 @@ def _uneven_light(atlas: Atlas, ratio: np.ndarray, weight: np.ndarray, hair: np.
     sums = cv2.GaussianBlur(low * share[..., None], (0, 0), EVEN * SMOOTH)
     mean = sums / (cv2.GaussianBlur(share, (0, 0), EVEN * SMOOTH) + 0.02)[..., None]
     return np.asarray(EVENED * mean, np.float32)
-
-
-def _texels_per_mm(atlas: Atlas) -> float:
-    """Of the face, roughly: areas in the plane over areas on the mean head."""
-    model = atlas.model
-    uv, mean = model.topology.uv, model.mean
-    rows = np.arange(len(model.topology.triangles))
-    if "face" in model.topology.regions:
-        rows = np.flatnonzero(model.topology.regions["face"][model.topology.triangles].all(axis=1))
-    flat, space = uv[model.topology.uv_triangles[rows]], mean[model.topology.triangles[rows]]
-    first, second = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
-    plane = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]).sum()
-    area = np.linalg.norm(np.cross(space[:, 1] - space[:, 0], space[:, 2] - space[:, 0]), axis=1).sum()
-    return float(atlas.size * np.sqrt(plane / max(area, 1e-9)))
 
 
 def _sharpness(fine: np.ndarray, weight: np.ndarray) -> float:

@@ -1,0 +1,179 @@
+"""Textures: is what is in front of skin left out, and are several photos better than one?
+
+    python benchmarks/texture.py DATA [--only front,several] [--photos N] [--out DIR] [--json FILE]
+
+(front) Photos of held-out people (``photos/photo-val.tar``) with hands, glasses, hair and things drawn into them
+(:mod:`likeness.train.generate.occluders`): how well the texels that these cover are found (intersection over union of
+what is in front, and the share of the skin that is lost), and how far the texture's colours are from those of the
+photo as it is, there and elsewhere. ``--out`` gets ``front.png``: photo, mask, head.
+
+(several) Textures of 1, 2 and 4 photos of a person against one more photo, laid on the same texture plane: mean
+difference of log reflectance where that shows skin, brightness of the whole apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness import Reconstruction, Reconstructor
+from likeness.datasets.test_sets import open_photos
+from likeness.evaluate.fidelity.judge import drawn_head
+from likeness.images.color import linear_from_srgb
+from likeness.reconstruct.texture import texture_of
+from likeness.reconstruct.texture.atlas import Atlas, atlas_of
+from likeness.reconstruct.texture.fill import resized
+from likeness.reconstruct.texture.front import uncovered
+from likeness.reconstruct.texture.laid import base_of, laid
+from likeness.reconstruct.texture.skin import agreeing
+from likeness.reconstruct.texture.view import View
+from likeness.train.generate.occluders import KINDS, occluded
+
+SIZE = 512
+COUNTS = (1, 2, 4)
+SHOWN = 6
+
+
+def faces_of(path: Path, photos: int) -> list[list[Reconstruction]]:
+    """Of every person so many faces, spread over the photos."""
+    reconstruct, people = Reconstructor(threads=1), defaultdict(list)
+    for item in open_photos(path).items:
+        people[item.identity].append(item)
+    found = []
+    for _, items in sorted(people.items()):
+        rows = np.unique(np.linspace(0, len(items) - 1, photos).round().astype(int))
+        found.append([face for row in rows for face in reconstruct(items[row].source(), max_faces=1)])
+    return found
+
+
+def measure_front(people: Sequence[Sequence[Reconstruction]], out: Path | None) -> dict[str, dict[str, float]]:
+    """By kind of thing, and of photos as they are."""
+    faces, rng = [face for own in people for face in own[:2]], np.random.default_rng(0)
+    atlas = atlas_of(faces[0].model, SIZE)
+    rows: dict[str, list[dict[str, float]]] = defaultdict(list)
+    pictures: list[np.ndarray] = []
+    for number, face in enumerate(faces):
+        view, albedo = face.view(), face.model.albedo(face.coefficients.albedo)
+        plain = texture_of(face.model, albedo, [view], SIZE)
+        rows["nothing"].append(_told(atlas, albedo, view, np.zeros(view.photo.shape[:2], np.float32), plain, plain))
+        for kind in KINDS:
+            other = faces[int(rng.integers(len(faces)))].photo
+            assert view.landmarks is not None
+            photo, alpha = occluded(view.photo, view.landmarks, rng, other, kind)
+            changed = replace(view, photo=photo)
+            texture = texture_of(face.model, albedo, [changed], SIZE)
+            rows[kind].append(_told(atlas, albedo, changed, alpha, texture, plain))
+            if out is not None and number < SHOWN:
+                pictures.append(_shown(face, changed, atlas, albedo, texture))
+    if out is not None:
+        _save(out / "front.png", pictures, len(KINDS))
+    return {kind: {key: float(np.nanmean([row[key] for row in own])) for key in own[0]} for kind, own in rows.items()}
+
+
+def masks_of(atlas: Atlas, albedo: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How well texels are seen, what of that is skin by colour alone, and by the network, (C, C) each."""
+    found, base = laid(atlas, albedo, view), base_of(atlas, albedo)
+    by_color = agreeing(atlas, base, found.color, found.weight)[0]
+    learned = uncovered(atlas, found.color - base, found.weight)
+    return found.weight, by_color, by_color if learned is None else learned
+
+
+def _told(
+    atlas: Atlas, albedo: np.ndarray, view: View, alpha: np.ndarray, texture: np.ndarray, plain: np.ndarray
+) -> dict[str, float]:
+    import cv2
+
+    weight, by_color, skin = masks_of(atlas, albedo, view)
+    places = laid(atlas, albedo, view).pixels
+    front = cv2.remap(alpha, places[..., 0], places[..., 1], cv2.INTER_LINEAR)
+    seen, true, clear = weight > 0.3, front > 0.5, front < 0.05
+    found = {}
+    for name, mask in (("colour alone", by_color), ("network", skin)):
+        wrong = mask < 0.5
+        union = (seen & (true | wrong)).sum()
+        found[f"IoU, {name}"] = float((seen & true & wrong).sum() / union) if (seen & true).sum() > 20 else np.nan
+        found[f"skin lost, {name}"] = float((seen & clear & wrong).sum() / max((seen & clear).sum(), 1))
+    apart = np.abs(texture.astype(float) - plain).mean(axis=2)
+    apart = resized(apart.astype(np.float32), len(weight))
+    for name, where in (("behind it", seen & true), ("elsewhere", seen & clear)):
+        found[f"colours off, {name}"] = float(apart[where].mean()) if where.sum() > 20 else np.nan
+    return found
+
+
+def _shown(face: Reconstruction, view: View, atlas: Atlas, albedo: np.ndarray, texture: np.ndarray) -> np.ndarray:
+    import cv2
+
+    weight, _, skin = masks_of(atlas, albedo, view)
+    plane = np.repeat((255 * weight * skin).astype(np.uint8)[..., None], 3, axis=2)
+    head = drawn_head(face, texture)[0]
+    return np.concatenate([cv2.resize(one, (160, 160)) for one in (view.photo, plane, head)], axis=1)
+
+
+def _save(path: Path, pictures: Sequence[np.ndarray], columns: int) -> None:
+    import cv2
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [np.concatenate(pictures[n : n + columns], axis=1) for n in range(0, len(pictures), columns)]
+    cv2.imwrite(str(path), np.concatenate(lines)[..., ::-1])
+
+
+def measure_several(people: Sequence[Sequence[Reconstruction]]) -> dict[str, dict[str, float]]:
+    """Mean absolute difference of log reflectance to the last photo of each person, by the number of others."""
+    differences: dict[int, list[float]] = defaultdict(list)
+    for own in people:
+        if len(own) <= max(COUNTS):
+            continue
+        model, last = own[0].model, own[-1]
+        albedo = model.albedo(last.coefficients.albedo)
+        atlas = atlas_of(model, SIZE)
+        found = laid(atlas, albedo, last.view())
+        skin = found.weight * masks_of(atlas, albedo, last.view())[2] > 0.5
+        if skin.sum() < 500:
+            continue
+        for count in (0, *COUNTS):
+            texture = texture_of(model, albedo, [face.view() for face in own[:count]], SIZE)
+            log = np.log(np.maximum(linear_from_srgb(texture / 255.0), 1e-3)).astype(np.float32)
+            off = (resized(log, len(skin)) - found.color)[skin]
+            differences[count].append(float(np.abs(off - np.median(off, axis=0)).mean()))
+    return {
+        str(count): {"people": len(rows), "log reflectance": float(np.mean(rows))}
+        for count, rows in differences.items()
+    }
+
+
+def main() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    parser = argparse.ArgumentParser(description="What textures leave out, and what further photos add.")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", default="front,several")
+    parser.add_argument("--photos", type=int, default=5, help="of each person")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    people = faces_of(arguments.data / "photos" / "photo-val.tar", arguments.photos)
+    results: dict[str, Any] = {}
+    if "front" in arguments.only:
+        results["front"] = measure_front(people, arguments.out)
+    if "several" in arguments.only:
+        results["several"] = measure_several(people)
+    for name, rows in results.items():
+        keys = list(next(iter(rows.values())))
+        table = Table(name, *keys)
+        for label, row in rows.items():
+            table.add_row(label, *(f"{row[key]:.3f}" for key in keys))
+        Console().print(table)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
