@@ -60,7 +60,7 @@ def measure_front(people: Sequence[Sequence[Reconstruction]], out: Path | None) 
     rows: dict[str, list[dict[str, float]]] = defaultdict(list)
     pictures: list[np.ndarray] = []
     for number, face in enumerate(faces):
-        view, albedo = face.view(), face.model.albedo(face.coefficients.albedo)
+        view, albedo = face.texture_view(), face.model.albedo(face.coefficients.albedo)
         plain = texture_of(face.model, albedo, [view], SIZE)
         rows["nothing"].append(_told(atlas, albedo, view, np.zeros(view.photo.shape[:2], np.float32), plain, plain))
         for kind in KINDS:
@@ -133,12 +133,12 @@ def measure_several(people: Sequence[Sequence[Reconstruction]]) -> dict[str, dic
         model, last = own[0].model, own[-1]
         albedo = model.albedo(last.coefficients.albedo)
         atlas = atlas_of(model, SIZE)
-        found = laid(atlas, albedo, last.view())
-        skin = found.weight * masks_of(atlas, albedo, last.view())[2] > 0.5
+        found = laid(atlas, albedo, last.texture_view())
+        skin = found.weight * masks_of(atlas, albedo, last.texture_view())[2] > 0.5
         if skin.sum() < 500:
             continue
         for count in (0, *COUNTS):
-            texture = texture_of(model, albedo, [face.view() for face in own[:count]], SIZE)
+            texture = texture_of(model, albedo, [face.texture_view() for face in own[:count]], SIZE)
             log = np.log(np.maximum(linear_from_srgb(texture / 255.0), 1e-3)).astype(np.float32)
             off = (resized(log, len(skin)) - found.color)[skin]
             differences[count].append(float(np.abs(off - np.median(off, axis=0)).mean()))

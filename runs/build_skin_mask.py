@@ -68,7 +68,7 @@ def views_of(path: Path, photos: int, reconstruct: Reconstructor) -> tuple[FaceM
     for items in people.values():
         for row in np.unique(np.linspace(0, len(items) - 1, photos).round().astype(int)):
             for face in reconstruct(items[row].source(), max_faces=1):
-                found.append((face.view(), face.model.albedo(face.coefficients.albedo)))
+                found.append((face.texture_view(), face.model.albedo(face.coefficients.albedo)))
     return reconstruct.model, found
 
 

@@ -1,8 +1,8 @@
 """What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
 
-WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``surface_points.npz``, ``uv_layout.npz``, ``skin_mask.npz``,
-``fusion/regressor.onnx``, ``finder/finder.onnx``, and the ``checkpoint.pt`` of ``features``, ``places``, ``default``,
-``points``, ``fusion`` and ``finder``.
+WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``surface_points.npz``, ``uv_layout.npz``,
+``skin_mask.npz``, ``fusion/regressor.onnx``, ``finder/finder.onnx``, and the ``checkpoint.pt`` of ``features``,
+``places``, ``default``, ``points``, ``fusion`` and ``finder``.
 
     python runs/ship.py WORK DATA ASSETS
 
