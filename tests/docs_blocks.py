@@ -2,7 +2,7 @@
 
 A block runs. One that cannot (it needs data, or hours) has a comment before it that says why,
 ``<!-- not run: REASON -->``; then its commands are still parsed by the real command line, its Python is compiled and
-what it imports exists.
+what it imports exists. Requests, after ``<!-- with a server -->``, are made of a server that is started for them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ast
 import importlib
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +26,9 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 BLOCK = re.compile(r"^ *(?P<fence>```+)(?P<language>[\w-]*)[^\n]*\n(?P<code>.*?)^ *(?P=fence) *$", re.M | re.S)
 REASON = re.compile(r"<!-- not run: (.+?) -->\s*\Z", re.S)
-SERVICES = {"serve"}
-"""Commands that run until they are stopped: parsed only."""
+SERVED = re.compile(r"<!-- with a server -->\s*\Z")
+ADDRESS = "http://127.0.0.1:8080"
+"""Where pages say that the server is."""
 
 
 class Block(NamedTuple):
@@ -37,6 +39,7 @@ class Block(NamedTuple):
     language: str
     code: str
     reason: str
+    served: bool
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -49,7 +52,8 @@ def blocks(page: Path, language: str = "") -> Iterator[Block]:
         if language in ("", found["language"]):
             reason = REASON.search(text[: found.start()])
             line = text[: found.start()].count("\n") + 1
-            yield Block(page, line, found["language"], found["code"], reason[1] if reason else "")
+            served = SERVED.search(text[: found.start()]) is not None
+            yield Block(page, line, found["language"], found["code"], reason[1] if reason else "", served)
 
 
 def commands(block: Block) -> Iterator[list[str]]:
@@ -83,7 +87,7 @@ def check_other(words: list[str]) -> None:
             for extra in extras.split(","):
                 assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text(), words
     else:
-        assert program in {"curl", "docker", "tensorboard", "cd", "uvicorn"}, f"what is {program}?"
+        assert program in {"docker", "tensorboard"}, f"what is {program}?"
 
 
 def check_python(block: Block) -> None:
@@ -99,11 +103,19 @@ def check_python(block: Block) -> None:
 def run_shell(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
     """Run the commands of a block in this process; the exit code is 0."""
     for words in commands(block):
-        if words[0] != "likeness" or words[1] in SERVICES:
-            (parse if words[0] == "likeness" else check_other)(words)
+        if words[0] != "likeness":
+            check_other(words)
             continue
         code = _exit_code(words[1:])
         assert not code, f"{block}: {shlex.join(words)}: {capsys.readouterr().err}"
+
+
+def run_requests(block: Block, address: str) -> None:
+    """Run a block whose server is at another address than the page says, in a process of its own."""
+    code = block.code.replace(ADDRESS, address)
+    start = [sys.executable, "-c"] if block.language == "python" else ["bash", "-euo", "pipefail", "-c"]
+    done = subprocess.run([*start, code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"{block}: {done.stderr}"
 
 
 def _exit_code(words: list[str]) -> object:
@@ -119,7 +131,7 @@ def run_python(page: Path) -> None:
     ones made."""
     namespace: dict[str, object] = {"__name__": page.stem}
     for block in blocks(page, "python"):
-        if block.reason:
+        if block.reason or block.served:
             check_python(block)
         else:
             # As many empty lines before, so that a traceback names the page's line.

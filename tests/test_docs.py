@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import docs_blocks
@@ -26,7 +29,7 @@ ALL = [block for page in PAGES for block in blocks(page)]
 
 
 def of(language: str, run: bool | None = None) -> list[Block]:
-    return [b for b in ALL if b.language == language and run in (None, not b.reason)]
+    return [b for b in ALL if b.language == language and run in (None, not b.reason) and not b.served]
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,36 @@ def test_commands_that_need_data_are_understood(block: Block) -> None:
         (docs_blocks.parse if words[0] == "likeness" else docs_blocks.check_other)(words)
 
 
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Of a server that runs."""
+    pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "likeness", "serve", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            for _ in range(240):
+                with socket.socket() as client:
+                    if client.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                assert server.poll() is None, "the server ended"
+                time.sleep(0.25)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+@pytest.mark.parametrize("block", [block for block in ALL if block.served], ids=str)
+def test_requests_are_answered(block: Block, address: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    docs_blocks.run_requests(block, address)
+
+
 def test_what_is_not_understood_is_told() -> None:
     with pytest.raises(SystemExit):
         docs_blocks.parse(["likeness", "reconstruct", "photo.jpg", "--no-such-option"])
@@ -75,7 +108,8 @@ def test_every_block_says_its_language_and_commands_are_in_blocks() -> None:
     assert {block.language for block in ALL} <= LANGUAGES
     for page in PAGES:
         outside = code_lines.without_code(page.read_text())
-        assert not re.search(r"^(?: {4}|\t)(?:likeness|python|pip|from|import) ", outside, re.MULTILINE), page.name
+        command = re.search(r"^(?: {4}|\t)(?:likeness|python|pip|from|import|docker|curl) ", outside, re.MULTILINE)
+        assert command is None, f"{page.name}: {command}"
 
 
 @pytest.mark.parametrize("block", of("js"), ids=str)
