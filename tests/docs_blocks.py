@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import re
 import shlex
 import subprocess
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 BLOCK = re.compile(r"^ *(?P<fence>```+)(?P<language>[\w-]*)[^\n]*\n(?P<code>.*?)^ *(?P=fence) *$", re.M | re.S)
-REASON = re.compile(r"<!-- not run: (.+?) -->\s*\Z", re.S)
+REASON = re.compile(r"<!-- not run: ((?:(?!-->).)+) -->\s*\Z", re.S)
 SERVED = re.compile(r"<!-- with a server -->\s*\Z")
 ADDRESS = "http://127.0.0.1:8080"
 """Where pages say that the server is."""
@@ -57,9 +58,10 @@ def blocks(page: Path, language: str = "") -> Iterator[Block]:
 
 
 def commands(block: Block) -> Iterator[list[str]]:
-    """The commands of a shell block as words, without comments; lines that end in a backslash go on."""
+    """The commands of a shell block as words, without comments, pipes and where output goes; lines that end in a
+    backslash go on."""
     for line in block.code.replace("\\\n", " ").splitlines():
-        words = shlex.split(line, comments=True)
+        words = list(itertools.takewhile(lambda word: word not in {"|", ">"}, shlex.split(line, comments=True)))
         if words:
             yield words
 
@@ -100,14 +102,26 @@ def check_python(block: Block) -> None:
                 assert hasattr(module, name.name) or importlib.import_module(f"{node.module}.{name.name}"), str(block)
 
 
-def run_shell(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
-    """Run the commands of a block in this process; the exit code is 0."""
-    for words in commands(block):
-        if words[0] != "likeness":
-            check_other(words)
+def runs(block: Block) -> bool:
+    """Whether a block is one that runs as it is, in this process."""
+    return block.language in ("bash", "python") and not block.reason and not block.served
+
+
+def run(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run what runs of a page, from top to bottom: commands end with exit code 0, all Python is of one namespace, so
+    that later blocks may use what earlier ones made."""
+    namespace: dict[str, object] = {"__name__": page.stem}
+    for block in filter(runs, blocks(page)):
+        if block.language == "python":
+            # As many empty lines before, so that a traceback names the page's line.
+            exec(compile("\n" * block.line + block.code, str(page), "exec"), namespace)
             continue
-        code = _exit_code(words[1:])
-        assert not code, f"{block}: {shlex.join(words)}: {capsys.readouterr().err}"
+        for words in commands(block):
+            if words[0] != "likeness":
+                check_other(words)
+                continue
+            code = _exit_code(words[1:])
+            assert not code, f"{block}: {shlex.join(words)}: {capsys.readouterr().err}"
 
 
 def run_requests(block: Block, address: str) -> None:
@@ -124,17 +138,3 @@ def _exit_code(words: list[str]) -> object:
     except SystemExit as stop:
         return stop.code
     return 0
-
-
-def run_python(page: Path) -> None:
-    """Run the blocks of a page that run, from top to bottom in one namespace, so that later ones may use what earlier
-    ones made."""
-    namespace: dict[str, object] = {"__name__": page.stem}
-    for block in blocks(page, "python"):
-        if block.reason or block.served:
-            check_python(block)
-        else:
-            # As many empty lines before, so that a traceback names the page's line.
-            code = "\n" * block.line + block.code
-            exec(compile(code, str(page), "exec"), namespace)
-    sys.stdout.flush()

@@ -28,8 +28,8 @@ LANGUAGES = {"", "bash", "python", "js", "csharp", "text", "json"}
 ALL = [block for page in PAGES for block in blocks(page)]
 
 
-def of(language: str, run: bool | None = None) -> list[Block]:
-    return [b for b in ALL if b.language == language and run in (None, not b.reason) and not b.served]
+def of(language: str) -> list[Block]:
+    return [block for block in ALL if block.language == language]
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +45,24 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(blocks(page, "python"))], ids=lambda page: page.stem)
-def test_python_runs_from_top_to_bottom(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(place)
-    docs_blocks.run_python(page)
+RUNNING = [page for page in PAGES if any(docs_blocks.runs(block) for block in blocks(page))]
 
 
-@pytest.mark.parametrize("block", of("bash", run=True), ids=str)
-def test_commands_run(
-    block: Block, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("page", RUNNING, ids=lambda page: page.stem)
+def test_pages_run_from_top_to_bottom(
+    page: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(place)
-    docs_blocks.run_shell(block, capsys)
+    shutil.copytree(place, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    docs_blocks.run(page, capsys)
 
 
-@pytest.mark.parametrize("block", of("bash", run=False), ids=str)
+@pytest.mark.parametrize("block", [block for block in of("python") if not docs_blocks.runs(block)], ids=str)
+def test_python_that_needs_data_compiles_and_names_what_exists(block: Block) -> None:
+    docs_blocks.check_python(block)
+
+
+@pytest.mark.parametrize("block", [block for block in of("bash") if block.reason], ids=str)
 def test_commands_that_need_data_are_understood(block: Block) -> None:
     for words in docs_blocks.commands(block):
         (docs_blocks.parse if words[0] == "likeness" else docs_blocks.check_other)(words)
