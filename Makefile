@@ -25,12 +25,13 @@ docs: $(VENV)/.docs
 test-cluster: $(VENV)/.cluster
 	$(BIN)/python -m pytest tests/test_cluster.py tests/test_cluster_ray.py
 
-# GLB files in other programs: the Khronos validator and three.js (needs Node), trimesh, Chromium and Blender if there.
+# GLB files in other programs and pages in a browser: the Khronos validator, three.js and axe (need Node), trimesh,
+# Chromium and Blender if there.
 validate-gltf: $(VENV)/.dev .node/.done
-	$(BIN)/python -m pytest tests/test_opens_elsewhere.py
+	$(BIN)/python -m pytest tests/test_opens_elsewhere.py tests/test_view_browser.py
 
 .node/.done: Makefile
-	npm install --silent --no-save --no-audit --no-fund --prefix .node gltf-validator@2.0.0-dev.3.10 three@0.187.0
+	npm install --silent --no-save --no-audit --no-fund --prefix .node gltf-validator@2.0.0-dev.3.10 three@0.187.0 axe-core@4.11.0
 	touch $@
 
 # The viewer's and the app's pages, into src/likeness/view/built (needs Node 20; users do not).

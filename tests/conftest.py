@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -9,9 +12,20 @@ from likeness.geometry.landmarks import LandmarkMap
 from likeness.model.face_model import ARKIT_NAMES, FaceModel
 from likeness.model.topology import Topology
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 CENTER = np.array([0.0, -30.0, -80.0])
 AXES = np.array([78.0, 115.0, 100.0])
 RINGS, SEGMENTS, IDENTITY_MODES, CANDIDATES = 15, 20, 12, 3
+
+
+@pytest.fixture(scope="module")  # no longer: while Playwright is there, no other event loop can run
+def browser() -> Iterator[Browser]:
+    from browser import launched
+
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from likeness.cli.serve import Serve, serve
 from likeness.cli.streams import lasting_streams
 from likeness.cli.train import Train, describe_recipe
 from likeness.cli.training import train
+from likeness.cli.view import View, view
 from likeness.errors import FileWarning, LikenessError, as_file_error, is_out_of_memory, printable
 from likeness.evaluate.settings import Evaluate
 from likeness.version import __version__
@@ -49,6 +50,7 @@ RUNS: dict[type, Callable[[Any], int]] = {
     Train: train,
     Evaluate: evaluate,
     Models: _models,
+    View: view,
     Serve: serve,
 }
 """What each command runs, with its settings; it gives the exit code."""
@@ -65,6 +67,7 @@ class Likeness:
         | Annotated[Train, tyro.conf.subcommand("train")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Models, tyro.conf.subcommand("models")]
+        | Annotated[View, tyro.conf.subcommand("view")]
         | Annotated[Serve, tyro.conf.subcommand("serve")]
         | Annotated[Completion, tyro.conf.subcommand("completion")]
     )

@@ -24,6 +24,7 @@ from likeness.mesh.animation import Animation
 from likeness.mesh.fields import MeshFields
 from likeness.mesh.glb_reader import read_glb
 from likeness.mesh.normals import vertex_normals
+from likeness.mesh.seams import split_seams
 
 __all__ = ["glb_bytes", "read_glb", "write_glb"]
 
@@ -85,7 +86,7 @@ def glb_bytes(
     """The content of the file that `write_glb` writes; same arguments."""
     mesh = _drawn(mesh)
     shapes = {} if shapes is None else shapes
-    source, triangles, uv = _split_seams(mesh)
+    source, triangles, uv = split_seams(mesh)
     content = _Content(len(source))
     index_type = np.uint16 if len(source) <= 65535 else np.uint32  # the type's largest value is reserved
     primitive: dict[str, Any] = {
@@ -218,29 +219,6 @@ def _drawn(mesh: MeshFields) -> MeshFields:
         quads=None,
         groups=None,
     )
-
-
-def _split_seams(mesh: MeshFields) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """One vertex per pair of vertex and uv, as glTF needs it.
-
-    Returns:
-        source: (N,) the mesh's vertex behind each vertex of the file; the first V are 0..V-1.
-        triangles: (F, 3) of the file.
-        uv: (N, 2), or None where the mesh has none; vertices of no triangle get (0, 0).
-    """
-    count = len(mesh.vertices)
-    if mesh.uv is None or mesh.uv_triangles is None:
-        return np.arange(count), mesh.triangles, mesh.uv
-    pairs = mesh.triangles.astype(np.int64) * len(mesh.uv) + mesh.uv_triangles
-    unique, inverse = np.unique(pairs.ravel(), return_inverse=True)
-    vertex, uv_index = np.divmod(unique, len(mesh.uv))
-    is_copy = np.append(False, vertex[1:] == vertex[:-1])
-    place = vertex.copy()
-    place[is_copy] = count + np.arange(int(is_copy.sum()))
-    source = np.concatenate([np.arange(count), vertex[is_copy]])
-    uv = np.zeros((len(source), 2))
-    uv[place] = mesh.uv[uv_index]
-    return source, place[inverse].reshape(-1, 3), uv
 
 
 def _normals(mesh: MeshFields) -> np.ndarray:

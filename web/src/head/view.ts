@@ -9,14 +9,14 @@ export type Side = "front" | "three-quarter" | "left" | "right" | "back" | "top"
 /** Where the camera stands, radians: azimuth to the subject's left, then up. */
 const SIDES: Record<Side, [number, number]> = {
   front: [0, 0.02],
-  "three-quarter": [0.55, 0.06],
+  "three-quarter": [0.45, 0.05],
   left: [Math.PI / 2, 0],
   right: [-Math.PI / 2, 0],
   back: [Math.PI, 0],
   top: [0, 1.2],
 };
 const FIELD_OF_VIEW = 22;
-const MARGIN = 1.06;
+const MARGIN = 1.12;
 
 interface Area {
   x: number;
@@ -40,14 +40,18 @@ export class HeadView {
   private shown: Head[] = [];
   private center = new THREE.Vector3();
   private radius = 150;
+  /** Half the height, and half the width from whatever side, mm. */
+  private extent: [number, number] = [130, 110];
   private photo: Photo | null = null;
   private frame = 0;
+  /** The fitting distance for which the camera was placed last; a zoom is kept when the canvas changes. */
+  private fittedAt = 0;
 
   constructor(readonly canvas: HTMLCanvasElement) {
     this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: true, preserveDrawingBuffer: true });
     this.renderer.setPixelRatio(Math.min(2, window.devicePixelRatio));
     this.renderer.shadowMap.enabled = true;
-    this.renderer.shadowMap.type = THREE.PCFSoftShadowMap;
+    this.renderer.shadowMap.type = THREE.PCFShadowMap;
     this.renderer.toneMapping = THREE.NeutralToneMapping;
     this.renderer.setScissorTest(true);
     this.lamps = new Lamps(this.rig);
@@ -195,7 +199,9 @@ export class HeadView {
     if (box.isEmpty()) return;
     box.getCenter(this.center);
     const before = this.radius;
-    this.radius = box.getSize(new THREE.Vector3()).length() / 2;
+    const size = box.getSize(new THREE.Vector3());
+    this.radius = size.length() / 2;
+    this.extent = [size.y / 2, Math.max(size.x, size.z) / 2];
     this.camera.position.multiplyScalar(this.radius / before);
     this.camera.near = this.radius / 20;
     this.camera.far = this.radius * 60;
@@ -212,6 +218,7 @@ export class HeadView {
   private place(azimuth: number, elevation: number, distance: number): void {
     const polar = THREE.MathUtils.clamp(Math.PI / 2 - elevation, 0.02, Math.PI - 0.02);
     this.camera.position.setFromSphericalCoords(distance, polar, azimuth);
+    this.fittedAt = this.fitting();
     this.controls.target.set(0, 0, 0);
     this.controls.update();
     this.requestRender();
@@ -222,9 +229,10 @@ export class HeadView {
   private fitting(): number {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     const area = this.areas(width || 1, height || 1)[0];
-    const half = THREE.MathUtils.degToRad(FIELD_OF_VIEW / 2);
-    const narrow = Math.min(half, Math.atan(Math.tan(half) * (area.width / area.height)));
-    return (MARGIN * this.radius * 0.92) / Math.sin(narrow);
+    const up = Math.tan(THREE.MathUtils.degToRad(FIELD_OF_VIEW / 2));
+    const across = up * (area.width / area.height);
+    const [tall, wide] = this.extent;
+    return MARGIN * Math.max(tall / up, wide / across) + 0.6 * wide;
   }
 
   /** `pixel = K (R x + t)` as a camera of three.js, whose axes are x right, y up, z backwards. */
@@ -256,21 +264,24 @@ export class HeadView {
   private resize(): void {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (!width || !height) return;
+    const zoom = this.fittedAt ? this.camera.position.length() / this.fittedAt : 1;
     this.renderer.setSize(width, height, false);
+    this.place(...this.angles(), zoom * this.fitting());
     this.render();
   }
 }
 
 /** A key light with a soft shadow, a fill, a rim from behind, and light from all around; they stand with the camera. */
 class Lamps {
-  private readonly key = new THREE.DirectionalLight(0xfff4e8, 2.1);
-  private readonly fill = new THREE.DirectionalLight(0xe8f0ff, 0.75);
-  private readonly rim = new THREE.DirectionalLight(0xffffff, 1.1);
-  private readonly around = new THREE.HemisphereLight(0xffffff, 0x8a8078, 1.25);
-  private readonly strengths = [2.1, 0.75, 1.1, 1.25];
+  private readonly key = new THREE.DirectionalLight(0xfff6ee);
+  private readonly fill = new THREE.DirectionalLight(0xeef3ff);
+  private readonly rim = new THREE.DirectionalLight(0xffffff);
+  private readonly around = new THREE.HemisphereLight(0xffffff, 0xa39a92);
+  private readonly strengths = [2.3, 1.1, 1.0, 1.75];
   private angle = 0;
 
   constructor(private readonly group: THREE.Group) {
+    this.set(0, 1);
     this.key.castShadow = true;
     this.key.shadow.mapSize.set(1024, 1024);
     this.key.shadow.radius = 6;
@@ -292,7 +303,7 @@ class Lamps {
     const at = (lamp: THREE.DirectionalLight, azimuth: number, elevation: number): void => {
       lamp.position.setFromSphericalCoords(away, Math.PI / 2 - elevation, azimuth + this.angle);
     };
-    at(this.key, -0.75, 0.6);
+    at(this.key, -0.55, 0.55);
     at(this.fill, 0.95, 0.1);
     at(this.rim, 2.6, 0.5);
     const { shadow } = this.key;

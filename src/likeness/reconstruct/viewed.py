@@ -1,0 +1,79 @@
+"""Results as heads of a page (:mod:`likeness.view`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from likeness.geometry.camera import Camera
+from likeness.model.face_model import Coefficients, FaceModel
+from likeness.view.heads import FittedPhoto, Rig, ViewedHead
+from likeness.view.page import Page
+
+
+class FittedFace(Protocol):
+    """What a photo's face has (:class:`likeness.Reconstruction`)."""
+
+    @property
+    def model(self) -> FaceModel: ...
+    @property
+    def coefficients(self) -> Coefficients: ...
+    @property
+    def camera(self) -> Camera: ...
+    @property
+    def rotation(self) -> np.ndarray: ...
+    @property
+    def translation(self) -> np.ndarray: ...
+    @property
+    def photo(self) -> np.ndarray: ...
+
+
+class Result(Protocol):
+    """What is shown of a photo's face, or of a person (:class:`likeness.reconstruct.person.Person`)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def model(self) -> FaceModel: ...
+    def texture(self, size: int = ...) -> np.ndarray: ...
+    def _viewed(self, rig: Rig, skin: np.ndarray | None) -> ViewedHead: ...
+
+
+def page_of(results: Sequence[Result], texture: int | None) -> Page:
+    """A page of results; those of one model share its expressions and identity directions.
+
+    Args:
+        results: at least one.
+        texture: side of the skins' textures, texels; None, or a model without texture coordinates: colours at the
+            vertices.
+    """
+    rigs: dict[int, Rig] = {}
+    heads = []
+    for result in results:
+        model = result.model
+        rig = rigs.setdefault(id(model), rigs.get(id(model)) or Rig.of_model(model))
+        skin = result.texture(texture) if texture is not None and len(model.topology.uv) else None
+        heads.append(result._viewed(rig, skin))
+    return Page(heads, ", ".join(result.name for result in results[:3]) + (" ..." if len(results) > 3 else ""))
+
+
+def viewed_face(
+    face: FittedFace,
+    rig: Rig,
+    name: str,
+    identity: np.ndarray,
+    albedo: np.ndarray,
+    skin: np.ndarray | None,
+    weights: np.ndarray,
+) -> ViewedHead:
+    """A head at rest of a code (K,) and albedo weights (A,), with the photo of ``face``; ``weights`` (E,) are the
+    expression's that it starts with."""
+    mesh = face.model.mesh(identity, albedo=albedo if skin is None else None)
+    fitted: dict[str, Any] = {}
+    if face.photo.size:
+        posed = face.model.vertices(identity, face.coefficients.expression)
+        fitted["photo"] = FittedPhoto(face.photo, face.camera, face.rotation, face.translation).around(posed)
+    by_name = dict(zip(face.model.expression_names, np.asarray(weights).tolist(), strict=True))
+    return ViewedHead(name, rig, mesh.vertices, mesh.colors, skin, by_name, **fitted)
