@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fit_data import CAMERA, Truth, front_points, noisy, photographed
 
-from likeness.fit import ExpressionPrior, FaceFit, Start, SurfacePoints, fit_face, fit_person
+from likeness.fit import ExpressionPrior, FaceFit, Start, SurfacePoints, fit_face, fit_person, vertex_std
 from likeness.geometry.similarity import similarity_from_points
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.posterior import ShapePosterior
@@ -80,6 +80,22 @@ def test_errors_are_as_large_as_it_says(small_model: FaceModel) -> None:
         sizes.append((found.size.interocular - real) / found.size.deviation)
     assert 0.7 < squared / expected < 1.4
     assert 0.6 < np.square(sizes).mean() < 1.8  # of 40: more by chance, and the approximation is Gaussian
+
+
+def test_the_face_is_part_of_the_head(small_model: FaceModel) -> None:
+    found = posterior(small_model, fitted(small_model, 4, 2.0)[0])
+    face = small_model.topology.regions["face"]
+    assert 0 < face.sum() < len(face)
+    np.testing.assert_allclose(found.face_uncertainty, found.uncertainty[face], rtol=1e-4)
+
+
+def test_a_known_code_leaves_nothing_open(small_model: FaceModel) -> None:
+    """Covariances without an inverse: none, and of one direction only."""
+    basis, size = small_model.identity_basis, len(small_model.identity_basis)
+    assert not vertex_std(basis, np.zeros((size, size))).any()
+    axis = np.eye(size)[2]
+    expected = 2.0 * np.sqrt((basis[2].astype(float) ** 2).mean(-1))
+    np.testing.assert_allclose(vertex_std(basis, 4.0 * np.outer(axis, axis)), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_place_and_turn_are_not_counted(small_model: FaceModel) -> None:

@@ -63,8 +63,16 @@ def vertex_std(basis: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     Returns:
         (V,) mm, float32.
     """
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0))).T.astype(np.float32)
+    root = _root(covariance).astype(np.float32)
     moves = root @ basis.reshape(len(basis), -1).astype(np.float32)
     spread = np.einsum("kv,kv->v", moves, moves).reshape(-1, 3)
     return np.sqrt(spread.mean(1))
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """(K, K) R with ``Rᵀ R`` the covariance (K, K)."""
+    try:
+        return np.linalg.cholesky(covariance).T
+    except np.linalg.LinAlgError:  # of a code that is known in some directions, or in all
+        values, vectors = np.linalg.eigh(covariance)
+        return np.asarray((vectors * np.sqrt(np.maximum(values, 0))).T)

@@ -247,11 +247,10 @@ class Reconstruction:
         """Size and mean uncertainty over the face, mm, where they are known."""
         if self.posterior is None:
             return {}
-        size, unsure = self.size, self.uncertainty
-        face = self.model.topology.regions.get("face", np.ones(len(unsure), bool))
+        size = self.size
         return {
             "size": {"interocular_mm": round(size.interocular, 2), "deviation_mm": round(size.deviation, 2)},
-            "uncertainty_mm": round(float(unsure[face].mean()), 3),
+            "uncertainty_mm": round(float(self.posterior.face_uncertainty.mean()), 3),
         }
 
     def save(
