@@ -79,6 +79,14 @@ def test_the_mesh_lies_on_the_scan(small_model: FaceModel, code: np.ndarray, reg
     assert np.median(np.linalg.norm(there - truth, axis=1)) < 1.5  # also along the surface, on a smooth ellipsoid
 
 
+def test_a_page_shows_head_and_scan(small_model: FaceModel, registered: Registration) -> None:
+    head, scan = registered.view().heads
+    weights = np.array([head.weights[name] for name in small_model.expression_names])
+    posed = head.vertices + np.tensordot(weights, small_model.expression_basis, 1)
+    np.testing.assert_allclose(posed, registered.mesh.vertices, atol=1e-3)
+    assert scan.vertices is registered.scan.vertices
+
+
 def test_holes_follow_the_model(small_model: FaceModel, code: np.ndarray, registered: Registration) -> None:
     truth = POSE.apply(small_model.vertices(code)) * 1000
     there = registered.mesh_in_scan().vertices * 1000

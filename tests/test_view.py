@@ -19,6 +19,7 @@ from likeness.errors import FileError
 from likeness.geometry.camera import Camera
 from likeness.mesh.glb_writer import write_glb
 from likeness.model.face_model import Coefficients
+from likeness.reconstruct.person import Person
 from likeness.reconstruct.result import Reconstruction
 from likeness.view.files import Heads
 from likeness.view.heads import FittedPhoto, Rig, ViewedHead, principal_directions
@@ -121,6 +122,18 @@ def test_a_result_shows_itself_in_a_notebook(small_model: FaceModel) -> None:
     frame = face._repr_html_()
     assert re.match(r'<iframe title="person-0" srcdoc="&lt;!doctype html&gt;', frame)
     assert '"' not in re.sub(r'^<iframe title="person-0" srcdoc="|" width="100%".*$', "", frame, flags=re.DOTALL)
+
+
+def test_a_person_shows_the_photo_that_tells_most(small_model: FaceModel) -> None:
+    photos = (person(small_model), person(small_model, 1))
+    ann = Person(small_model, photos[0].coefficients.identity, photos, np.array([1.0, 2.0]), 1.5, name="Ann")
+    (head,) = ann.view(texture=None).heads
+    np.testing.assert_array_equal(head.vertices, ann.vertices())
+    assert set(head.weights.values()) == {0.0}
+    assert head.photo is not None
+    corner = head.photo.photo[0, 0].tolist()
+    assert (photos[1].photo == corner).all(axis=2).any()  # noise: each pixel tells which photo it is of
+    assert not (photos[0].photo == corner).all(axis=2).any()
 
 
 def test_a_page_is_whole_and_may_load_nothing(small_model: FaceModel, tmp_path: Path) -> None:

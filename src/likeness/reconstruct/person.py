@@ -29,17 +29,16 @@ from likeness.reconstruct.result import (
     skin_of,
 )
 from likeness.reconstruct.texture import texture_of
-from likeness.reconstruct.viewed import Result, page_of, viewed_face
+from likeness.reconstruct.viewed import Viewable, viewed_face
 from likeness.result_folder import Source, fitted
 from likeness.view.heads import Rig, ViewedHead
-from likeness.view.page import Page
 
 PAINTED = 6
 """How many photos a texture is made of at most; each takes about a third of a second at 1024 texels."""
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class Person(Viewable):
     """A person's head from several photos.
 
     Args:
@@ -103,13 +102,6 @@ class Person:
         with_pixels = [self.photos[row] for row in order if self.photos[row].photo.size]
         views = [photo.texture_view() for photo in with_pixels[:PAINTED]]
         return texture_of(self.model, self.model.albedo(self.albedo), views, size, relight=relight)
-
-    def view(self, *others: Result, texture: int | None = TEXTURE) -> Page:
-        """A page of the head and ``others``, with the photo that tells most: :meth:`likeness.Reconstruction.view`."""
-        return page_of((self, *others), texture)
-
-    def _repr_html_(self) -> str:
-        return self.view()._repr_html_()
 
     def _viewed(self, rig: Rig, skin: np.ndarray | None) -> ViewedHead:
         at_rest = np.zeros(len(self.model.expression_names), np.float32)

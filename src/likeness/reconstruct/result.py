@@ -21,19 +21,15 @@ from likeness.model.face_model import Coefficients, FaceModel
 from likeness.reconstruct.overview import PANEL, overview
 from likeness.reconstruct.posterior import HeadSize, ShapePosterior
 from likeness.reconstruct.texture import View, texture_of
-from likeness.reconstruct.viewed import Result, page_of, viewed_face
+from likeness.reconstruct.viewed import TEXTURE, Viewable, viewed_face
 from likeness.render.texture import Texture
 from likeness.result_folder import ResultFolder, Source, fitted
 from likeness.view.heads import Rig, ViewedHead
-from likeness.view.page import Page
 
 FORMATS = ("glb", "obj", "json", "png")
 
 NETWORK = "network"
 """Who places points by default."""
-
-TEXTURE = 1024
-"""Texels of a texture's side, if nothing else is asked for."""
 
 LARGEST_PNG = 512
 """Side up to which a texture is stored without loss."""
@@ -57,7 +53,7 @@ class Cues:
 
 
 @dataclass(frozen=True, eq=False)
-class Reconstruction:
+class Reconstruction(Viewable):
     """A face of a photograph as a 3D head.
 
     Args:
@@ -182,21 +178,6 @@ class Reconstruction:
             self.coefficients.light,
             self.landmarks,
         )
-
-    def view(self, *others: Result, texture: int | None = TEXTURE) -> Page:
-        """A page to turn the head, move its expression and identity, and compare it with its photo and ``others``.
-
-        A notebook shows it as a cell's last value; ``.open()`` shows it in the browser, ``.save("head.html")`` keeps
-        it as one file that works without a network.
-
-        Args:
-            others: heads to compare with, on the same page.
-            texture: side of the skin's texture, texels; None: colours at the vertices.
-        """
-        return page_of((self, *others), texture)
-
-    def _repr_html_(self) -> str:
-        return self.view()._repr_html_()
 
     def _viewed(self, rig: Rig, skin: np.ndarray | None) -> ViewedHead:
         found = self.coefficients

@@ -12,6 +12,9 @@ from likeness.model.face_model import Coefficients, FaceModel
 from likeness.view.heads import FittedPhoto, Rig, ViewedHead
 from likeness.view.page import Page
 
+TEXTURE = 1024
+"""Texels of a texture's side, if nothing else is asked for."""
+
 
 class FittedFace(Protocol):
     """What a photo's face has (:class:`likeness.Reconstruction`)."""
@@ -57,6 +60,25 @@ def page_of(results: Sequence[Result], texture: int | None) -> Page:
         skin = result.texture(texture) if texture is not None and len(model.topology.uv) else None
         heads.append(result._viewed(rig, skin))
     return Page(heads, ", ".join(result.name for result in results[:3]) + (" ..." if len(results) > 3 else ""))
+
+
+class Viewable:
+    """Results that show themselves; a photo's face and a person's head are such."""
+
+    def view(self: Result, *others: Result, texture: int | None = TEXTURE) -> Page:
+        """A page to turn the head, move its expression and identity, and compare it with its photo and ``others``.
+
+        A notebook shows it as a cell's last value; ``.open()`` shows it in the browser, ``.save("head.html")`` keeps
+        it as one file that works without a network.
+
+        Args:
+            others: heads to compare with, on the same page.
+            texture: side of the skins' textures, texels; None: colours at the vertices.
+        """
+        return page_of((self, *others), texture)
+
+    def _repr_html_(self: Result) -> str:
+        return page_of((self,), TEXTURE)._repr_html_()
 
 
 def viewed_face(

@@ -20,6 +20,8 @@ from likeness.mesh.glb_writer import write_glb
 from likeness.model.face_model import FaceModel
 from likeness.register.report import PANEL, registration_picture
 from likeness.result_folder import ResultFolder, Source, fitted
+from likeness.view.heads import Rig, ViewedHead
+from likeness.view.page import Page
 
 Array = np.ndarray
 
@@ -161,15 +163,28 @@ class Registration:
 
     def _write_glb(self, path: Path) -> None:
         model = self.model
-        weights = np.asarray(self.expression, np.float64)
-        at_rest = self.mesh.with_vertices(self.mesh.vertices - np.tensordot(weights, model.expression_basis, 1))
         shapes = dict(zip(model.expression_names, model.expression_basis, strict=True))
         extras = {
             "model": model.name,
             "source": self.source.to_dict(),
             "identity": np.round(self.identity, 5).tolist(),
         }
-        write_glb(path, at_rest, shapes, weights, printable(self.name), extras)
+        write_glb(path, self._at_rest(), shapes, self.expression, printable(self.name), extras)
+
+    def view(self) -> Page:
+        """A page of the registered head, with the model's expressions, and the scan beside it
+        (:meth:`likeness.Reconstruction.view`)."""
+        rig = Rig.of_model(self.model)
+        weights = dict(zip(self.model.expression_names, self.expression.tolist(), strict=True))
+        head = ViewedHead.of_mesh(self.name, self._at_rest(), rig, weights=weights)
+        return Page([head, ViewedHead.of_mesh(f"{self.name} (scan)", self.scan)], self.name)
+
+    def _repr_html_(self) -> str:
+        return self.view()._repr_html_()
+
+    def _at_rest(self) -> Mesh:
+        weights = np.asarray(self.expression, np.float64)
+        return self.mesh.with_vertices(self.mesh.vertices - np.tensordot(weights, self.model.expression_basis, 1))
 
     def picture(self, side: int = PANEL) -> Array:
         """What ``NAME.png`` shows: scan, head and error map, front above and turned below, each ``side`` pixels."""
