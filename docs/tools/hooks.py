@@ -24,7 +24,7 @@ from code_lines import DOCS, ROOT, line_of, links
 FOLDER = "repository"
 """Where files of the repository are on the site."""
 
-LANGUAGES = {".py": "python", ".sh": "bash", ".json": "json", ".toml": "toml", ".cff": "yaml"}
+LANGUAGES = {".py": "python", ".sh": "bash", ".json": "json", ".toml": "toml", ".cff": "yaml", ".html": "html"}
 
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -97,8 +97,8 @@ def _target(place: Path, target: str) -> Path | None:
 
 
 def _page_of(path: Path) -> str | None:
-    """The page that shows a file outside of ``docs``; None for files that are in it."""
-    if path.is_relative_to(DOCS) and path.suffix != ".py":
+    """The page that shows a file that is none of the site; None for those of the site."""
+    if path.is_relative_to(DOCS) and not path.is_relative_to(DOCS / "tools"):
         return None
     relative = path.relative_to(ROOT).as_posix()
     return f"{FOLDER}/{relative}" if path.suffix == ".md" else f"{FOLDER}/{relative}.md"
