@@ -150,6 +150,12 @@ def test_links_lead_somewhere_and_code_is_where_they_say(page: Path) -> None:
             code_lines.line_of(path.resolve(), link["title"])
 
 
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    for page in PAGES:
+        assert f": {page.relative_to(ROOT / 'docs')}\n" in navigation, page.name
+
+
 def test_every_loss_and_metric_is_written_out() -> None:
     """Every file of formulas is linked to: a new loss or metric without a formula on these pages is noticed."""
     text = "".join(page.read_text() for page in PAGES if page.parent.name == "formulas")
