@@ -13,9 +13,12 @@ let heads: api.HeadInfo[] = [];
 let shown: string[] = [];
 
 const status = el("div", { class: "status", role: "alert" });
+function say(text: string, kind: "note" | "error" = "note"): void {
+  const away = button("×", "Dismiss the message", () => status.replaceChildren(), "plain");
+  status.replaceChildren(el("span", { class: kind }, text), away);
+}
 function failed(error: unknown): void {
-  const text = error instanceof Error ? error.message : String(error);
-  status.replaceChildren(el("span", {}, text), button("×", "Dismiss the message", () => status.replaceChildren(), "plain"));
+  say(error instanceof Error ? error.message : String(error), "error");
 }
 function guarded(act: () => Promise<unknown>): void {
   act().catch(failed);
@@ -73,7 +76,7 @@ function downloads(info: api.HeadInfo): HTMLElement {
     const address = info.links[form];
     if (address) row.append(el("a", { class: "button", href: address, download: form === "texture" ? `${info.id}-texture.jpg` : "" }, text));
   }
-  if (keeps) row.append(button("Keep on the server", "Write the head's files to the server's folder", () => guarded(async () => failed(`Kept as ${(await api.keep(info.id)).name}.`))));
+  if (keeps) row.append(button("Keep on the server", "Write the head's files to the server's folder", () => guarded(async () => say(`Kept as ${(await api.keep(info.id)).name}.`))));
   return row;
 }
 
@@ -97,9 +100,9 @@ async function added(job: api.JobInfo): Promise<void> {
   await reload();
   const [first] = job.heads;
   if (first) await stage.show(first);
-  if (job.note) failed(`The photo ${job.note}.`);
+  if (job.note) say(`The photo ${job.note}.`);
   const unsure = job.unsure?.length ?? 0;
-  if (unsure) failed(`${unsure} face${unsure === 1 ? "" : "s"} resemble several people, or nobody enough.`);
+  if (unsure) say(`${unsure === 1 ? "One face resembles" : `${unsure} faces resemble`} several people, or nobody enough.`);
 }
 
 async function forget(head: api.HeadInfo): Promise<void> {

@@ -1,0 +1,163 @@
+"""The app in a browser: a photo is dropped, a head appears, moves, and comes home as a file."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+from browser import launched, opened, perceptual_distance, picture, violations
+from serve_client import astronaut_jpeg
+
+from likeness import FaceModel, Mesh
+from likeness.assets import asset
+from likeness.render.head_view import head_view
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SIDE = 300
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A server of the command line; Ctrl-C ends it."""
+    command = [sys.executable, "-m", "likeness", "serve", "--port", "0", "--threads", "1"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    line = server.stdout.readline()
+    try:
+        found = re.search(r"http://127\.0\.0\.1:\d+/", line)
+        assert found, line
+        yield found[0]
+    finally:
+        server.send_signal(signal.SIGINT)
+        _, told = server.communicate(timeout=60)
+        assert server.returncode == 130, told
+        assert "Traceback" not in told
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photos") / "astronaut.jpg"
+    path.write_bytes(astronaut_jpeg())
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(address: str, browser: Browser, photo: Path) -> Iterator[Page]:
+    """The app with a head; what goes wrong on it is nothing, at the end."""
+    with opened(browser, 1400, 860) as (page, wrong):
+        page.set_default_timeout(40_000)
+        page.goto(address)
+        page.wait_for_selector("#app[data-ready]")
+        assert violations(page) == []
+        page.set_input_files("#photos", photo)
+        page.wait_for_selector("canvas[data-shown='head-1'][data-moved]")
+        page.wait_for_selector(".stage:not(.loading)")
+        yield page
+        assert [one for one in wrong if not one.startswith(f"request: {address}")] == []
+
+
+def drawn(page: Page) -> np.ndarray:
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    data = page.evaluate("() => document.querySelector('canvas').toDataURL('image/png').split(',')[1]")
+    return picture(base64.b64decode(data))
+
+
+def head_of(picture: np.ndarray) -> np.ndarray:
+    """The square around what is not background, of one size."""
+    rows, columns = np.nonzero(picture.max(axis=2) > 30)
+    cut = picture[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    return np.asarray(cv2.resize(cut, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
+
+
+def test_the_head_that_appears_is_the_one_that_the_library_draws(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("button", name="Front", exact=True).click()
+    page.get_by_role("button", name="Shape", exact=True).click()
+    page.get_by_role("button", name="Neutral", exact=True).click()
+    seen = drawn(page)
+    assert seen.std() > 20, "the canvas is blank"
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="GLB", exact=True).click()
+    path = tmp_path / "head.glb"
+    waiting.value.save_as(path)
+    mesh = Mesh.load(path)
+    model = FaceModel.load(asset("face_model.npz"))
+    assert len(mesh.vertices) == len(model.mean)
+    middle = (mesh.vertices.max(0) + mesh.vertices.min(0)) / 2
+    own = head_view(mesh.vertices, model.topology.triangles, middle, 290.0, 600)
+    own = np.where((own > 250).all(axis=2, keepdims=True), 0, own)
+    other = head_view(model.mean, model.topology.triangles, middle, 290.0, 600, yaw=1.2)
+    other = np.where((other > 250).all(axis=2, keepdims=True), 0, other)
+    near = perceptual_distance(head_of(seen), head_of(own))
+    far = perceptual_distance(head_of(seen), head_of(other))
+    assert near < 0.45, near
+    assert near < 0.8 * far, (near, far)
+
+
+def test_sliders_move_the_head(page: Page) -> None:
+    before = drawn(page)
+    page.get_by_label("Jaw open").fill("0.9")
+    opened_jaw = drawn(page)
+    assert np.abs(opened_jaw.astype(int) - before).max() > 40
+    page.get_by_role("button", name="Neutral", exact=True).click()
+    moved = page.locator("canvas").get_attribute("data-moved")
+    page.locator("#explore").get_by_label("Strength").fill("1.7")
+    page.wait_for_selector(f"canvas:not([data-moved='{moved}'])")
+    assert np.abs(drawn(page).astype(int) - before).max() > 25
+    page.get_by_role("button", name="Back to the person").click()
+
+
+def test_the_head_lies_over_its_photo(page: Page) -> None:
+    page.get_by_label("Over the photo").check()
+    assert page.locator("img.behind").is_visible()
+    page.get_by_label("Head", exact=True).fill("0.5")
+    assert page.locator("canvas").evaluate("(canvas) => canvas.style.opacity") == "0.5"
+    page.get_by_label("Over the photo").uncheck()
+    assert not page.locator("img.behind").is_visible()
+
+
+def test_a_second_photo_people_and_the_matrix(page: Page, photo: Path) -> None:
+    page.set_input_files("#photos", photo)
+    page.wait_for_selector("canvas[data-shown='head-2']")
+    page.get_by_role("button", name="Sort into people").click()
+    page.wait_for_selector(".heads .person")
+    page.wait_for_selector("canvas[data-shown='person-1']")
+    assert page.locator(".matrix tbody tr").count() == 3
+    page.locator(".matrix tbody button").first.click()
+    page.wait_for_selector("canvas[data-shown='head-1 head-2']")
+    assert violations(page) == []
+
+
+def test_what_is_wrong_is_said_in_a_sentence(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "notes.jpg"
+    path.write_text("no photo")
+    page.set_input_files("#photos", path)
+    card = page.locator(".jobs .failed")
+    card.wait_for()
+    assert "The file is no image of a known kind" in card.inner_text()
+    card.get_by_role("button").click()
+
+
+def test_the_end_of_a_session_leaves_nothing(page: Page) -> None:
+    link = page.evaluate("() => document.querySelector('.heads img').getAttribute('src')")
+    page.get_by_role("button", name="End session").click()
+    page.wait_for_selector("#app.empty")
+    assert page.evaluate("(link) => fetch(link).then((answer) => answer.status)", link) == 404
+    assert os.path.basename(link) == "portrait.jpg"
