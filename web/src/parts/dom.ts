@@ -41,11 +41,11 @@ export function slider(
 ): Slider {
   const id = `slider-${sliders++}`;
   const input = el("input", { id, type: "range", min: `${low}`, max: `${high}`, step: `${step}`, value: `${rest}` });
-  const output = el("output", { for: id });
+  const output = el("span", { class: "value", "aria-hidden": "true" }); // aria-valuetext says it already
   const name = el("label", { for: id, title: `${label} (double click: reset)` }, label);
   const show = (): void => {
     const value = input.valueAsNumber;
-    output.value = shown(value);
+    output.textContent = shown(value);
     input.setAttribute("aria-valuetext", shown(value));
     input.style.setProperty("--share", `${(100 * (value - low)) / (high - low)}%`);
     output.classList.toggle("changed", Math.abs(value - rest) > step / 2);

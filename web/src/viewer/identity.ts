@@ -1,5 +1,5 @@
 // The part of the panel with sliders for the first identity directions.
-import { button, el, section, slider, type Slider } from "./dom";
+import { button, el, section, slider, type Slider } from "../parts/dom";
 
 const FARTHEST = 3;
 

@@ -1,5 +1,5 @@
 // Keys of the canvas, and the dialog that tells them.
-import { button, el } from "./dom";
+import { button, el } from "../parts/dom";
 
 export interface Key {
   keys: string[];

@@ -1,6 +1,6 @@
 // The page of `likeness view` and of notebooks: heads come packed in the page itself.
 import { bytesFromBase64, Head, headsFromPack } from "../head";
-import { el } from "./dom";
+import { el } from "../parts/dom";
 import { Viewer } from "./viewer";
 import "./viewer.css";
 

@@ -1,6 +1,6 @@
 // The photo beside the head, or behind it in its fitted camera.
 import type { Photo } from "../head";
-import { el } from "./dom";
+import { el } from "../parts/dom";
 
 export type PhotoPlace = "off" | "beside" | "behind";
 

@@ -1,7 +1,7 @@
 // What the page does: one state, the view that shows it, and the panel that changes it.
 import { distancesOf, heatGradient, HeadView, type Head, type Mode, type Side } from "../head";
-import { button, check, choice, el, section, slider, type Choice, type Slider } from "./dom";
-import { expressions, type Expressions } from "./expressions";
+import { button, check, choice, el, section, slider, type Choice, type Slider } from "../parts/dom";
+import { expressions, type Expressions } from "../parts/expressions";
 import { identity, type Identity } from "./identity";
 import { helpDialog, listen, type Key } from "./keys";
 import { PhotoPlaces, type PhotoPlace } from "./photos";
