@@ -95,9 +95,18 @@ def measure(people: list[Person], judge: Judge) -> tuple[dict[str, dict[str, flo
             "people": len(people),
             "rank1": told(codes, gallery)[0],
             "auc": float(auc(*counts_of(1 - likeness[own], 1 - likeness[~own])[1:])),
+            "apart": apart(likeness),
             "own_cosine": float(likeness[own].mean()),
         }
     return found, probes["texture, front"] @ gallery.T
+
+
+def apart(likeness: np.ndarray) -> float:
+    """AUC of likeness (N, N), heads by photos, less what the photo is like the other people's heads: some photos are
+    like all grey heads."""
+    own = np.eye(len(likeness), dtype=bool)
+    left = likeness - np.where(own, 0.0, likeness).sum(0) / (len(likeness) - 1)
+    return float(auc(*counts_of(1 - left[own], 1 - left[~own])[1:]))
 
 
 def worst_picture(people: list[Person], likeness: np.ndarray) -> np.ndarray:
@@ -147,9 +156,9 @@ def main() -> None:
     for name in wanted:
         people = sets[name]()
         results[name], likeness = measure(people, judge)
-        table = Table("shown", "people", "rank-1", "AUC", "cosine to the own photo", title=name)
+        table = Table("shown", "people", "rank-1", "AUC", "AUC, apart", "cosine to the own photo", title=name)
         for label, row in results[name].items():
-            table.add_row(label, str(row["people"]), *(f"{row[key]:.3f}" for key in ("rank1", "auc", "own_cosine")))
+            table.add_row(label, str(row["people"]), *(f"{row[key]:.3f}" for key in ("rank1", "auc", "apart", "own_cosine")))
         Console().print(table)
         if arguments.out is not None:
             arguments.out.mkdir(parents=True, exist_ok=True)

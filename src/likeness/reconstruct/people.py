@@ -24,9 +24,9 @@ from likeness.reconstruct.person import Person
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Cues, Reconstruction
 
-PARALLAX = 0.6
-"""How much of what the joint fit says beyond the mean of the photos' own fits is believed: what was best for rendered
-people of 8 photos."""
+PARALLAX = 0.3
+"""How much of what the joint fit says beyond the mean of the photos' own fits is believed. Rendered people would have
+it at 1, photographs at 0, where what is wrong with all of a person's points is taken for depth (docs/people.md)."""
 
 JOINT = 24
 """Photos that are fitted together at most, the most precise ones: more say nothing new, and take time."""

@@ -39,9 +39,10 @@ all."""
 MOST_COLOR = 0.4
 """Log reflectance by which a channel may differ from the others, once the face's own colour is taken off."""
 
-EVEN, EVENED = 0.05, 0.5
+EVEN, EVENED, EVENED_COLOR = 0.05, 0.5, 0.9
 """Standard deviation, of the texture's side, over which skin should be even, and how much of what is not is taken for
-light."""
+light, of brightness and of colour: lamps of two colours, and highlights in which a channel is at its end, are common,
+cheeks of two colours are not."""
 
 FAR = 0.08
 """Of the texture's side: how far colours reach beyond what was seen."""
@@ -160,7 +161,8 @@ def _uneven_light(atlas: Atlas, ratio: np.ndarray, weight: np.ndarray, hair: np.
     low, share = averaged(ratio - usual, plain, SMOOTH), resized(plain, SMOOTH)
     sums = cv2.GaussianBlur(low * share[..., None], (0, 0), EVEN * SMOOTH)
     mean = sums / (cv2.GaussianBlur(share, (0, 0), EVEN * SMOOTH) + 0.02)[..., None]
-    return np.asarray(EVENED * mean, np.float32)
+    brightness = mean.mean(axis=2, keepdims=True)
+    return np.asarray(EVENED * brightness + EVENED_COLOR * (mean - brightness), np.float32)
 
 
 def _sharpness(fine: np.ndarray, weight: np.ndarray) -> float:
