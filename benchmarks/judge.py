@@ -158,7 +158,9 @@ def main() -> None:
         results[name], likeness = measure(people, judge)
         table = Table("shown", "people", "rank-1", "AUC", "AUC, apart", "cosine to the own photo", title=name)
         for label, row in results[name].items():
-            table.add_row(label, str(row["people"]), *(f"{row[key]:.3f}" for key in ("rank1", "auc", "apart", "own_cosine")))
+            table.add_row(
+                label, str(row["people"]), *(f"{row[key]:.3f}" for key in ("rank1", "auc", "apart", "own_cosine"))
+            )
         Console().print(table)
         if arguments.out is not None:
             arguments.out.mkdir(parents=True, exist_ok=True)

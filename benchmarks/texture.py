@@ -74,7 +74,13 @@ def measure_front(people: Sequence[Sequence[Reconstruction]], out: Path | None) 
                 pictures.append(_shown(face, changed, atlas, albedo, texture))
     if out is not None:
         _save(out / "front.png", pictures, len(KINDS))
-    return {kind: {key: float(np.nanmean([row[key] for row in own])) for key in own[0]} for kind, own in rows.items()}
+    return {kind: {key: _mean([row[key] for row in own]) for key in own[0]} for kind, own in rows.items()}
+
+
+def _mean(values: list[float]) -> float:
+    """Of those that could be measured."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def masks_of(atlas: Atlas, albedo: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -127,6 +127,18 @@ def test_a_thing_in_front_does_not_reach_the_texture() -> None:
     assert np.quantile(apart, 0.995) < 60
 
 
+def test_a_coloured_cloth_does_not_colour_the_face() -> None:
+    """The light is not fitted to what is in front."""
+    view = photographed()
+    assert view.landmarks is not None
+    plain = texture_of(head(), albedo(), [view], SIZE).astype(int)
+    forehead = (atlas().height > 15) & (atlas().zones["face"] > 0.9) & (atlas().zones["brows"] < 0.01)
+    for seed in range(3):
+        photo, _ = occluded(view.photo, view.landmarks, np.random.default_rng(seed), other(), "mask")
+        found = texture_of(head(), albedo(), [replace(view, photo=photo)], SIZE)
+        assert np.abs(found - plain)[forehead].mean() < 8
+
+
 def test_only_networks_that_fit_are_taken(tmp_path: Path) -> None:
     layer = (np.zeros((3, 2), np.float32), np.zeros(2, np.float32))
     with pytest.raises(ValueError, match="end in one number"):

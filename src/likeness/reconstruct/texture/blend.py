@@ -44,6 +44,9 @@ EVEN, EVENED, EVENED_COLOR = 0.05, 0.5, 0.9
 light, of brightness and of colour: lamps of two colours, and highlights in which a channel is at its end, are common,
 cheeks of two colours are not."""
 
+MOSTLY = 0.95
+"""Share of what is seen that is skin, below which the light is fitted again, to that alone."""
+
 FAR = 0.08
 """Of the texture's side: how far colours reach beyond what was seen."""
 
@@ -101,9 +104,13 @@ def texture_of(
 
 def _layer(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, relight: bool) -> _Layer:
     found = laid(atlas, albedo, view)
+    learned = uncovered(atlas, found.color - base, found.weight)
+    if learned is not None and (found.weight * learned).sum() < MOSTLY * found.weight.sum():
+        # What is in front has no part in the light on the skin.
+        found = laid(atlas, albedo, view, learned)
+        learned = uncovered(atlas, found.color - base, found.weight)
     side, coarse, light = atlas.coarse.side, found.color, found.light
     trust, hair = agreeing(atlas, base, coarse, found.weight)
-    learned = uncovered(atlas, coarse - base, found.weight)
     weight = found.weight * (trust if learned is None else learned)
     if relight:
         rest = resized(_uneven_light(atlas, coarse - base, weight, hair), side)

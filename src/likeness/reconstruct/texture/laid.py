@@ -42,15 +42,17 @@ def base_of(atlas: Atlas, albedo: np.ndarray) -> np.ndarray:
     return spread_out(plain, atlas.coarse.covered.astype(np.float32))
 
 
-def laid(atlas: Atlas, albedo: np.ndarray, view: View) -> Laid:
-    """A view on the texture plane, by the model's albedo (V, 3) linear."""
+def laid(atlas: Atlas, albedo: np.ndarray, view: View, skin: np.ndarray | None = None) -> Laid:
+    """A view on the texture plane, by the model's albedo (V, 3) linear; its light from where there is ``skin`` (C, C),
+    if that is known."""
     model, grid = atlas.model, atlas.coarse
     seen = Seen(view, model)
     normals = view.normals(model.topology.triangles)
     values = grid.values(np.concatenate([view.placed, normals, view.pixels], axis=1))
     points, normals, pixels = values[:, :3], values[:, 3:6], values[:, 6:]
     normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
-    shading = log_shading(view, grid, fitted_light(view, model, albedo, seen), normals)
+    trust = None if skin is None else _at_vertices(atlas, skin)
+    shading = log_shading(view, grid, fitted_light(view, model, albedo, seen, trust), normals)
     light = spread_out(grid.picture(shading), grid.covered.astype(np.float32))
     weight = grid.picture(seen.weights(points, normals, pixels))
     per_texel = view.per_mm / texels_per_mm(atlas)
@@ -59,6 +61,16 @@ def laid(atlas: Atlas, albedo: np.ndarray, view: View) -> Laid:
     weight *= _not_black(shown)
     weight *= (1 - atlas.zones["eyes"]) * (1 - atlas.zones["mouth"])
     return Laid(shown - light, light, weight, places, per_texel, np.exp(np.median(shading, axis=0)))
+
+
+def _at_vertices(atlas: Atlas, picture: np.ndarray) -> np.ndarray:
+    """(V,) what a picture (C, C) of the texture plane shows at the vertices; 0 where none is on it."""
+    topology, side = atlas.model.topology, len(picture)
+    found = np.zeros(len(atlas.model.mean), picture.dtype)
+    place = np.clip(topology.uv * [side, -side] + [-0.5, side - 0.5], 0, side - 1)
+    column, row = np.rint(place[topology.uv_triangles.ravel()]).astype(int).T
+    found[topology.triangles.ravel()] = picture[row, column]
+    return found
 
 
 def difference_of(atlas: Atlas, albedo: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

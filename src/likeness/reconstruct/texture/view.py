@@ -226,7 +226,9 @@ class Sampler:
         return np.asarray(cv2.log(np.maximum(found, DARKEST)))
 
 
-def fitted_light(view: View, model: FaceModel, albedo: np.ndarray, seen: Seen) -> np.ndarray:
+def fitted_light(
+    view: View, model: FaceModel, albedo: np.ndarray, seen: Seen, trust: np.ndarray | None = None
+) -> np.ndarray:
     """(9, 3) the light under which the photo shows this albedo: the network's, refined where they agree.
 
     Light of one colour: nine harmonics for all channels and three gains, in turns by least squares over vertices,
@@ -238,12 +240,14 @@ def fitted_light(view: View, model: FaceModel, albedo: np.ndarray, seen: Seen) -
         model: of the head.
         albedo: (V, 3) linear reflectance.
         seen: what the camera sees.
+        trust: (V,) 0 where something is in front of the skin; None: 1 everywhere.
     """
     normals = view.normals(model.topology.triangles)
     regions = model.topology.regions
     skin = regions.get("face", np.ones(len(albedo), bool)) & ~regions.get("eyes", np.zeros(len(albedo), bool))
     rows = np.flatnonzero(skin)
     weight = seen.weights(view.placed[rows], normals[rows], view.pixels[rows])
+    weight = weight if trust is None else weight * trust[rows]
     rows, weight = rows[weight > 0.1], weight[weight > 0.1]
     if len(rows) < LEAST_VERTICES:
         return np.asarray(view.light, np.float64)
