@@ -133,10 +133,12 @@ def test_a_coloured_cloth_does_not_colour_the_face() -> None:
     assert view.landmarks is not None
     plain = texture_of(head(), albedo(), [view], SIZE).astype(int)
     forehead = (atlas().height > 15) & (atlas().zones["face"] > 0.9) & (atlas().zones["brows"] < 0.01)
-    for seed in range(3):
+    off = []
+    for seed in range(4):
         photo, _ = occluded(view.photo, view.landmarks, np.random.default_rng(seed), other(), "mask")
         found = texture_of(head(), albedo(), [replace(view, photo=photo)], SIZE)
-        assert np.abs(found - plain)[forehead].mean() < 8
+        off.append(np.abs(found - plain)[forehead].mean())
+    assert np.mean(off) < 0.7  # of 255; 1.4 with the light fitted to all
 
 
 def test_only_networks_that_fit_are_taken(tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ def base_of(atlas: Atlas, albedo: np.ndarray) -> np.ndarray:
 
 
 def laid(atlas: Atlas, albedo: np.ndarray, view: View, skin: np.ndarray | None = None) -> Laid:
-    """A view on the texture plane, by the model's albedo (V, 3) linear; its light from where there is ``skin`` (C, C),
-    if that is known."""
+    """A view on the texture plane, by the model's albedo (V, 3) linear; its light from where there is ``skin`` (C,
+    C), if that is known."""
     model, grid = atlas.model, atlas.coarse
     seen = Seen(view, model)
     normals = view.normals(model.topology.triangles)
