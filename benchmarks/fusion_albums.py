@@ -52,7 +52,7 @@ class Looker:
         self, picture: Callable[[], np.ndarray], key: str, landmarks: np.ndarray | None = None, cut: bool = True
     ) -> Reconstruction | None:
         """The face of a picture: in the crop of its landmarks, or the found one (that is annotated)."""
-        key = key_of("fusion 2", key, self.predictor.signature, cut, None if landmarks is None else landmarks.tolist())
+        key = key_of("fusion2", key, self.predictor.signature, cut, None if landmarks is None else landmarks.tolist())
         stored = self.cache.load(key)
         if stored is None:
             stored = self._seen(picture(), landmarks, cut)
