@@ -191,3 +191,14 @@ def test_glb_files_carry_the_expressions(client: TestClient, head: dict, tmp_pat
     path.write_bytes(client.get(head["links"]["glb"]).content)
     assert read_glb(path) is not None
     assert b"jawOpen" in path.read_bytes()
+
+
+def test_a_head_that_is_dropped_while_people_are_sorted_leaves_its_photo_to_the_person() -> None:
+    with serving() as client:
+        client.post("/v1/sessions")
+        head = client.post("/v1/heads?texture=0", content=astronaut_jpeg()).json()["heads"][0]
+        job = client.post("/v1/people", headers={"Prefer": "respond-async"}).json()
+        assert client.delete(f"/v1/heads/{head['id']}").status_code == 204
+        assert '"state": "done"' in client.get(job["links"]["events"]).text
+        (person,) = client.get("/v1/heads").json()["heads"]
+        assert client.get(person["links"]["photo"]).status_code == 200

@@ -111,7 +111,7 @@ class Studio:
             texture,
         )
         job = Job(session.new_id("job"), "Sorting into people")
-        known = {head.id: head for head in faces}
+        known, photos = {head.id: head for head in faces}, dict(session.photos)
 
         async def work() -> None:
             done = await self.pool.run(task, job.tell, lambda: not session.dropped)
@@ -128,6 +128,8 @@ class Studio:
                     )
                 )
             self._keep_in(session, people, [])
+            for one in (head for person in people for head in (person, *person.members)):
+                session.photos.setdefault(one.photo, photos[one.photo])  # its head may be gone by now
             job.finish(people, unsure=done.unsure)
 
         self._begin(session, job, work)
