@@ -271,3 +271,30 @@ def test_what_users_ask_to_keep_is_kept_under_a_name_of_the_servers(tmp_path: Pa
         f"{name}.{s}" for s in ("glb", "json", "obj")
     ]
     assert name.startswith("head-")
+
+
+def test_requests_under_way_have_a_limit() -> None:
+    released = asyncio.Event()
+
+    async def app(scope, receive, send) -> None:
+        await released.wait()
+
+    async def ask(guard: Guard) -> list[int]:
+        told: list[int] = []
+
+        async def send(message: dict) -> None:
+            told.append(message.get("status", 0))
+
+        scope = {"type": "http", "method": "GET", "path": "/v1", "headers": [(b"host", b"localhost")]}
+        await guard(scope, None, send)  # type: ignore[arg-type]
+        return told
+
+    async def three() -> list[list[int]]:
+        guard = Guard(app, Limits(connections=2))
+        first = [asyncio.ensure_future(ask(guard)) for _ in range(2)]
+        await asyncio.sleep(0)
+        refused = await ask(guard)
+        released.set()
+        return [refused, *await asyncio.gather(*first), await ask(guard)]
+
+    assert asyncio.run(three()) == [[503, 0], [], [], []]

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from likeness.serve.limits import MIB, Limits
-from likeness.serve.problems import Problem
+from likeness.serve.problems import Problem, busy
 
 CONTENT_SECURITY_POLICY = "; ".join(
     [
@@ -64,6 +64,7 @@ class Guard:
     def __init__(self, app: ASGIApp, limits: Limits, hosts: Collection[str] = ()) -> None:
         self.app, self.limits = app, limits
         self.hosts = {"localhost", *(host.lower() for host in hosts)}
+        self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -77,11 +78,17 @@ class Guard:
             headers = Headers(scope=scope)
             self._check_host(headers)
             _check_origin(headers, scope["method"])
+            if self._active >= self.limits.connections:
+                raise busy(f"{self._active} requests are under way, the most that may be; try again in a while.")
             receive = self._bounded(receive, headers, scope)
         except Problem as problem:
             await problem.response()(scope, receive, send)
             return
-        await self.app(scope, receive, send)
+        self._active += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._active -= 1
 
     def _check_host(self, headers: Headers) -> None:
         name = _host_name(headers.get("host", ""))

@@ -19,7 +19,7 @@ class Limits:
         work_seconds: for one photo, or one sorting into people; then the process that works on it is ended.
         jobs: processes that work side by side.
         queue: photos that wait for them, of all sessions together.
-        connections: that are open at a time.
+        connections: requests under way at a time; twice as many may be open.
         sessions: users at a time.
         session_heads: heads and photos that a session keeps, each.
         session_seconds: without a request, after which a session and all that is in it are dropped.

@@ -46,7 +46,7 @@ def run_server(
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=PATIENCE,
-        limit_concurrency=studio.limits.connections,
+        limit_concurrency=2 * studio.limits.connections,  # idle ones too; the guard counts requests, and explains
         server_header=False,
         h11_max_incomplete_event_size=1 << 16,
     )
