@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from likeness.errors import FileError, StrPath
 from likeness.unfinished import finish, unfinished_file
@@ -109,15 +110,40 @@ def file_digest(path: StrPath) -> str:
     return state.hexdigest()
 
 
-def read_bytes(path: StrPath) -> bytes:
-    """A file's content; FileError if it is missing, a folder, unreadable or empty."""
+LARGEST_FILE = 4 << 30
+"""Bytes that are read of a file at most: more than any mesh or face model has."""
+
+LARGEST_STREAM = 1 << 28
+"""Bytes that are read at most of what does not say how long it is: a pipe, a device."""
+
+
+def read_bytes(path: StrPath, largest: int = LARGEST_FILE) -> bytes:
+    """A file's content; FileError if it is missing, a folder, unreadable, empty, or has more than ``largest`` bytes
+    (of a pipe or a device: more than :data:`LARGEST_STREAM`)."""
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            limit = largest if stat.S_ISREG(status.st_mode) else min(largest, LARGEST_STREAM)
+            data = read_at_most(stream, limit) if status.st_size <= limit else b""
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise FileError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if status.st_size > limit or len(data) > limit:
+        raise FileError(path, f"expected at most {limit >> 20} MiB, got more")
     if not data:
         raise FileError(path, "expected some content, got an empty file")
     return data
+
+
+def read_at_most(stream: BinaryIO, limit: int) -> bytes:
+    """All that is left in an open file; of one that has more than ``limit`` bytes a little more than these.
+
+    Not at once: a read sets aside all that it may give, however small the file.
+    """
+    pieces, size = [], 0
+    while size <= limit and (piece := stream.read(1 << 22)):
+        pieces.append(piece)
+        size += len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def without_mark(data: bytes) -> bytes:

@@ -34,8 +34,16 @@ SMALL = 64_000_000
 GROWTH = 20
 """How many times its size a compressed file may grow to."""
 
-MAX_JSON_BYTES = 1 << 28
+MAX_JSON_BYTES = 1 << 25
+"""Of a JSON document: what it is read into takes forty times as much where it is made of empty lists."""
+
 MAX_TABLE_BYTES = 1 << 28
+MAX_CELLS = 1 << 24
+"""Of a CSV table, lines counted too: what they are read into takes about 100 bytes each."""
+
+MAX_EMPTY = 1 << 24
+"""What the sides of an array without values may multiply to, but for those that are 0: who makes another array as
+long as one that takes no bytes must not be led astray."""
 
 MAX_DEPTH = 64
 """Lists within lists within ... of a JSON document: as deep as an array can be."""
@@ -97,6 +105,8 @@ def array_of_bytes(data: Any, kind: np.dtype, shape: tuple[int, ...], fortran: b
     present = len(memoryview(data).cast("B"))
     if kind.kind not in _KINDS or not kind.itemsize or math.prod(shape) * kind.itemsize != present:
         raise ValueError(f"expected an array {str(kind)[:40]} {str(shape)[:60]}, got {present} bytes")
+    if math.prod(side for side in shape if side) > MAX_EMPTY and not present:
+        raise ValueError(f"expected an array, got an empty one {str(shape)[:60]}")
     if kind.kind == "U" and (np.frombuffer(data, np.dtype("u4").newbyteorder(kind.byteorder)) > 0x10FFFF).any():
         raise ValueError("expected text, got numbers beyond Unicode")
     return np.frombuffer(data, kind).reshape(shape, order="F" if fortran else "C")
@@ -266,7 +276,14 @@ def read_rows(path: StrPath, what: str, *, blank: bool = False) -> list[list[str
     _check_size(path, what, MAX_TABLE_BYTES)
     try:
         text = read_bytes(path).decode("utf-8-sig")
-        return [row for row in csv.reader(io.StringIO(text, newline=""), skipinitialspace=True) if row or blank]
+        rows, cells = [], 0
+        for row in csv.reader(io.StringIO(text, newline=""), skipinitialspace=True):
+            cells += len(row) + 1
+            if cells > MAX_CELLS:
+                raise FileError(path, f"has over {MAX_CELLS} cells; expected {what}")
+            if row or blank:
+                rows.append(row)
+        return rows
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileError(path, f"cannot be read as text, expected {what} ({_reason(error)})") from error
 

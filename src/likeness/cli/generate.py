@@ -123,6 +123,7 @@ def render_synthetic(settings: Synthetic, display: Display) -> None:
     from likeness.model.face_model import FaceModel
     from likeness.train.generate.rendered import write_set
 
+    _check_counts(settings)
     model, source = FaceModel.load(settings.model), Source.of(settings.model)
     folder = ResultFolder(settings.out, "train synthetic", overwrite=settings.overwrite)
     folder.check(SET, SYNTHETIC_FILES, source)
@@ -135,6 +136,12 @@ def render_synthetic(settings: Synthetic, display: Display) -> None:
     display.tell(f"{settings.count} faces -> {settings.out}")
 
 
+def _check_counts(settings: Synthetic | Morphs) -> None:
+    for name in ("count", "processes"):
+        if getattr(settings, name) < 1:
+            raise ValueError(f"expected --{name} of at least 1, got {getattr(settings, name)}")
+
+
 def mix_morphs(settings: Morphs, display: Display) -> None:
     """Run ``likeness train morphs``.
 
@@ -145,6 +152,7 @@ def mix_morphs(settings: Morphs, display: Display) -> None:
     from likeness.datasets.memory_maps import MORPH_FILES
     from likeness.train.generate.morphs import faces_of, write_morphs
 
+    _check_counts(settings)
     source = Source.of(*settings.data)
     folder = ResultFolder(settings.out, "train morphs", overwrite=settings.overwrite)
     folder.check(SET, MORPH_FILES, source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,9 @@ USUAL_DISTANCE = 900.0
 FOCAL_SPREAD = 0.4
 """How unsure the logarithm of such a focal length is: 0.6 to 1.3 m are usual."""
 
+LARGEST_PHOTO = 1_000_000
+"""Pixels of a side, more than any photo has."""
+
 ERROR_SHARE = 0.015
 """Error of a point over the size of the face's box, where none is given: that of annotated landmarks."""
 
@@ -47,6 +51,9 @@ def fit_files(settings: Fit) -> int:
     """Run ``likeness fit``; returns the exit code: 0, or 2 if some file could not be used."""
     if not settings.points:
         raise ValueError("expected at least one file of points")
+    for name, value in (("--focal", settings.focal), ("--error", settings.error)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise ValueError(f"expected {name} above 0 pixels, got {value}")
     check_writable(settings.out)
     from likeness.assets import asset
     from likeness.fit import IBUG
@@ -61,29 +68,34 @@ def fit_files(settings: Fit) -> int:
         except Exception as error:  # whatever a file holds, the others are done
             failed += 1
             _refuse(path, as_file_error(path, error))
-    faces = _together(model, tasks).faces if settings.together and tasks else [_alone(model, task) for task in tasks]
-    folder = ResultFolder(settings.out, "fit", overwrite=settings.overwrite)
-    names = ResultNames(folder, settings.points)
-    for task, face in zip(tasks, faces, strict=True):
-        source = Source.of(task.path)
-        name = names.of(source)
+    fits: list[Callable[[], FaceFit]] = [partial(_alone, model, task) for task in tasks]
+    if settings.together and tasks:
+        fits = [partial(_known, face) for face in _together(model, tasks).faces]
+    names = ResultNames(ResultFolder(settings.out, "fit"), settings.points)
+    for task, find in zip(tasks, fits, strict=True):
         try:
-            files = folder.save(name, source, partial(save_fit, face, formats=settings.formats, name=name))
-        except FileError as error:
+            _save(task, find(), settings, names)
+        except Exception as error:  # whatever the points are, the others are done
             failed += 1
-            _refuse(task.path, error)
-            continue
-        rms = float(np.sqrt((face.residuals[0][task.observations.root[:, 0, 0] > 0] ** 2).mean()))
-        known = _uncertainty(face)
-        print(f"{printable(name)}: points within {rms:.2f} px (RMS), face known to {known:.2f} mm (RMS)")
-        figures = {
-            "name": printable(name),
-            "rms_px": rms,
-            "uncertainty_mm": known,
-            "converged": face.minimum.converged,
-        }
-        add_result(task.path, files=files, figures=figures)
+            _refuse(task.path, as_file_error(task.path, error))
     return 2 if failed else 0
+
+
+def _known(face: FaceFit) -> FaceFit:
+    return face
+
+
+def _save(task: _Task, face: FaceFit, settings: Fit, names: ResultNames) -> None:
+    """Save a head, and tell."""
+    source = Source.of(task.path)
+    name = names.of(source)
+    folder = ResultFolder(settings.out, "fit", overwrite=settings.overwrite)
+    files = folder.save(name, source, partial(save_fit, face, formats=settings.formats, name=name))
+    rms = float(np.sqrt((face.residuals[0][task.observations.root[:, 0, 0] > 0] ** 2).mean()))
+    known, settled = _uncertainty(face), face.minimum.converged
+    print(f"{printable(name)}: points within {rms:.2f} px (RMS), face known to {known:.2f} mm (RMS)")
+    figures = {"name": printable(name), "rms_px": rms, "uncertainty_mm": known, "converged": settled}
+    add_result(task.path, files=files, figures=figures)
 
 
 def _refuse(path: Path, error: LikenessError) -> None:
@@ -186,7 +198,12 @@ def _task(path: Path, model: FaceModel, points: Points, settings: Fit) -> _Task:
     seen = np.isfinite(pixels).all(1)
     if seen.sum() < 3:
         raise FileError(path, f"expected at least 3 points that are seen, got {seen.sum()}")
+    farthest = max(float(np.abs(pixels[seen]).max()), *size)
+    if farthest > LARGEST_PHOTO:
+        raise FileError(path, f"expected pixels of a photo, up to {LARGEST_PHOTO}, got {farthest:g}")
     extent = np.ptp(pixels[seen], axis=0)
+    if not extent.min() > 0:
+        raise FileError(path, "expected points of a face, got all in one line")
     error = settings.error or ERROR_SHARE * float(np.sqrt(extent.prod()))
     exact = focal is not None
     if focal is None:

@@ -127,6 +127,8 @@ def reconstruct(settings: Reconstruct) -> int:
     """Run ``likeness reconstruct``; returns the exit code."""
     if not settings.photos:
         raise ValueError("expected at least one photo")
+    if settings.max_faces is not None and settings.max_faces < 1:
+        raise ValueError(f"expected --max-faces of at least 1, got {settings.max_faces}")
     if settings.person + settings.people + settings.group > 1:
         raise ValueError("expected one of --person, --people and --group, got several")
     of_people = settings.person or settings.people or settings.group
@@ -274,7 +276,10 @@ def _photos(given: tuple[Path, ...]) -> tuple[Any, ...]:
             found += photo_files(path)
         except LikenessError:
             found.append(path)
-    return tuple(dict.fromkeys(found))
+    places: dict[Any, Any] = {}
+    for one in found:  # each once, however it is spelled
+        places.setdefault(os.path.abspath(one) if isinstance(one, Path) else one, one)
+    return tuple(places.values())
 
 
 def _save_faces(result: PhotoResult, settings: Reconstruct, names: ResultNames) -> list[dict[str, Any]]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from likeness.register.coefficients import Correspondence, Transferred
 
 MESHES = (".obj", ".ply", ".glb", ".stl")
+LARGEST_CODE = 1e4
+"""Of a code's numbers and expression weights: what is a thousand times as unusual is no face, and overflows."""
+
 DRAWN = 20
 """People drawn from the first model's prior where no file says whom to move."""
 
@@ -160,8 +163,10 @@ def _codes(path: Path, model: FaceModel) -> tuple[np.ndarray, np.ndarray | None]
         shape = (*identity.shape[:-1], size)
         if values.dtype.kind not in "fiu" or values.shape != shape or values.ndim not in (1, 2):
             raise FileError(path, f"expected {what} of {model.name} ({size}), got {values.dtype} {values.shape}")
-        if not np.isfinite(values).all():
-            raise FileError(path, f"expected finite {what}")
+        if not values.size:
+            raise FileError(path, f"expected {what} of somebody, got none")
+        if not (np.abs(values.astype(np.float64)) <= LARGEST_CODE).all():
+            raise FileError(path, f"expected finite {what} up to {LARGEST_CODE:g}")
     return identity, expression
 
 

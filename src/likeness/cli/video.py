@@ -90,6 +90,6 @@ def _is_video(path: Path) -> bool:
     from likeness.images.video import is_video
 
     try:
-        return is_video(path)
+        return path.is_file() and is_video(path)  # what is read of a pipe is gone
     except FileError:
         return False

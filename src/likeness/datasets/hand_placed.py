@@ -13,9 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from likeness.errors import FileError, StrPath
+from likeness.files import read_bytes
 from likeness.images.photo import load_photo
 
 COUNT, ORIGINAL_WIDTH = 189, 1350
+
+LARGEST = 1 << 20
+"""Bytes of a file of points; more than any needs."""
 
 SAME_PLACE = {
     36: 18, 39: 22, 42: 23, 45: 27, 31: 64, 33: 55, 35: 69, 48: 87, 54: 93, 50: 89, 51: 90, 52: 91,
@@ -103,10 +107,10 @@ def read_tem(path: StrPath, width: int = ORIGINAL_WIDTH) -> np.ndarray:
         FileError: missing, or not 189 finite points.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        lines = read_bytes(path, LARGEST).decode().split("\n")
         count = int(lines[0])
         points = np.array([[float(value) for value in line.split()] for line in lines[1 : COUNT + 1]])
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise FileError(path, f"expected {COUNT} hand-placed points ({error})") from error
     if count != COUNT or points.shape != (COUNT, 2) or not np.isfinite(points).all():
         raise FileError(path, f"expected {COUNT} finite points x y, got {count} and {points.shape}")

@@ -207,7 +207,8 @@ def of_known_people(collection: Collection) -> Collection:
     known = np.array([label != "" for label in collection.labels])
     if not known.any():
         raise ValueError(
-            f"expected an input that tells who is in the photos, got {len(collection)} faces of nobody known"
+            "expected an input that tells who is in the photos (IDENTITY/NAME.jpg, or NAME.json with identity), got "
+            f"{len(collection)} faces of nobody known"
         )
     return collection if known.all() else _kept(collection, known, NOBODY)
 

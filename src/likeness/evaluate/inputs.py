@@ -15,7 +15,7 @@ from likeness.errors import Excluded, FileError, StrPath, as_file_error, listed,
 from likeness.evaluate.collection import Collection, grouped
 from likeness.evaluate.predictions import Steps
 from likeness.evaluate.saved_results import is_result
-from likeness.files import digest
+from likeness.files import digest, read_bytes
 from likeness.images.header import SUFFIXES
 from likeness.mesh import Mesh
 from likeness.metrics.procrustes import align
@@ -163,6 +163,10 @@ def read_meshes(
     )
 
 
+MAX_NUMBERS = 1 << 26
+"""Bytes of a list of vertex numbers."""
+
+
 def read_vertex_numbers(path: StrPath) -> np.ndarray:
     """(n,) vertex numbers from 0, of a text file with numbers separated by blanks, commas or lines.
 
@@ -170,10 +174,8 @@ def read_vertex_numbers(path: StrPath) -> np.ndarray:
         FileError: missing, or something else than whole numbers.
     """
     try:
-        words = Path(path).read_text().replace(",", " ").split()
+        words = read_bytes(path, MAX_NUMBERS).decode().replace(",", " ").split()
         numbers = np.array([int(word) for word in words], np.int64)
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror or error}); expected vertex numbers") from error
     except (ValueError, OverflowError) as error:
         raise FileError(path, f"expected whole numbers of vertices: {error}") from error
     if not len(numbers) or numbers.min() < 0:

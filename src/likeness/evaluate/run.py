@@ -253,7 +253,9 @@ class _Run:
         found = measure_fidelity(
             data, self.predictor, cache=self.cache, steps=self.steps, bootstrap=command.bootstrap, seed=command.seed
         )
-        return Outcome(found, (fidelity_table({"network": found, "mean face": mean_face_column(found)}),))
+        table = fidelity_table({"network": found, "mean face": mean_face_column(found)})
+        notes = (f"not measured: {name}: {reason}" for name, reason in found.get("left_out", {}).items())
+        return Outcome(found, (table,), notes=tuple(notes))
 
 
 def _of_people(path: Path, people: Iterable[str]) -> PhotoSet:

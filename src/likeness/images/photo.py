@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath, as_file_error, is_out_of_memory
-from likeness.files import digest
+from likeness.files import LARGEST_STREAM, digest, read_at_most
 from likeness.geometry.crop import OUTSIDE_GREY
 from likeness.images.cut_jpeg import known_lines
 from likeness.images.exif import exif_tags
@@ -229,18 +230,16 @@ def _read(path: StrPath) -> bytes:
         raise FileError(path, f"is a folder; expected an image ({FORMATS})")
     try:
         with open(path, "rb") as stream:
-            pieces, size = [], 0
-            # Not at once: a read of up to a gibibyte sets so much aside, however small the file.
-            while size <= MAX_BYTES and (piece := stream.read(1 << 22)):
-                pieces.append(piece)
-                size += len(piece)
+            is_file = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+            limit = MAX_BYTES if is_file else LARGEST_STREAM
+            data = read_at_most(stream, limit)
     except FileNotFoundError as error:
         raise FileError(path, f"does not exist; expected an image ({FORMATS})") from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise FileError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    if size > MAX_BYTES:
-        raise FileError(path, f"is over {MAX_BYTES >> 20} MiB; expected an image ({FORMATS})")
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if len(data) > limit:
+        raise FileError(path, f"is over {limit >> 20} MiB; expected an image ({FORMATS})")
+    return data
 
 
 def _size_problem(size: tuple[int, int], smallest: int = MIN_SIDE) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -108,8 +110,8 @@ def _take_apart(data: bytes, defects: Defects) -> _Statements:
     object_name: tuple[str, ...] = ()
     group_names: tuple[str, ...] = ()
     for i in np.flatnonzero(np.isin(first, np.frombuffer(b"gomu", np.uint8))):
-        key, _, rest = letters[starts[i] : ends[i]].tobytes().decode("utf-8", "replace").partition(" ")
-        names = tuple(rest.split())
+        key, _, rest = letters[starts[i] : ends[i]].tobytes().decode("utf-8", "surrogateescape").partition(" ")
+        names = tuple(rest.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split())
         if len(names) > _MAX_GROUPS_AT_ONCE and key == "g":
             defects.add(f"line {i + 1}: {_MAX_GROUPS_AT_ONCE} groups of {len(names)}")
             names = names[:_MAX_GROUPS_AT_ONCE]
@@ -307,7 +309,7 @@ def _read_texture(defects: Defects, statements: _Statements) -> np.ndarray | Non
                 defects.add(f"no texture ({library!r} is not beside it)")
             material = ""
             for line in _tidy(without_mark(read_bytes(file))).splitlines() if file else ():
-                key, _, rest = line.decode("utf-8", "replace").strip().partition(" ")
+                key, _, rest = line.decode("utf-8", "surrogateescape").strip().partition(" ")
                 if key == "newmtl":
                     material = rest.strip()
                 elif key == "map_Kd" and material in used:
@@ -326,11 +328,16 @@ def _read_texture(defects: Defects, statements: _Statements) -> np.ndarray | Non
 
 
 def _beside(folder: Path, name: str) -> Path | None:
-    """The file that another file names, in ``folder`` or below and nowhere else; None if it is not there."""
-    given = Path(name.replace("\\", "/"))
-    if given.is_absolute() or ".." in given.parts or ":" in name:
-        given = Path(given.name)
-    try:
-        return folder / given if (folder / given).is_file() else None
-    except (OSError, ValueError):  # a name that no file can have
-        return None
+    """The file that another file names, in ``folder`` or below and nowhere else; None if it is not there.
+
+    Bytes that are no UTF-8 are the file's name, or the name as Windows wrote it before that.
+    """
+    raw = name.encode("utf-8", "surrogateescape")
+    for spelling in dict.fromkeys((os.fsdecode(raw), raw.decode("cp1252", "replace"))):
+        given = Path(spelling.replace("\\", "/"))
+        if given.is_absolute() or ".." in given.parts or ":" in spelling:
+            given = Path(given.name)
+        with suppress(OSError, ValueError):  # a name that no file can have
+            if (folder / given).is_file():
+                return folder / given
+    return None

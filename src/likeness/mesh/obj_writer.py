@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,9 @@ def write_obj(path: StrPath, mesh: MeshFields, *, image: str | None = None) -> N
     """Write a Wavefront OBJ file: quads as quads, uv, normals, vertex colours and groups.
 
     A texture is written beside it as NAME.png or under the name of ``image`` (ending in .png, or in .jpg: JPEG of
-    quality :data:`JPEG_QUALITY`), its material as NAME.mtl. Numbers have 9 digits, so single
-    precision comes back exactly; colours have 5. White space in a group's name becomes "_"; a quad belongs to
-    the groups of its first triangle.
+    quality :data:`JPEG_QUALITY`), its material as NAME.mtl; what a line cannot hold of these names becomes "_".
+    Numbers have 9 digits, so single precision comes back exactly; colours have 5. White space in a group's name
+    becomes "_"; a quad belongs to the groups of its first triangle.
 
     Raises:
         FileError: cannot be written; the OBJ file comes last, so it never names files that are not there.
@@ -38,13 +39,14 @@ def obj_files(stem: str, mesh: MeshFields, *, image: str | None = None, suffix: 
     files: dict[str, bytes] = {}
     text = ["# likeness, millimetres\n"]
     if mesh.texture is not None:
-        material = "_".join(stem.split())
-        image = f"{stem}.png" if image is None else image
+        beside = _referable(stem)
+        material = "_".join(beside.split())
+        image = f"{beside}.png" if image is None else _referable(image)
         is_jpeg = image.endswith(".jpg")
         files[image] = jpeg_bytes(mesh.texture, JPEG_QUALITY) if is_jpeg else png_bytes(mesh.texture)
         properties = f"newmtl {material}\nKd 1 1 1\nKs 0 0 0\nmap_Kd {image}\n"
-        files[f"{stem}.mtl"] = properties.encode(errors="surrogateescape")
-        text.append(f"mtllib {stem}.mtl\nusemtl {material}\n")
+        files[f"{beside}.mtl"] = properties.encode(errors="surrogateescape")
+        text.append(f"mtllib {beside}.mtl\nusemtl {material}\n")
     numbers = "%.9g %.9g %.9g"
     if mesh.colors is None:
         text.append(_rows(f"v {numbers}\n", mesh.vertices))
@@ -55,6 +57,12 @@ def obj_files(stem: str, mesh: MeshFields, *, image: str | None = None, suffix: 
     text.append(_rows("vn %.4f %.4f %.4f\n", vertex_normals(mesh.vertices, mesh.triangles)))
     text.append(_face_lines(mesh))
     return {**files, f"{stem}{suffix}": "".join(text).encode(errors="surrogateescape")}
+
+
+def _referable(name: str) -> str:
+    """A file's name as a line of OBJ or MTL can hold it: what would end it, or be taken for more than one blank, a
+    comment or an option, becomes "_"."""
+    return re.sub(r"[\x00-\x1f\x7f\\]|^[ -]|(?<= )[ #]", "_", name)
 
 
 def _rows(line: str, table: np.ndarray) -> str:

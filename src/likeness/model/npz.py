@@ -96,7 +96,10 @@ def _fields_of(arrays: dict[str, np.ndarray]) -> ModelFields:
     count = len(arrays["mean"])
     regions: dict[str, np.ndarray] = {}
     if "region_names" in arrays:
-        bits = np.unpackbits(arrays["regions"], axis=1, count=count).astype(bool)
+        packed = arrays["regions"]
+        if packed.shape != (len(arrays["region_names"]), -(-count // 8)):  # unpackbits fills up what is missing
+            raise ValueError(f"regions must be {-(-count // 8)} bytes each, got {packed.shape}")
+        bits = np.unpackbits(packed, axis=1, count=count).astype(bool)
         regions = dict(zip((str(name) for name in arrays["region_names"]), bits, strict=True))
     landmarks = None
     if "inner_vertices" in arrays:

@@ -16,6 +16,7 @@ import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.extras import import_extra
+from likeness.files import read_bytes
 
 LANDMARKS_FILE = "face_landmarks_detector.tflite"
 """The network's file in a folder of MediaPipe's models."""
@@ -105,7 +106,7 @@ def _network(file: Path) -> bytes:
     """
     try:
         if file.suffix != BUNDLE_SUFFIX:
-            return file.read_bytes()
+            return read_bytes(file, LARGEST)
         with zipfile.ZipFile(file) as bundle:
             if bundle.getinfo(LANDMARKS_FILE).file_size > LARGEST:
                 raise FileError(file, f"expected {LANDMARKS_FILE} of a few megabytes in it")

@@ -16,6 +16,10 @@ TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
 store of events into the user's cache folder."""
 
 
+MAX_THREADS = 1024
+"""More than any machine has cores; ONNX Runtime would start them all the same."""
+
+
 def import_onnxruntime() -> Any:
     """The module ``onnxruntime``, without telemetry unless the user's environment says otherwise."""
     os.environ.setdefault(TELEMETRY_OFF, "1")
@@ -30,17 +34,20 @@ def open_session(path: StrPath, what: str, *, threads: int | None = None, gpu: b
     Args:
         path: the ``.onnx`` file.
         what: it should be, for messages: "a regressor".
-        threads: CPU threads; None: ONNX Runtime's choice.
+        threads: CPU threads; None or 0: ONNX Runtime's choice.
         gpu: use one where this ONNX Runtime has it; answers may then differ in the last digits.
 
     Raises:
         FileError: missing or damaged.
+        ValueError: a number of threads that no machine has.
     """
     if not Path(path).is_file():
         raise FileError(path, f"no such file; expected {what} (.onnx)")
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    if threads is not None and not 0 <= threads <= MAX_THREADS:
+        raise ValueError(f"expected 0 (all) to {MAX_THREADS} threads, got {threads}")
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -167,7 +167,12 @@ def _in_folder(folder: Path) -> list[Path]:
             for name in sorted(files)
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
         ]
-    return [file for file in found if str(file) not in written]
+    return [file for file in found if str(file) not in written and not _is_endless(file)]
+
+
+def _is_endless(path: Path) -> bool:
+    """Whether something is there that may never give an end, or anything: a pipe, a socket, a device."""
+    return path.exists() and not path.is_file()
 
 
 def _written(folder: Path) -> set[str]:

@@ -133,8 +133,10 @@ class Reconstructor:
 
         Raises:
             FileError: the file is no usable photo.
-            ValueError: an array of another shape or type.
+            ValueError: an array of another shape or type, or ``max_faces`` below 1.
         """
+        if max_faces is not None and max_faces < 1:
+            raise ValueError(f"expected max_faces of at least 1, got {max_faces}")
         loaded, name = as_photo(photo), stem_of(photo)
         if loaded.note:
             warnings.warn(f"{label_of(photo)} {loaded.note}", stacklevel=2)

@@ -19,6 +19,10 @@ MAX_VERTICES = 20_000_000
 """A larger scan is refused: it needs more than 8 GB here and is no face anyway."""
 
 
+LARGEST_COORDINATE = 1e15
+"""In any unit; squares of larger ones, and areas, are soon no numbers any more."""
+
+
 def read_scan(path: StrPath) -> Mesh:
     """A scan's file as a mesh in its own units.
 
@@ -43,6 +47,9 @@ def checked_scan(mesh: Mesh) -> Mesh:
         raise ValueError("expected a scan with triangles, got points only; build a surface from them first")
     if len(mesh.vertices) > MAX_VERTICES:
         raise ValueError(f"expected a scan of up to {MAX_VERTICES:,} vertices, got {len(mesh.vertices):,}")
+    farthest = np.abs(mesh.vertices).max()
+    if farthest > LARGEST_COORDINATE:
+        raise ValueError(f"expected coordinates up to {LARGEST_COORDINATE:.0e}, got {farthest:.0e}")
     span = float(np.ptp(mesh.vertices.astype(np.float64), axis=0).max())
     solid = mesh.triangle_areas() > 1e-14 * span**2
     if not solid.any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,9 @@ def measure_fidelity(
         bootstrap: replicates for intervals over people of the AUC.
         seed: of everything random.
 
+    Returns:
+        Part -> figures; ``left_out``: part -> why the photos with landmarks and people do not allow it.
+
     Raises:
         ValueError: an unknown part, or data that cannot be measured.
         FileError: data that cannot be read.
@@ -90,18 +93,37 @@ def measure_fidelity(
         found["scans"] = {one.name: one.to_dict() for one in measure_scans(prepared, predictor, steps)}
     if data.frames is not None and set(only) & set("def"):
         faces = collected(open_photos(data.frames), predictor, cache, steps)
-        if "d" in only:
-            found["cross_photo"] = measure_cross_photo(faces, seed=seed).to_dict()
-        if "e" in only:
-            found["landmarks"] = measure_landmarks(faces)
-        if "f" in only:
-            found["clips"] = measure_identity(faces, bootstrap=bootstrap, seed=seed)
+        parts: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
+            "d": ("cross_photo", lambda: measure_cross_photo(faces, seed=seed).to_dict()),
+            "e": ("landmarks", lambda: measure_landmarks(faces)),
+            "f": ("clips", lambda: measure_identity(faces, bootstrap=bootstrap, seed=seed)),
+        }
+        found |= _those_that_can_be_measured({name: part for key, (name, part) in parts.items() if key in only})
     if "f" in only and data.photos is not None:
         faces = collected(open_photos(data.photos), predictor, cache, steps)
         found["photos"] = measure_identity(faces, bootstrap=bootstrap, seed=seed)
     if "g" in only and data.judge is not None and data.portraits is not None:
         found["judge"] = _judge(data.portraits, data.judge, predictor)
     return found
+
+
+def _those_that_can_be_measured(parts: Mapping[str, Callable[[], dict[str, Any]]]) -> dict[str, Any]:
+    """Figures by name; of those that need more than the photos tell (who is in them, clips, landmarks) ``left_out``
+    has the reason.
+
+    Raises:
+        ValueError: none can be measured.
+    """
+    found: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    for name, measure in parts.items():
+        try:
+            found[name] = measure()
+        except ValueError as error:
+            reasons[name] = str(error)
+    if not found:
+        raise ValueError("; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+    return found | ({"left_out": reasons} if reasons else {})
 
 
 def _judge(portraits: Path, path: Path, predictor: Predictor) -> dict[str, Any]:
