@@ -272,12 +272,12 @@ MORE: dict[str, Target] = {
         reader("likeness.cli.point_files", "_surface"),
     ),
     "codes to transfer .json": Target(
-        "a.json", codes_json, reader("likeness.cli.transfer", "_codes", lambda model: model)
+        "a.json", codes_json, reader("likeness.cli.code_files", "read_codes", lambda model: model)
     ),
     "codes to transfer .npz": Target(
         "a.npz",
         lambda model: npz(identity=np.ones((3, len(model.identity_basis)))),
-        reader("likeness.cli.transfer", "_codes", lambda model: model),
+        reader("likeness.cli.code_files", "read_codes", lambda model: model),
     ),
     "recogniser": Target("a.onnx", recogniser_bytes, read_teacher),
     "checkpoint of a detector": Target("checkpoint.pt", detector_checkpoint, read_detector),

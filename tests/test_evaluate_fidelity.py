@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from evaluate_data import annotated, predictor
+from evaluate_data import annotated, drawing, photo, predictor, write_photos
 from register_scans import POSE, code_of, raw_scan
 
 from likeness import FaceModel, FileError
@@ -342,6 +342,26 @@ def test_the_command_writes_what_it_measured(small_model: FaceModel, tmp_path: P
     assert written["clips"]["auc_shape"] > 0.9
     assert written["tables"][0]["columns"] == ["measure", "network", "mean face"]
     assert any("own" in key for key in done.results["cross_photo"])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_of_photos_of_nobody_known_what_can_be_measured_is(
+    count: int, small_model: FaceModel, tmp_path: Path
+) -> None:
+    folder = tmp_path / "300w"
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"image_{number}.png").write_bytes(photo(number, 0))
+        lines = "\n".join(f"{x + 1} {y + 1}" for x, y in drawing())
+        (folder / f"image_{number}.pts").write_text(f"version: 1\nn_points: 68\n{{\n{lines}\n}}\n")
+    done = evaluate(Fidelity(input=folder, out=tmp_path / "out", bootstrap=0), predictor=predictor(small_model)[0])
+    assert done.results["landmarks"]["nme_percent"] > 0
+    assert set(done.results["left_out"]) == {"cross_photo", "clips"}
+    assert any("cross_photo: expected an input that tells who" in note for note in done.outcome.notes)
+    for file in folder.glob("*.pts"):
+        file.unlink()
+    with pytest.raises(ValueError, match=r"cross_photo: .*; landmarks: "):
+        measure_fidelity(FidelityData(frames=write_photos(tmp_path / "one", people=1)), predictor(small_model)[0])
 
 
 def test_only_the_parts_that_are_wanted_are_measured(small_model: FaceModel, tmp_path: Path) -> None:

@@ -212,3 +212,27 @@ def test_nothing_of_the_users_is_written_over(files: tuple[Path, Path], tmp_path
     for _ in range(2):
         run(*files, tmp_path / "me.json", "-o", tmp_path, "--formats", "json")
         assert (tmp_path / "me.json").read_text() == text
+
+
+def test_codes_as_programs_around_other_models_write_them(
+    files: tuple[Path, Path], small_model: FaceModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    savemat = pytest.importorskip("scipy.io").savemat
+    rng = np.random.default_rng(4)
+    people = small_model.space.sample(2, rng).astype(np.float64)
+    people[:, 9:] = 0.0
+    weights = np.zeros((2, len(small_model.expression_names)))
+    weights[:, 3] = 0.5
+    np.savez(tmp_path / "deca.npz", shape=people[:, :9], exp=weights, cam=np.zeros((2, 3)))
+    savemat(tmp_path / "deep3d.mat", {"id": people, "exp": weights, "tex": np.zeros((2, 5))})
+    np.save(tmp_path / "mica.npy", people[0])
+    names = [tmp_path / name for name in ("deca.npz", "deep3d.mat", "mica.npy")]
+    assert run(*files, *names, "-o", tmp_path / "out", "--formats", "json") == 0
+    assert "deca.npz: identity of the first 9 of 12 modes" in capsys.readouterr().err
+    moved = [read_npz(tmp_path / "out" / f"{name}.npz", "people") for name in ("deca", "deep3d")]
+    np.testing.assert_array_equal(moved[0]["identity"], moved[1]["identity"])
+    target = FaceModel.load(files[1])
+    found = target.vertices(moved[0]["identity"], moved[0]["expression"])
+    assert largest(found, small_model.vertices(people, weights)) < 0.5
+    alone = json.loads((tmp_path / "out" / "mica.json").read_text())
+    assert largest(target.vertices(np.array(alone["identity"])), small_model.vertices(people[0])) < 0.5

@@ -49,13 +49,13 @@ class Transfer:
     target: Annotated[Path, tyro.conf.Positional]
     """Model B, in any format."""
     people: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Codes of A (.json of reconstruct, fit, register or this command; .npz with "identity" (N, K) and, if known,
-    "expression" (N, E)) or meshes of A's vertices (.obj, .ply, .glb) in any axes. Without, twenty people drawn from A
-    tell how well B can be them."""
+    """Codes of A (.json of reconstruct, fit, register or this command; .npz or .mat with "identity", "shape", "betas"
+    or "id" (N, K) and, if known, "expression" or "exp" (N, E); .npy of identities) or meshes of A's vertices (.obj,
+    .ply, .glb) in any axes. Without, twenty people drawn from A tell how well B can be them."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
     """Folder for the results; made if missing."""
     formats: tuple[TransferFormat, ...] = ("obj", "json")
-    """Which files to write for each person; for an .npz of codes it is an .npz."""
+    """Which files to write for each person; for a file of several it is an .npz."""
     overwrite: bool = False
     """Replace files in the folder that are no earlier results of the same file, too."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from likeness.cli.code_files import read_codes
 from likeness.cli.output import add_result, add_to_run, complain
 from likeness.errors import FileError, MissingExtraError, as_file_error, printable
 from likeness.files import json_bytes, output_paths, write_atomically
-from likeness.readers import read_json, read_npz
 from likeness.result_folder import ResultFolder, ResultNames, Source
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from likeness.register.coefficients import Correspondence, Transferred
 
 MESHES = (".obj", ".ply", ".glb", ".stl")
-LARGEST_CODE = 1e4
-"""Of a code's numbers and expression weights: what is a thousand times as unusual is no face, and overflows."""
-
 DRAWN = 20
 """People drawn from the first model's prior where no file says whom to move."""
 
@@ -105,7 +102,7 @@ def _shapes(path: Path, model: FaceModel) -> tuple[list[tuple[np.ndarray, np.nda
     """
     if path.suffix.lower() in MESHES:
         return [(_mesh_vertices(path, model), None)], True
-    identity, expression = _codes(path, model)
+    identity, expression = read_codes(path, model)
     alone = identity.ndim == 1
     rest = model.vertices(np.atleast_2d(identity))
     if expression is None:
@@ -129,45 +126,6 @@ def _mesh_vertices(path: Path, model: FaceModel) -> np.ndarray:
             path, f"expected a head of {model.name} in a decimal unit, got one {1 / scale:.3g} times as large"
         )
     return vertices * 10.0 ** round(power)
-
-
-def _codes(path: Path, model: FaceModel) -> tuple[np.ndarray, np.ndarray | None]:
-    """Identity (K,) or (N, K) and expression (E,) or (N, E) of a .json or .npz file.
-
-    Raises:
-        FileError: missing, damaged, or of another model.
-    """
-    if path.suffix.lower() == ".json":
-        try:
-            content = read_json(path, 'codes as "identity"')
-            identity = np.array(content["identity"], np.float64)
-            weights: Any = content.get("expression")
-            if isinstance(weights, dict):
-                weights = [float(weights.get(name, 0.0)) for name in model.expression_names]
-            expression = None if weights is None else np.array(weights, np.float64)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-            raise FileError(
-                path, f'expected codes as "identity" ({type(error).__name__}: {str(error)[:80]})'
-            ) from error
-    elif path.suffix.lower() == ".npz":
-        arrays = read_npz(path, 'codes as "identity"')
-        if "identity" not in arrays:
-            raise FileError(path, f'expected codes as "identity", got {", ".join(arrays)[:80] or "none"}')
-        identity, expression = arrays["identity"], arrays.get("expression")
-    else:
-        raise FileError(path, f"expected codes (.json, .npz) or a mesh ({', '.join(MESHES)})")
-    sizes = len(model.identity_basis), len(model.expression_basis)
-    for what, values, size in (("identity", identity, sizes[0]), ("expression", expression, sizes[1])):
-        if values is None:
-            continue
-        shape = (*identity.shape[:-1], size)
-        if values.dtype.kind not in "fiu" or values.shape != shape or values.ndim not in (1, 2):
-            raise FileError(path, f"expected {what} of {model.name} ({size}), got {values.dtype} {values.shape}")
-        if not values.size:
-            raise FileError(path, f"expected {what} of somebody, got none")
-        if not (np.abs(values.astype(np.float64)) <= LARGEST_CODE).all():
-            raise FileError(path, f"expected finite {what} up to {LARGEST_CODE:g}")
-    return identity, expression
 
 
 def _write_person(stage: Path, name: str, formats: tuple[str, ...], person: Transferred, model: FaceModel) -> None:

@@ -110,8 +110,8 @@ def read_tem(path: StrPath, width: int = ORIGINAL_WIDTH) -> np.ndarray:
         lines = read_bytes(path, LARGEST).decode().split("\n")
         count = int(lines[0])
         points = np.array([[float(value) for value in line.split()] for line in lines[1 : COUNT + 1]])
-    except ValueError as error:
-        raise FileError(path, f"expected {COUNT} hand-placed points ({error})") from error
+    except (FileError, ValueError) as error:
+        raise FileError(path, f"expected {COUNT} hand-placed points ({getattr(error, 'reason', error)})") from error
     if count != COUNT or points.shape != (COUNT, 2) or not np.isfinite(points).all():
         raise FileError(path, f"expected {COUNT} finite points x y, got {count} and {points.shape}")
     return (points + 0.5) * (width / ORIGINAL_WIDTH) - 0.5

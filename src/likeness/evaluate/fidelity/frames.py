@@ -88,7 +88,7 @@ def measure_landmarks(faces: Collection) -> dict[str, Any]:
     side, rest = errors_without_side(found, truth)
     names = [] if faces.model is None else list(faces.model.expression_names)
     blinks = None
-    if set(BLINKS) <= set(names):
+    if set(BLINKS) <= set(names) and len(truth) > 1:
         weights = np.stack([face.expression for face in faces.faces or ()])
         blinks = blink_correlation(weights[:, [names.index(name) for name in BLINKS]], truth)
     return {
