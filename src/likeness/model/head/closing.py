@@ -1,0 +1,62 @@
+"""The neck's border, closed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from likeness.mesh import Mesh
+
+
+def border_loops(triangles: np.ndarray) -> list[np.ndarray]:
+    """The borders of a surface, each as its vertices in the direction of its triangles' edges; vertices must not be
+    on two of them."""
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64)
+    size = int(edges.max()) + 1
+    forward, backward = edges[:, 0] * size + edges[:, 1], edges[:, 1] * size + edges[:, 0]
+    after = dict(edges[~np.isin(forward, backward)].tolist())
+    loops = []
+    while after:
+        first, following = next(iter(after.items()))
+        loop = [first]
+        del after[first]
+        while following != first:
+            loop.append(following)
+            following = after.pop(following)
+        loops.append(np.array(loop))
+    return loops
+
+
+def with_closed_neck(skin: Mesh) -> tuple[Mesh, np.ndarray]:
+    """The skin with a flat end of the neck: its lowest border is filled with triangles around a new vertex.
+
+    Returns:
+        mesh: the vertices and, as the last, the new one.
+        source: (V + 1,) whose shapes and joints each has: its own; of the new one the border's rearmost vertex.
+    """
+    loops = border_loops(skin.triangles)
+    loop = min(loops, key=lambda one: float(skin.vertices[one, 1].mean()))
+    center = len(skin.vertices)
+    ahead = np.roll(loop, -1)
+    cap = np.column_stack([ahead, loop, np.full(len(loop), center)])
+    uv, uv_triangles = skin.uv, skin.uv_triangles
+    if uv is not None:
+        known = skin.triangles if uv_triangles is None else uv_triangles
+        of_vertex = np.zeros(center, np.int64)
+        of_vertex[skin.triangles.ravel()] = known.ravel()
+        a, b = of_vertex[ahead], of_vertex[loop]
+        # The flat end takes the colour of its border.
+        uv_triangles = np.concatenate([known, np.column_stack([a, b, b])])
+    colors = skin.colors
+    if colors is not None:
+        colors = np.vstack([colors, colors[loop].mean(0)])
+    source = np.append(np.arange(center), loop[np.argmin(skin.vertices[loop, 2])])
+    closed = replace(
+        skin,
+        vertices=np.vstack([skin.vertices, skin.vertices[loop].mean(0)]),
+        triangles=np.concatenate([skin.triangles, cap]),
+        uv_triangles=uv_triangles,
+        colors=colors,
+    )
+    return closed, source
