@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 DTYPES = {5121: "u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 MAGIC = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 VERTICES, INDICES = 34962, 34963
 KINDS = ("accessors", "bufferViews", "images", "samplers", "textures", "materials", "meshes", "nodes")
@@ -86,6 +86,7 @@ def check_laws(data: bytes) -> Glb:
     _check_views(glb)
     _check_accessors(glb)
     _check_meshes(glb)
+    _check_skins(glb)
     _check_images(glb)
     _check_animations(glb)
     _check_nothing_is_idle(glb)
@@ -135,11 +136,39 @@ def _check_meshes(glb: Glb) -> None:
             corners = indices.reshape(-1, 3)
             assert (corners != np.roll(corners, 1, axis=1)).all(), "triangle of two corners"
             targets = [target["POSITION"] for target in primitive.get("targets", [])]
-            assert all(len(glb.values(index)) == count for index in targets), "target of another length"
+            moved = [index for target in primitive.get("targets", []) for index in target.values()]
+            assert all(len(glb.values(index)) == count for index in moved), "target of another length"
             for index in (primitive["attributes"]["POSITION"], *targets):
                 assert {"min", "max"} <= set(glb.list("accessors")[index]), "positions without bounds"
             assert len(names) == len(set(names)) == len(targets), "names of targets"
             assert len(mesh.get("weights", [])) == len(targets), "weights of targets"
+
+
+def _check_skins(glb: Glb) -> None:
+    """[3.7.3] each joint once and with a matrix, weights of four joints that sum to 1, skinned meshes at the root."""
+    roots = {node for scene in glb.list("scenes") for node in scene["nodes"]}
+    for skin in glb.list("skins"):
+        assert len(set(skin["joints"])) == len(skin["joints"]), "a joint twice"
+        matrices = glb.values(skin["inverseBindMatrices"])
+        assert matrices.shape == (len(skin["joints"]), 16), "joints and matrices differ"
+        assert np.array_equal(matrices[:, [3, 7, 11, 15]], np.tile([0, 0, 0, 1], (len(matrices), 1))), (
+            "no affine matrix"
+        )
+    for number, node in enumerate(glb.list("nodes")):
+        if "skin" not in node:
+            continue
+        assert number in roots, "a skinned mesh that is no root"
+        joints = glb.list("skins")[node["skin"]]["joints"]
+        for primitive in glb.list("meshes")[node["mesh"]]["primitives"]:
+            which, weights = (glb.values(primitive["attributes"][f"{kind}_0"]) for kind in ("JOINTS", "WEIGHTS"))
+            assert which.max() < len(joints), "a joint that is none"
+            assert (weights >= 0).all(), "weights below 0"
+            assert np.allclose(weights.sum(1), 1, atol=1e-5), "weights that do not sum to 1"
+
+
+def _leads_to_joint(glb: Glb, node: dict[str, Any]) -> bool:
+    joints = {joint for skin in glb.list("skins") for joint in skin["joints"]}
+    return glb.list("nodes").index(node) in joints or bool(joints & set(node.get("children", [])))
 
 
 def _target(glb: Glb, accessor: int) -> int | None:
@@ -177,9 +206,13 @@ def _check_nothing_is_idle(glb: Glb) -> None:
     used: dict[str, set[int]] = {kind: set() for kind in KINDS}
     for scene in glb.list("scenes"):
         used["nodes"] |= set(scene["nodes"])
+    for skin in glb.list("skins"):
+        used["accessors"].add(skin["inverseBindMatrices"])
     for node in glb.list("nodes"):
-        assert "mesh" in node, "empty node"
-        used["meshes"].add(node["mesh"])
+        used["nodes"] |= set(node.get("children", []))
+        assert "mesh" in node or _leads_to_joint(glb, node), "empty node"
+        if "mesh" in node:
+            used["meshes"].add(node["mesh"])
     for primitive in glb.primitives():
         material = glb.list("materials")[primitive["material"]]
         used["materials"].add(primitive["material"])

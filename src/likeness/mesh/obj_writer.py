@@ -18,6 +18,10 @@ JPEG_QUALITY = 93
 """Of textures that are stored as JPEG: a fifth of a PNG's size, and no difference to be seen."""
 
 
+FIRST = "# likeness, millimetres\n"
+"""The first line of our files."""
+
+
 def write_obj(path: StrPath, mesh: MeshFields, *, image: str | None = None) -> None:
     """Write a Wavefront OBJ file: quads as quads, uv, normals, vertex colours and groups.
 
@@ -37,29 +41,37 @@ def write_obj(path: StrPath, mesh: MeshFields, *, image: str | None = None) -> N
 def obj_files(stem: str, mesh: MeshFields, *, image: str | None = None, suffix: str = ".obj") -> dict[str, bytes]:
     """What :func:`write_obj` writes: the files' names -> their content, the OBJ file last."""
     files: dict[str, bytes] = {}
-    text = ["# likeness, millimetres\n"]
+    text = [FIRST]
     if mesh.texture is not None:
-        beside = _referable(stem)
+        beside = referable(stem)
         material = "_".join(beside.split())
-        image = f"{beside}.png" if image is None else _referable(image)
-        is_jpeg = image.endswith(".jpg")
-        files[image] = jpeg_bytes(mesh.texture, JPEG_QUALITY) if is_jpeg else png_bytes(mesh.texture)
+        image = f"{beside}.png" if image is None else referable(image)
+        files[image] = image_bytes(mesh.texture, image)
         properties = f"newmtl {material}\nKd 1 1 1\nKs 0 0 0\nmap_Kd {image}\n"
         files[f"{beside}.mtl"] = properties.encode(errors="surrogateescape")
         text.append(f"mtllib {beside}.mtl\nusemtl {material}\n")
-    numbers = "%.9g %.9g %.9g"
-    if mesh.colors is None:
-        text.append(_rows(f"v {numbers}\n", mesh.vertices))
-    else:
-        text.append(_rows(f"v {numbers} %.5g %.5g %.5g\n", np.hstack([mesh.vertices, mesh.colors])))
-    if mesh.uv is not None:
-        text.append(_rows("vt %.9g %.9g\n", mesh.uv))
-    text.append(_rows("vn %.4f %.4f %.4f\n", vertex_normals(mesh.vertices, mesh.triangles)))
-    text.append(_face_lines(mesh))
+    text += [vertex_lines(mesh), face_lines(mesh)]
     return {**files, f"{stem}{suffix}": "".join(text).encode(errors="surrogateescape")}
 
 
-def _referable(name: str) -> str:
+def image_bytes(texture: np.ndarray, name: str) -> bytes:
+    """A texture as the file of that name holds it, JPEG or PNG."""
+    return jpeg_bytes(texture, JPEG_QUALITY) if name.endswith(".jpg") else png_bytes(texture)
+
+
+def vertex_lines(mesh: MeshFields) -> str:
+    """Vertices with their colours, uv and normals."""
+    numbers = "%.9g %.9g %.9g"
+    if mesh.colors is None:
+        text = _rows(f"v {numbers}\n", mesh.vertices)
+    else:
+        text = _rows(f"v {numbers} %.5g %.5g %.5g\n", np.hstack([mesh.vertices, mesh.colors]))
+    if mesh.uv is not None:
+        text += _rows("vt %.9g %.9g\n", mesh.uv)
+    return text + _rows("vn %.4f %.4f %.4f\n", vertex_normals(mesh.vertices, mesh.triangles))
+
+
+def referable(name: str) -> str:
     """A file's name as a line of OBJ or MTL can hold it: what would end it, or be taken for more than one blank, a
     comment or an option, becomes "_"."""
     return re.sub(r"[\x00-\x1f\x7f\\]|^[ -]|(?<= )[ #]", "_", name)
@@ -70,13 +82,14 @@ def _rows(line: str, table: np.ndarray) -> str:
     return line * len(table) % tuple(table.ravel().tolist())
 
 
-def _face_lines(mesh: MeshFields) -> str:
+def face_lines(mesh: MeshFields, before: int = 0, before_uv: int = 0) -> str:
+    """Faces, of a mesh that so many vertices and uv of the file come before."""
     corners, counts = polygon_corners(mesh, mesh.triangles)
-    kinds = [corners, corners]  # vertex, normal
+    kinds = [corners + before, corners + before]  # vertex, normal
     corner = " %d//%d"
     if mesh.uv is not None:
         uv = mesh.triangles if mesh.uv_triangles is None else mesh.uv_triangles
-        kinds.insert(1, polygon_corners(mesh, uv)[0])
+        kinds.insert(1, polygon_corners(mesh, uv)[0] + before_uv)
         corner = " %d/%d/%d"
     formats = {3: "f" + 3 * corner + "\n", 4: "f" + 4 * corner + "\n"}
     lines = [formats[count] for count in counts.tolist()]

@@ -18,8 +18,8 @@ from likeness.geometry.quaternions import continuous_quaternions, rotations_from
 from likeness.geometry.rotation import FRONTAL
 from likeness.mesh import Mesh
 from likeness.mesh.animation import Animation
-from likeness.mesh.glb_writer import write_glb
 from likeness.model.face_model import ARKIT_NAMES, FaceModel
+from likeness.model.head import write_head_glb
 from likeness.reconstruct.live_link import gaze_angles, live_link_csv
 from likeness.reconstruct.result import rounded
 from likeness.reconstruct.smoothing import smoothed
@@ -173,9 +173,9 @@ class Performance:
 
     def write_glb(self, path: Path) -> None:
         """The head with its shapes and the animation."""
-        shapes = dict(zip(self.model.expression_names, self.model.expression_basis, strict=True))
         extras = {"model": self.model.name, "source": self.source.to_dict(), "identity": rounded(self.identity, 5)}
-        write_glb(path, self.mesh(), shapes, None, printable(self.name), extras, animation=self.animation())
+        name = printable(self.name)
+        write_head_glb(path, self.model, self.mesh(), None, name, extras, animation=self.animation())
 
     def write_csv(self, path: Path) -> None:
         """The table (:mod:`likeness.reconstruct.live_link`)."""

@@ -164,7 +164,7 @@ class Person(Viewable):
         return rigged_files(name, self.model, face, self.name, extras, skin)
 
     def _obj_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
-        return posed_files(name, self.mesh(skin))
+        return posed_files(name, self.model, self.mesh(skin))
 
     def _json_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
         return {f"{name}.json": (json.dumps(self.to_dict(), indent=1) + "\n").encode()}

@@ -15,9 +15,10 @@ from likeness.files import output_paths, write_atomically
 from likeness.geometry.camera import Camera
 from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
-from likeness.mesh.glb_writer import glb_bytes
-from likeness.mesh.obj_writer import JPEG_QUALITY, obj_files
+from likeness.mesh.assembly import Assembly
+from likeness.mesh.obj_writer import JPEG_QUALITY
 from likeness.model.face_model import Coefficients, FaceModel
+from likeness.model.head import head_glb, head_obj_files, whole_head
 from likeness.reconstruct.overview import PANEL, overview
 from likeness.reconstruct.posterior import HeadSize, ShapePosterior
 from likeness.reconstruct.texture import View, texture_of
@@ -147,6 +148,18 @@ class Reconstruction(Viewable):
         albedo = self.coefficients.albedo if texture is None else None
         return replace(self.model.mesh(self.coefficients.identity, expression, albedo), texture=texture)
 
+    def whole(self, texture: np.ndarray | None = None) -> Assembly:
+        """The whole head at rest, as ``NAME.glb`` has it: skin, mouth, eyes, teeth and tongue with joints
+        (:func:`likeness.model.head.whole_head`).
+
+        Args:
+            texture: (S, S, 3) uint8, what :meth:`texture` gave; None: colours of the face model at the vertices.
+
+        Raises:
+            ValueError: the face model does not know eyes and mouth.
+        """
+        return whole_head(self.model, self.mesh(neutral=True, texture=texture))
+
     def texture(self, size: int = 1024, others: Sequence[Reconstruction] = (), *, relight: bool = True) -> np.ndarray:
         """The person's own skin, from the photo: reflectance without the photo's light, in the model's texture
         coordinates (:func:`likeness.reconstruct.texture.texture_of`).
@@ -243,8 +256,8 @@ class Reconstruction(Viewable):
         texture: int | None = TEXTURE,
         overwrite: bool = False,
     ) -> dict[str, Path]:
-        """Write ``NAME.glb`` (neutral head, the 52 blendshapes and this photo's weights as default), ``NAME.obj``
-        (with expression; ``NAME.mtl`` and ``NAME-texture.jpg`` or ``.png`` beside it), ``NAME.json``
+        """Write ``NAME.glb`` (the whole head at rest, :meth:`whole`, with this photo's weights as default),
+        ``NAME.obj`` (with expression; ``NAME.mtl`` and ``NAME-texture.jpg`` or ``.png`` beside it), ``NAME.json``
         (:meth:`to_dict`) and ``NAME.png`` (:meth:`overview`).
 
         Args:
@@ -277,7 +290,7 @@ class Reconstruction(Viewable):
         return rigged_files(name, self.model, self.coefficients, self.name, extras, skin)
 
     def _obj_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
-        return posed_files(name, self.mesh(texture=skin))
+        return posed_files(name, self.model, self.mesh(neutral=True, texture=skin), self.coefficients.expression)
 
     def _json_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
         return {f"{name}.json": (json.dumps(self.to_dict(), indent=1) + "\n").encode()}
@@ -360,19 +373,20 @@ def rigged_files(
         extras: what the file carries besides the model's name and the code.
         skin: (S, S, 3) uint8 texture; None: the model's colours at the vertices.
     """
-    shapes = dict(zip(model.expression_names, model.expression_basis, strict=True))
     carried = {"model": model.name, **extras, "identity": rounded(face.identity, 5)}
     mesh = replace(model.mesh(face.identity, albedo=face.albedo if skin is None else None), texture=skin)
     quality = JPEG_QUALITY if _as_jpeg(skin) else None
-    data = glb_bytes(mesh, shapes, face.expression, printable(name), carried, jpeg_quality=quality)
+    data = head_glb(model, mesh, face.expression, printable(name), carried, jpeg_quality=quality)
     return {f"{file}.glb": data}
 
 
-def posed_files(file: str, mesh: Mesh) -> dict[str, bytes]:
-    """An OBJ file and what it names; its texture, if it has one, is called ``NAME-texture.jpg`` or ``.png``."""
+def posed_files(file: str, model: FaceModel, rest: Mesh, expression: np.ndarray | None = None) -> dict[str, bytes]:
+    """An OBJ file of a head at rest with an expression (E,), and what it names; its texture, if it has one, is called
+    ``NAME-texture.jpg`` or ``.png``."""
     folder, _, stem = file.rpartition("/")
-    image = f"{stem}-texture.{'jpg' if _as_jpeg(mesh.texture) else 'png'}"
-    return {f"{folder}/{one}".lstrip("/"): data for one, data in obj_files(stem, mesh, image=image).items()}
+    image = f"{stem}-texture.{'jpg' if _as_jpeg(rest.texture) else 'png'}"
+    found = head_obj_files(stem, model, rest, expression, image=image)
+    return {f"{folder}/{one}".lstrip("/"): data for one, data in found.items()}
 
 
 def _as_jpeg(skin: np.ndarray | None) -> bool:

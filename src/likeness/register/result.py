@@ -16,8 +16,8 @@ from likeness.geometry.landmarks import JAW_COUNT
 from likeness.geometry.similarity import Similarity
 from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
-from likeness.mesh.glb_writer import write_glb
 from likeness.model.face_model import FaceModel
+from likeness.model.head import write_head_glb
 from likeness.register.report import PANEL, registration_picture
 from likeness.result_folder import ResultFolder, Source, fitted
 from likeness.view.heads import Rig, ViewedHead
@@ -163,13 +163,12 @@ class Registration:
 
     def _write_glb(self, path: Path) -> None:
         model = self.model
-        shapes = dict(zip(model.expression_names, model.expression_basis, strict=True))
         extras = {
             "model": model.name,
             "source": self.source.to_dict(),
             "identity": np.round(self.identity, 5).tolist(),
         }
-        write_glb(path, self._at_rest(), shapes, self.expression, printable(self.name), extras)
+        write_head_glb(path, model, self._at_rest(), self.expression, printable(self.name), extras)
 
     def view(self) -> Page:
         """A page of the registered head, with the model's expressions, and the scan beside it

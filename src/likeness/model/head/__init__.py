@@ -1,7 +1,7 @@
 """Whole heads around a face model's: lids that close, eyes, teeth, tongue, joints (docs/expressions.md)."""
 
 from likeness.model.head.anatomy import has_whole_head
-from likeness.model.head.files import write_head_glb, write_head_obj
+from likeness.model.head.files import head_glb, head_obj_files, write_head_glb
 from likeness.model.head.whole import iris_color, whole_head
 
-__all__ = ["has_whole_head", "iris_color", "whole_head", "write_head_glb", "write_head_obj"]
+__all__ = ["has_whole_head", "head_glb", "head_obj_files", "iris_color", "whole_head", "write_head_glb"]

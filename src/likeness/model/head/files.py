@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import StrPath
+from likeness.files import write_atomically
 from likeness.mesh import Mesh
 from likeness.mesh.animation import Animation
-from likeness.mesh.glb_assembly import write_assembly
-from likeness.mesh.glb_writer import write_glb
-from likeness.mesh.obj_assembly import write_obj_assembly
-from likeness.mesh.obj_writer import write_obj
+from likeness.mesh.glb_assembly import assembly_bytes
+from likeness.mesh.glb_writer import glb_bytes
+from likeness.mesh.obj_assembly import assembly_obj_files
+from likeness.mesh.obj_writer import obj_files
 from likeness.model.face_model import FaceModel
 from likeness.model.head.anatomy import has_whole_head
 from likeness.model.head.whole import whole_head
@@ -30,11 +31,31 @@ def write_head_glb(
     jpeg_quality: int | None = None,
     animation: Animation | None = None,
 ) -> None:
-    """Write a GLB file of a head with the model's expressions as morph targets: the whole head with its joints
+    """Write :func:`head_glb` to a file; same arguments.
+
+    Raises:
+        ValueError: another topology, weights, animation or extras of the wrong kind.
+        FileError: cannot be written; nothing is left half-written.
+    """
+    write_atomically(
+        path, head_glb(model, head, weights, name, extras, jpeg_quality=jpeg_quality, animation=animation)
+    )
+
+
+def head_glb(
+    model: FaceModel,
+    head: Mesh,
+    weights: np.ndarray | None = None,
+    name: str = "head",
+    extras: Mapping[str, Any] | None = None,
+    *,
+    jpeg_quality: int | None = None,
+    animation: Animation | None = None,
+) -> bytes:
+    """A GLB file of a head with the model's expressions as morph targets: the whole head with its joints
     (:func:`likeness.model.head.whole_head`), or one mesh where the model does not know enough for that.
 
     Args:
-        path: the file.
         model: the face model.
         head: the person at rest in its topology, mm, with colours or a texture.
         weights: (E,) default weights; None: zeros.
@@ -45,45 +66,36 @@ def write_head_glb(
 
     Raises:
         ValueError: another topology, weights, animation or extras of the wrong kind.
-        FileError: cannot be written; nothing is left half-written.
     """
     names = model.expression_names
     if not has_whole_head(model):
         shapes = dict(zip(names, model.expression_basis, strict=True))
-        write_glb(path, head, shapes, weights, name, extras, jpeg_quality=jpeg_quality, animation=animation)
-        return
+        return glb_bytes(head, shapes, weights, name, extras, jpeg_quality=jpeg_quality, animation=animation)
     given = None if weights is None else dict(zip(names, np.asarray(weights, np.float64).tolist(), strict=True))
-    write_assembly(
-        path,
-        whole_head(model, head),
-        given,
-        name,
-        extras,
-        jpeg_quality=jpeg_quality,
-        animation=animation,
-        animated=names,
-    )
+    whole = whole_head(model, head)
+    return assembly_bytes(whole, given, name, extras, jpeg_quality=jpeg_quality, animation=animation, animated=names)
 
 
-def write_head_obj(
-    path: StrPath, model: FaceModel, head: Mesh, weights: np.ndarray | None = None, *, image: str | None = None
-) -> None:
-    """Write an OBJ file of a head with an expression, whole as :func:`write_head_glb` has it.
+def head_obj_files(
+    stem: str, model: FaceModel, head: Mesh, weights: np.ndarray | None = None, *, image: str | None = None
+) -> dict[str, bytes]:
+    """An OBJ file of a head with an expression, whole as :func:`head_glb` has it, and what it names.
 
     Args:
-        path: the file.
-        model, head: as for :func:`write_head_glb`.
+        stem: of the files' names.
+        model, head: as for :func:`head_glb`.
         weights: (E,) of the expression; None: at rest.
         image: the texture's file name (:func:`likeness.mesh.obj_writer.write_obj`).
 
+    Returns:
+        names -> contents, the OBJ file last.
+
     Raises:
         ValueError: another topology, or other weights.
-        FileError: cannot be written.
     """
     given = np.zeros(len(model.expression_names)) if weights is None else np.asarray(weights, np.float64)
     if has_whole_head(model):
         posed = whole_head(model, head).posed(dict(zip(model.expression_names, given.tolist(), strict=True)))
-        write_obj_assembly(path, posed, image=image)
-        return
+        return assembly_obj_files(stem, posed, image=image)
     moved = head.vertices + np.tensordot(given, model.expression_basis, 1)
-    write_obj(path, head.with_vertices(moved.astype(head.vertices.dtype)), image=image)
+    return obj_files(stem, head.with_vertices(moved.astype(head.vertices.dtype)), image=image)
