@@ -1,4 +1,5 @@
-"""Draws a head with each of the 52 shapes at weight 1, as docs/expressions.md shows it.
+"""Draws a head with each of the 52 shapes at weight 1, as docs/expressions.md shows it; mouthClose with jawOpen, whose
+lips it closes.
 
 python benchmarks/expressions.py docs/pictures/expressions.jpg [SEED]
 """
@@ -41,7 +42,8 @@ def main(path: str, seed: int = 2) -> None:
     code = model.space.sample(1, np.random.default_rng(seed))[0]
     head = whole_head(model, model.mesh(code, albedo=np.zeros(len(model.albedo_names))))
     cases: list[tuple[str, dict[str, float]]] = [("at rest", {})]
-    cases += [(name, {name: 1.0}) for name in model.expression_names]
+    corrected = {"mouthClose": {"mouthClose": 1.0, "jawOpen": 1.0}}
+    cases += [(name, corrected.get(name, {name: 1.0})) for name in model.expression_names]
     cases += [(" + ".join(weights), dict(weights)) for weights in EXTRA]
     tiles = [drawn(head, weights, label) for label, weights in cases]
     tiles += [np.full((SIDE, SIDE, 3), 255, np.uint8)] * (-len(tiles) % COLUMNS)

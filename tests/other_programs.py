@@ -40,6 +40,13 @@ def three(path: Path) -> dict[str, Any]:
     return seen
 
 
+def three_whole(path: Path) -> dict[str, Any]:
+    """What an application of three.js sees of a GLB file of a whole head without textures, and where it has the left
+    iris at rest, looking up by the shape, and by the joint."""
+    seen: dict[str, Any] = json.loads(_node("three", SCRIPTS / "three_whole.mjs", PACKAGES, path))
+    return seen
+
+
 def _node(package: str, script: Path, *arguments: Path) -> str:
     node = shutil.which("node")
     if node is None or not (PACKAGES / package).is_dir():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from glb_files import packed
 from gltf_laws import check_laws, unpacked
-from other_programs import blender, chromium, khronos, three
+from other_programs import blender, chromium, khronos, three, three_whole
 from test_animation import moves
 from test_glb import blendshapes, head, seamed
 
@@ -21,8 +21,9 @@ from likeness.assets import asset
 from likeness.geometry.rotation import rotation_from_euler
 from likeness.mesh import Mesh
 from likeness.mesh.animation import Animation
-from likeness.mesh.glb_writer import glb_bytes, write_glb
+from likeness.mesh.glb_writer import glb_bytes, read_glb, write_glb
 from likeness.model.face_model import ARKIT_NAMES
+from likeness.model.head import write_head_glb
 
 TEXTURE = np.full((64, 64, 3), (40, 200, 90), np.uint8)
 TEXTURE[::8] //= 2  # lines, so that what moves is seen without shading
@@ -61,7 +62,19 @@ def files(
     folder = tmp_path_factory.mktemp("glb")
     paths = {
         name: folder / f"{name}.glb"
-        for name in ("saved", "plain", "head", "textured", "jpeg", "animated", "all", "odd", "huge")
+        for name in (
+            "saved",
+            "plain",
+            "head",
+            "textured",
+            "jpeg",
+            "animated",
+            "all",
+            "odd",
+            "huge",
+            "whole",
+            "played",
+        )
     }
     tube = head()
     seamed().save(paths["saved"])
@@ -71,6 +84,10 @@ def files(
     write_glb(paths["textured"], painted, shapes)
     write_glb(paths["jpeg"], painted, shapes, jpeg_quality=90)
     write_glb(paths["animated"], person, shapes, animation=performance())
+    write_head_glb(
+        paths["whole"], model, painted, np.linspace(0, 1, 52), "Ann", {"model": model.name}, jpeg_quality=90
+    )
+    write_head_glb(paths["played"], model, person, animation=performance())
     seams = seamed(texture=TEXTURE)
     write_glb(paths["all"], seams, blendshapes(seams), animation=moves())
     broken = tube.triangles.copy()
@@ -189,6 +206,22 @@ def test_the_guides_python_runs(
     glb = check_laws(Path("head-capitals.glb").read_bytes())
     assert "EyeBlinkLeft" in glb.json["meshes"][0]["extras"]["targetNames"]
     assert is_human(np.ptp(Mesh.load("head-metres.obj").vertices, axis=0))
+
+
+def test_three_js_moves_a_whole_head_by_shapes_and_by_joints(files: dict[str, Path]) -> None:
+    seen = three_whole(files["played"])
+    assert seen["meshes"] == ["skin", "mouth", "eyes", "teeth", "tongue"]
+    assert seen["bones"] == ["root", "neck", "head_1", "jaw", "eyeLeft", "eyeRight"]
+    by_shape, by_joint = np.array(seen["byShape"]), np.array(seen["byJoint"])
+    assert np.linalg.norm(by_shape - seen["rest"]) > 5e-3  # the left iris, m
+    np.testing.assert_allclose(by_joint, by_shape, atol=1e-5)
+    assert seen["moved"] == pytest.approx(0.02, abs=1e-4)  # half-way of the animation: the whole head
+
+
+def test_a_whole_head_is_read_again(files: dict[str, Path]) -> None:
+    mesh, shapes, _ = read_glb(files["played"])
+    assert is_human(np.ptp(mesh.vertices, axis=0))
+    assert set(shapes) == set(ARKIT_NAMES)
 
 
 def test_the_khronos_validator_is_heard(files: dict[str, Path], tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ SKIN_MM = 0.4
 """How far in front of the eyeball the lids' skin stays."""
 
 LEAST_MM, DEEPEST_MM = 1.0, 4.0
-"""How far an eyeball draws back behind closing lids at least (living eyes do by about as much) and at most."""
+"""How far an eyeball draws back behind closing lids at least (living eyes do too) and at most."""
 
 HALF_WAY = np.linspace(0.1, 1.0, 10)
 """Weights of a blink at which the lids must be in front of the eyeball."""
