@@ -1,7 +1,6 @@
-"""Draws a head with each of the 52 shapes at weight 1, as docs/expressions.md shows it; mouthClose with jawOpen, whose
-lips it closes.
+"""Draws a head with each of the 52 shapes at weight 1, and mouthClose with jawOpen, which it corrects.
 
-python benchmarks/expressions.py docs/pictures/expressions.jpg [SEED]
+Usage: python benchmarks/expressions.py docs/pictures/expressions.jpg [SEED]
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from likeness import FaceModel
 from likeness.assets import asset
 from likeness.images.color import linear_from_srgb
 from likeness.images.encode import jpeg_bytes
-from likeness.mesh.assembly import Assembly
+from likeness.mesh.assembly import Assembly, vertex_colors
 from likeness.model.head import whole_head
 from likeness.render.head_view import head_view
 
@@ -28,7 +27,7 @@ EXTRA = ({"tongueOut": 1.0, "jawOpen": 0.5},)
 def drawn(head: Assembly, weights: dict[str, float], label: str) -> np.ndarray:
     """One picture (SIDE, SIDE, 3) with its name below."""
     mesh = head.posed(weights).joined()
-    colors = linear_from_srgb(mesh.colors).astype(np.float32)
+    colors = linear_from_srgb(vertex_colors(mesh)).astype(np.float32)
     yaw = 0.6 if "tongueOut" in weights or label.startswith("jawForward") else 0.0
     picture = head_view(mesh.vertices, mesh.triangles, MIDDLE, SHOWN_MM, SIDE, yaw=yaw, albedo=colors)
     return cv2.putText(

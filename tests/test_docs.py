@@ -19,7 +19,7 @@ import pytest
 from docs_blocks import PAGES, ROOT, Block, blocks
 
 from likeness import ARKIT_NAMES, Reconstructor, __version__
-from likeness.mesh.glb_writer import write_glb
+from likeness.model.head import write_head_glb
 
 sys.path.insert(0, str(ROOT / "docs" / "tools"))
 import code_lines
@@ -121,8 +121,7 @@ def test_javascript_runs_in_three(block: Block, tmp_path: Path) -> None:
     if node is None or not (other_programs.PACKAGES / "three").is_dir():
         pytest.skip("Node or three.js is not installed (make validate-gltf)")
     model = Reconstructor().model
-    shapes = dict(zip(model.expression_names, model.expression_basis, strict=True))
-    write_glb(tmp_path / "head.glb", model.mesh(np.zeros(128)), shapes)
+    write_head_glb(tmp_path / "head.glb", model, model.mesh(np.zeros(128)))
     (tmp_path / "block.mjs").write_text(block.code)
     script = str(other_programs.SCRIPTS / "three_block.mjs")
     command = [node, script, str(other_programs.PACKAGES), *(str(tmp_path / n) for n in ("block.mjs", "head.glb"))]

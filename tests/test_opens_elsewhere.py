@@ -220,7 +220,7 @@ def test_three_js_moves_a_whole_head_by_shapes_and_by_joints(files: dict[str, Pa
 
 def test_a_whole_head_is_read_again(files: dict[str, Path]) -> None:
     mesh, shapes, _ = read_glb(files["played"])
-    assert is_human(np.ptp(mesh.vertices, axis=0))
+    assert is_human(np.ptp(mesh.vertices, axis=0) / 1000)
     assert set(shapes) == set(ARKIT_NAMES)
 
 

@@ -20,6 +20,6 @@ class GLTFLoader extends loaders.GLTFLoader {
 const scene = new THREE.Scene();
 const run = Object.getPrototypeOf(async () => {}).constructor;
 await new run("THREE", "GLTFLoader", "scene", fs.readFileSync(block, "utf8"))(THREE, GLTFLoader, scene);
-const head = scene.children[0].children[0];
+const head = scene.getObjectByName("skin");
 const weights = Object.entries(head.morphTargetDictionary).map(([name, at]) => [name, head.morphTargetInfluences[at]]);
 process.stdout.write(JSON.stringify(Object.fromEntries(weights)) + "\n");

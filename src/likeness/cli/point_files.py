@@ -114,7 +114,7 @@ def save_fit(face: FaceFit, folder: Path, *, formats: tuple[str, ...], name: str
         ValueError: an unknown format.
         FileError: the folder cannot be made or written to.
     """
-    from likeness.mesh.glb_writer import write_glb
+    from likeness.model.head import write_head_glb
 
     paths = output_paths(folder, name, formats, ("glb", "obj", "json"))
     model = face.model
@@ -124,11 +124,8 @@ def save_fit(face: FaceFit, folder: Path, *, formats: tuple[str, ...], name: str
         elif format == "obj":
             face.mesh().save(path)
         else:
-            shapes = dict(zip(model.expression_names, model.expression_basis, strict=True))
             extras = {"model": model.name, "identity": _rounded(face.identity, 5)}
-            write_glb(
-                path, face.mesh(neutral=True), shapes, face.expression.astype(np.float32), printable(name), extras
-            )
+            write_head_glb(path, model, face.mesh(neutral=True), face.expression, printable(name), extras)
     return paths
 
 
