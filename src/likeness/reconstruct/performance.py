@@ -21,7 +21,7 @@ from likeness.mesh.animation import Animation
 from likeness.model.face_model import ARKIT_NAMES, FaceModel
 from likeness.model.head import write_head_glb
 from likeness.reconstruct.live_link import gaze_angles, live_link_csv
-from likeness.reconstruct.result import rounded
+from likeness.reconstruct.rigged import rounded
 from likeness.reconstruct.smoothing import smoothed
 from likeness.result_folder import Source
 

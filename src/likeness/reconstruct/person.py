@@ -17,17 +17,8 @@ from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.reconstruct.overview import PANEL
-from likeness.reconstruct.result import (
-    FORMATS,
-    TEXTURE,
-    Reconstruction,
-    head_files,
-    posed_files,
-    rigged_files,
-    rounded,
-    save_head,
-    skin_of,
-)
+from likeness.reconstruct.result import FORMATS, TEXTURE, Reconstruction, head_files, save_head, skin_of
+from likeness.reconstruct.rigged import posed_files, rigged_files, rounded
 from likeness.reconstruct.texture import texture_of
 from likeness.reconstruct.viewed import Viewable, viewed_face
 from likeness.result_folder import Source, fitted
@@ -157,14 +148,14 @@ class Person(Viewable):
         """What :meth:`save` writes, in memory: the files' names -> their content. Arguments as of :meth:`save`."""
         return head_files(self, formats, name or fitted(self.name), skin_of(self, formats, texture))
 
-    def _glb_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
+    def _glb_files(self, name: str, skin: np.ndarray | None, whole: bool = True) -> dict[str, bytes]:
         light = self.best.coefficients.light
         face = Coefficients(self.identity, np.zeros(len(self.model.expression_names), np.float32), self.albedo, light)
         extras = {"source": self.source.to_dict(), "photos": len(self.photos)}
-        return rigged_files(name, self.model, face, self.name, extras, skin)
+        return rigged_files(name, self.model, face, self.name, extras, skin, whole)
 
-    def _obj_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
-        return posed_files(name, self.model, self.mesh(skin))
+    def _obj_files(self, name: str, skin: np.ndarray | None, whole: bool = True) -> dict[str, bytes]:
+        return posed_files(name, self.model, self.mesh(skin), whole=whole)
 
     def _json_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
         return {f"{name}.json": (json.dumps(self.to_dict(), indent=1) + "\n").encode()}

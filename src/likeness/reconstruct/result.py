@@ -16,11 +16,11 @@ from likeness.geometry.camera import Camera
 from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
 from likeness.mesh.assembly import Assembly
-from likeness.mesh.obj_writer import JPEG_QUALITY
 from likeness.model.face_model import Coefficients, FaceModel
-from likeness.model.head import head_glb, head_obj_files, whole_head
+from likeness.model.head import whole_head
 from likeness.reconstruct.overview import PANEL, overview
 from likeness.reconstruct.posterior import HeadSize, ShapePosterior
+from likeness.reconstruct.rigged import posed_files, rigged_files, rounded
 from likeness.reconstruct.texture import View, texture_of
 from likeness.reconstruct.viewed import TEXTURE, Viewable, viewed_face
 from likeness.render.texture import Texture
@@ -31,9 +31,6 @@ FORMATS = ("glb", "obj", "json", "png")
 
 NETWORK = "network"
 """Who places points by default."""
-
-LARGEST_PNG = 512
-"""Side up to which a texture is stored without loss."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +262,7 @@ class Reconstruction(Viewable):
             formats: any of :data:`FORMATS`.
             name: file name without suffix, with folders if you like; default: the photo's.
             texture: side of the skin's texture, texels (:meth:`texture`); None, or a model without texture
-                coordinates: colours at the vertices. Above :data:`LARGEST_PNG` it is stored as JPEG.
+                coordinates: colours at the vertices. Above 512 it is stored as JPEG.
             overwrite: also replace files that are no earlier results of this photo (or, of an array, of an array), or
                 were changed since. What :mod:`likeness.result_folder` has on record is replaced in any case.
 
@@ -285,12 +282,13 @@ class Reconstruction(Viewable):
         """What :meth:`save` writes, in memory: the files' names -> their content. Arguments as of :meth:`save`."""
         return head_files(self, formats, name or fitted(self.name), skin_of(self, formats, texture))
 
-    def _glb_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
+    def _glb_files(self, name: str, skin: np.ndarray | None, whole: bool = True) -> dict[str, bytes]:
         extras = {"source": self.source.to_dict()}
-        return rigged_files(name, self.model, self.coefficients, self.name, extras, skin)
+        return rigged_files(name, self.model, self.coefficients, self.name, extras, skin, whole)
 
-    def _obj_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
-        return posed_files(name, self.model, self.mesh(neutral=True, texture=skin), self.coefficients.expression)
+    def _obj_files(self, name: str, skin: np.ndarray | None, whole: bool = True) -> dict[str, bytes]:
+        rest = self.mesh(neutral=True, texture=skin)
+        return posed_files(name, self.model, rest, self.coefficients.expression, whole)
 
     def _json_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
         return {f"{name}.json": (json.dumps(self.to_dict(), indent=1) + "\n").encode()}
@@ -318,7 +316,9 @@ def skin_of(head: Head, formats: Iterable[str], texture: int | None) -> np.ndarr
     return head.texture(texture)
 
 
-def head_files(head: Head, formats: Iterable[str], name: str, skin: np.ndarray | None) -> dict[str, bytes]:
+def head_files(
+    head: Head, formats: Iterable[str], name: str, skin: np.ndarray | None, whole: bool = True
+) -> dict[str, bytes]:
     """A head's files: names, with ``/`` between folders, -> contents; an OBJ file after what it names.
 
     Args:
@@ -326,6 +326,7 @@ def head_files(head: Head, formats: Iterable[str], name: str, skin: np.ndarray |
         formats: any of :data:`FORMATS`.
         name: of the files, without suffix.
         skin: texture (S, S, 3) uint8; None: colours at the vertices.
+        whole: if not, ``glb`` and ``obj`` have one mesh of the model's own vertices.
 
     Raises:
         ValueError: an unknown format.
@@ -335,7 +336,8 @@ def head_files(head: Head, formats: Iterable[str], name: str, skin: np.ndarray |
         raise ValueError(f"expected formats of {FORMATS}, got {sorted(unknown)}")
     files: dict[str, bytes] = {}
     for format in formats:
-        files |= getattr(head, f"_{format}_files")(name, skin)
+        asked = {"whole": whole} if format in ("glb", "obj") else {}
+        files |= getattr(head, f"_{format}_files")(name, skin, **asked)
     return files
 
 
@@ -353,46 +355,3 @@ def save_head(
 
     ResultFolder(folder, "reconstruct", overwrite=overwrite).save(name, head.source, write)
     return {format: Path(folder) / f"{name}.{format}" for format in formats}
-
-
-def rigged_files(
-    file: str,
-    model: FaceModel,
-    face: Coefficients,
-    name: str,
-    extras: dict[str, Any],
-    skin: np.ndarray | None = None,
-) -> dict[str, bytes]:
-    """A GLB file of a coloured head at rest with the model's expressions as blendshapes: its name -> its content.
-
-    Args:
-        file: its name, without suffix.
-        model: of the coefficients.
-        face: without batch dimensions; its expression weights are the file's default ones.
-        name: of the node and the mesh.
-        extras: what the file carries besides the model's name and the code.
-        skin: (S, S, 3) uint8 texture; None: the model's colours at the vertices.
-    """
-    carried = {"model": model.name, **extras, "identity": rounded(face.identity, 5)}
-    mesh = replace(model.mesh(face.identity, albedo=face.albedo if skin is None else None), texture=skin)
-    quality = JPEG_QUALITY if _as_jpeg(skin) else None
-    data = head_glb(model, mesh, face.expression, printable(name), carried, jpeg_quality=quality)
-    return {f"{file}.glb": data}
-
-
-def posed_files(file: str, model: FaceModel, rest: Mesh, expression: np.ndarray | None = None) -> dict[str, bytes]:
-    """An OBJ file of a head at rest with an expression (E,), and what it names; its texture, if it has one, is called
-    ``NAME-texture.jpg`` or ``.png``."""
-    folder, _, stem = file.rpartition("/")
-    image = f"{stem}-texture.{'jpg' if _as_jpeg(rest.texture) else 'png'}"
-    found = head_obj_files(stem, model, rest, expression, image=image)
-    return {f"{folder}/{one}".lstrip("/"): data for one, data in found.items()}
-
-
-def _as_jpeg(skin: np.ndarray | None) -> bool:
-    return skin is not None and len(skin) > LARGEST_PNG
-
-
-def rounded(values: np.ndarray, digits: int) -> list[Any]:
-    """Numbers as JSON takes them."""
-    return np.round(np.asarray(values, np.float64), digits).tolist()

@@ -121,13 +121,13 @@ class Head:
         }
 
     def files(self, formats: Iterable[str] = FORMATS) -> dict[str, bytes]:
-        """Its files: names -> contents."""
-        return head_files(self.result, formats, self.file_name, self.skin)
+        """Its files: names -> contents; one mesh of the model's vertices, which the page reshapes."""
+        return head_files(self.result, formats, self.file_name, self.skin, whole=False)
 
     def content(self, form: str) -> bytes:
         """One of its files, by suffix; an ``obj`` alone names no texture but has the model's colours."""
         if form == "obj":
-            return head_files(self.result, ["obj"], self.file_name, None)[f"{self.file_name}.obj"]
+            return head_files(self.result, ["obj"], self.file_name, None, whole=False)[f"{self.file_name}.obj"]
         if form == "zip":
             return archive(self.files((*FORMATS,)))
         return self.files([form])[f"{self.file_name}.{form}"]

@@ -51,6 +51,7 @@ def head_glb(
     *,
     jpeg_quality: int | None = None,
     animation: Animation | None = None,
+    whole: bool = True,
 ) -> bytes:
     """A GLB file of a head with the model's expressions as morph targets: the whole head with its joints
     (:func:`likeness.model.head.whole_head`), or one mesh where the model does not know enough for that.
@@ -63,21 +64,28 @@ def head_glb(
         extras: anything JSON can hold; the first node's.
         jpeg_quality: 1..100: embed the texture as JPEG; None: as PNG.
         animation: of the model's E weights, and of the head's place.
+        whole: if not, one mesh of the model's own vertices.
 
     Raises:
         ValueError: another topology, weights, animation or extras of the wrong kind.
     """
     names = model.expression_names
-    if not has_whole_head(model):
+    if not (whole and has_whole_head(model)):
         shapes = dict(zip(names, model.expression_basis, strict=True))
         return glb_bytes(head, shapes, weights, name, extras, jpeg_quality=jpeg_quality, animation=animation)
     given = None if weights is None else dict(zip(names, np.asarray(weights, np.float64).tolist(), strict=True))
-    whole = whole_head(model, head)
-    return assembly_bytes(whole, given, name, extras, jpeg_quality=jpeg_quality, animation=animation, animated=names)
+    built = whole_head(model, head)
+    return assembly_bytes(built, given, name, extras, jpeg_quality=jpeg_quality, animation=animation, animated=names)
 
 
 def head_obj_files(
-    stem: str, model: FaceModel, head: Mesh, weights: np.ndarray | None = None, *, image: str | None = None
+    stem: str,
+    model: FaceModel,
+    head: Mesh,
+    weights: np.ndarray | None = None,
+    *,
+    image: str | None = None,
+    whole: bool = True,
 ) -> dict[str, bytes]:
     """An OBJ file of a head with an expression, whole as :func:`head_glb` has it, and what it names.
 
@@ -86,6 +94,7 @@ def head_obj_files(
         model, head: as for :func:`head_glb`.
         weights: (E,) of the expression; None: at rest.
         image: the texture's file name (:func:`likeness.mesh.obj_writer.write_obj`).
+        whole: if not, one mesh of the model's own vertices.
 
     Returns:
         names -> contents, the OBJ file last.
@@ -94,7 +103,7 @@ def head_obj_files(
         ValueError: another topology, or other weights.
     """
     given = np.zeros(len(model.expression_names)) if weights is None else np.asarray(weights, np.float64)
-    if has_whole_head(model):
+    if whole and has_whole_head(model):
         posed = whole_head(model, head).posed(dict(zip(model.expression_names, given.tolist(), strict=True)))
         return assembly_obj_files(stem, posed, image=image)
     moved = head.vertices + np.tensordot(given, model.expression_basis, 1)
