@@ -9,7 +9,7 @@ import numpy as np
 from likeness.images.color import linear_from_srgb, srgb_from_linear
 from likeness.mesh.assembly import Assembly, Material
 from likeness.mesh.fields import MeshFields
-from likeness.mesh.obj_writer import FIRST, face_lines, image_bytes, vertex_lines
+from likeness.mesh.obj_writer import FIRST, face_lines, image_bytes, referable, vertex_lines
 
 
 def assembly_obj_files(stem: str, assembly: Assembly, *, image: str | None = None) -> dict[str, bytes]:
@@ -26,13 +26,14 @@ def assembly_obj_files(stem: str, assembly: Assembly, *, image: str | None = Non
         names -> contents, the OBJ file last.
     """
     files: dict[str, bytes] = {}
-    text, materials = [FIRST, f"mtllib {stem}.mtl\n"], []
+    beside = referable(stem)
+    text, materials = [FIRST, f"mtllib {beside}.mtl\n"], []
     before, before_uv = 0, 0
     for part in assembly.parts:
         mesh = part.mesh
         picture = None
         if mesh.texture is not None:
-            picture = f"{stem}.png" if image is None else image
+            picture = f"{beside}.png" if image is None else referable(image)
             files[picture] = image_bytes(mesh.texture, picture)
         text += [f"o {part.name}\n", vertex_lines(mesh)]
         for name, kept in (mesh.groups or {"": np.arange(len(mesh.triangles))}).items():
@@ -43,7 +44,7 @@ def assembly_obj_files(stem: str, assembly: Assembly, *, image: str | None = Non
             shown = "" if picture is None else f"map_Kd {picture}\n"
             materials.append(f"newmtl {label}\n{_diffuse(only)}\n{shine}{shown}")
         before, before_uv = before + len(mesh.vertices), before_uv + (0 if mesh.uv is None else len(mesh.uv))
-    files[f"{stem}.mtl"] = "".join(materials).encode(errors="surrogateescape")
+    files[f"{beside}.mtl"] = "".join(materials).encode(errors="surrogateescape")
     return {**files, f"{stem}.obj": "".join(text).encode(errors="surrogateescape")}
 
 
