@@ -258,12 +258,12 @@ class FusionSettings:
         seed: of everything random.
     """
 
-    rendered: float = 2.0
+    rendered: float = 3.0
     sir: float = 1.0
     within: float = 0.5
     relation: float = 0.0
     unseen: float = 0.02
-    strength: float = 0.02
+    strength: float = 0.0
     steps: int = 2000
     batch: int = 256
     learning_rate: float = 2e-3
