@@ -37,10 +37,10 @@ from likeness.model.face_model import FaceModel
 BANDS = (5, 10, 20, 40, 80, 128)
 """Directions of shape, largest in mm first, in bands that have figures in common: where each ends, of 128."""
 
-KNOWN = (0.53, 0.25, 0.20, 0.07, 0.01, 0.001)
+KNOWN = (0.59, 0.32, 0.26, 0.11, 0.02, 0.001)
 """``known`` of each band, of rendered people, whose truth is known (``benchmarks/fusion.py --calibrate``)."""
 
-STABLE = (0.57, 0.40, 0.48, 0.47, 0.45, 0.43)
+STABLE = (0.59, 0.43, 0.49, 0.49, 0.48, 0.46)
 """``stable`` of each band, of real people's photos (the same)."""
 
 TRUSTED = (0.80, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -53,7 +53,7 @@ ALIKE = 0.3
 """Two photos whose shapes differ by less than this share of what photos of a person usually do (squared) are alike,
 and if they do not differ at all one photo: frames of a clip, copies."""
 
-SAME, OTHER = 0.55, 0.19
+SAME, OTHER = 0.58, 0.18
 """Mean :func:`resemblance` of two photos of one person and of two people (the same)."""
 
 LASTING, PASSING = 0.0133, 0.0117

@@ -101,6 +101,48 @@ def train_fusion(
     """
     if run.threads:
         torch.set_num_threads(run.threads)
+    material = gather(run, sources, tell, watch)
+    known, factor, figures = material.known, sources.model.shape_metric.factor, material.figures
+    looked = f"{len(known.inputs):,} photos of {known.people:,} people and {len(known.rendered):,} rendered faces"
+    tell(f"learning from {looked}")
+    whole = sources.model.metric.factor
+    own = FusionSettings.of_features(run.settings.steps, run.settings.seed)
+    plain = learn(known, factor, own, fitted=False, whole=whole, watch=watch)
+    fused = learn(known, factor, run.settings, whole=whole, watch=watch)
+    if known.well_known > len(factor):
+        fused = fused.filtered(known.inputs, known.person, factor, run.settings.strength)
+    else:
+        tell(f"not filtered: {known.well_known} people do not span {len(factor)} directions of shape")
+    figures["people"] = known.well_known
+    figures |= missed(fused, plain, *material.held_out, factor)
+    made = install(material.network, fused, plain, _colours(material.photographed))
+    _write(run, made, material.state, figures)
+    return figures
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What an estimate is learned from.
+
+    Args:
+        network: the frozen one.
+        state: of its checkpoint.
+        known: real and rendered people.
+        held_out: looks at rendered faces that are not learned from, and their codes.
+        photographed: the looks at photographs.
+        figures: whether halves of people's photos agree.
+    """
+
+    network: Regressor
+    state: dict[str, Any]
+    known: Known
+    held_out: tuple[FusionInputs, np.ndarray]
+    photographed: Photographed
+    figures: dict[str, float]
+
+
+def gather(run: FusionRun, sources: Sources, tell: Callable[[str], None], watch: Steps = unheard) -> Material:
+    """Look at everything that :func:`train_fusion` learns from; arguments and errors are its own."""
     network, state = _network(run.run / CHECKPOINT, sources)
     earlier = None if run.colours is None else _network(run.colours / CHECKPOINT, sources)[0]
     assert sources.point_map is not None
@@ -108,8 +150,7 @@ def train_fusion(
     faces = placed_faces(sources).first(run.people)
     tell(f"{len(faces):,} labelled photos of {len(faces.rows):,} people")
     evidence = _evidence(run, faces, sources, tell, watch)
-    factor = sources.model.shape_metric.factor
-    figures = agreement(evidence, factor)
+    figures = agreement(evidence, sources.model.shape_metric.factor)
     tell(_line(figures) or "too few photos of anyone for halves")
     looks = _looks(run, looker, faces, sources, earlier, tell, watch)
     photographed = looks.photographed
@@ -125,22 +166,7 @@ def train_fusion(
         truth,
         None if embeddings is None else embeddings[photographed.rows],
     )
-    tell(
-        f"learning from {len(known.inputs):,} photos of {known.people:,} people and {len(rendered):,} rendered faces"
-    )
-    whole = sources.model.metric.factor
-    own = FusionSettings.of_features(run.settings.steps, run.settings.seed)
-    plain = learn(known, factor, own, fitted=False, whole=whole, watch=watch)
-    fused = learn(known, factor, run.settings, whole=whole, watch=watch)
-    if known.well_known > len(factor):
-        fused = fused.filtered(known.inputs, known.person, factor, run.settings.strength)
-    else:
-        tell(f"not filtered: {known.well_known} people do not span {len(factor)} directions of shape")
-    figures["people"] = known.well_known
-    figures |= missed(fused, plain, *held_out, factor)
-    made = install(network, fused, plain, _colours(photographed))
-    _write(run, made, state, figures)
-    return figures
+    return Material(network, state, known, held_out, photographed, figures)
 
 
 def missed(
