@@ -28,6 +28,7 @@ from likeness.assets import asset
 from likeness.datasets import SyntheticFaces, open_sources
 from likeness.datasets.dense_labels import match_points, read_point_labels
 from likeness.datasets.hand_placed import IBUG_POINTS, PROPORTIONS, Portraits, read_portraits
+from likeness.evaluate.fidelity.portraits import smiling_photos
 from likeness.images.photo import load_photo
 from likeness.metrics.fidelity_points import front_points, hand_placed_fidelity
 from likeness.metrics.roc import auc, counts_of
@@ -127,7 +128,7 @@ def _people(looker: Looker, data: Path, labels: list[Path], name: str) -> tuple[
 def _portraits(looker: Looker, portraits: Portraits) -> FusionInputs:
     """Looks at neutral photos, then at smiling ones; faces are where the program finds them."""
     look, crops = Reconstructor(), []
-    for photos in (portraits.photos, smiling_photos(portraits)):
+    for photos in (portraits.photos, smiling_photos(portraits.photos)):
         for path in photos:
             image = load_photo(path).image
             face = look(image, max_faces=1)[0]
