@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from likeness import FaceModel, Mesh, cli, files
+from likeness import FaceModel, Mesh, Reconstructor, cli, files
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,13 @@ def test_photos_of_one_name_do_not_overwrite_each_other(portrait: Path, tmp_path
     other.write_bytes(portrait.read_bytes())
     assert run("reconstruct", portrait, other, "-o", tmp_path / "out", "--formats", "json") == 0
     assert visible(tmp_path / "out") == {f"{path.parent.name}/portrait.json" for path in (portrait, other)}
+
+
+@pytest.mark.parametrize("views", [1, 4])
+def test_views_are_those_of_the_reconstructor(portrait: Path, tmp_path: Path, views: int) -> None:
+    assert run("reconstruct", portrait, "-o", tmp_path, "--views", views, "--formats", "json") == 0
+    score = json.loads((tmp_path / f"{portrait.stem}.json").read_text())["score"]
+    assert score == pytest.approx(Reconstructor(views=views, threads=1)(portrait)[0].score, abs=1e-4)
 
 
 def test_an_output_folder_that_is_a_file(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
