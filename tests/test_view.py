@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import warnings
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from test_cli import run, visible
+from whole_heads import default_model
 
 from likeness import FaceModel, Mesh
-from likeness.errors import FileError
+from likeness.errors import FileError, FileWarning
 from likeness.geometry.camera import Camera
 from likeness.mesh.glb_writer import write_glb
 from likeness.model.face_model import Coefficients
@@ -186,6 +188,24 @@ def test_a_folder_of_results(folder: Path, small_model: FaceModel) -> None:
     np.testing.assert_allclose(first.vertices, face.vertices(neutral=True), atol=1e-3)
     assert first.photo is not None
     assert first.weights["jawOpen"] == pytest.approx(face.coefficients.expression[17], abs=1e-5)
+
+
+def test_whole_heads_are_shown_with_their_skin_and_the_models_directions(tmp_path: Path) -> None:
+    face = replace(person(default_model()), name="ann")
+    face.save(tmp_path, ("glb", "json"), texture=64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = Heads().head(tmp_path / "ann.glb")
+    assert whole.texture is not None
+    assert whole.texture.shape == (64, 64, 3)
+    assert whole.rig.directions.names
+    np.testing.assert_allclose(whole.vertices, face.vertices(neutral=True), atol=1e-2)
+    assert whole.weights["jawOpen"] == pytest.approx(face.coefficients.expression[17], abs=1e-5)
+    changed = (tmp_path / "ann.glb").read_bytes().replace(b'"generator":"likeness"', b'"generator":"blender_"')
+    (tmp_path / "ann.glb").write_bytes(changed)
+    with pytest.warns(FileWarning, match="no uv"):
+        edited = Heads().head(tmp_path / "ann.glb")
+    assert len(edited.vertices) > len(whole.vertices)  # what an editor did to the geometry is not lost
 
 
 def test_codes_alone_are_heads_too(folder: Path, small_model: FaceModel) -> None:

@@ -18,7 +18,7 @@ from likeness.mesh.glb_primitive import Primitive, check_target_count, is_surfac
 from likeness.mesh.glb_scene import Placed, placed_meshes
 from likeness.mesh.glb_texture import shared_texture
 
-_MALFORMED = (
+MALFORMED = (
     *(KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, MemoryError),
     struct.error,
 )
@@ -52,7 +52,7 @@ def read_glb(path: StrPath) -> tuple[MeshFields, dict[str, np.ndarray], np.ndarr
             reported(path) as defects,
         ):  # the checks find what overflows
             return _read(Document(path, data), defects)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         reason = " ".join(str(error).split())[:200]
         raise FileError(path, f"not a usable GLB file ({type(error).__name__}: {reason})") from error
 

@@ -1,12 +1,13 @@
 """Files to heads: results (.json, .glb), meshes (.obj, .ply, .stl), face models, and folders of them.
 
 Files of one name in one folder are one head: its surface comes from the GLB, else from the code in the JSON, else
-from the mesh; its photo and camera from the JSON.
+from the mesh; its photo and camera from the JSON. A whole head of several meshes, as this package writes it, is shown
+by the code and the skin that its GLB carries: a page's mesh has one set of texture coordinates for all of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from likeness.errors import Excluded, FileError, as_file_error, printable
 from likeness.geometry.camera import Camera
 from likeness.images.photo import load_photo
 from likeness.mesh import Mesh
+from likeness.mesh.glb_carried import read_carried
 from likeness.mesh.glb_writer import read_glb
 from likeness.model.face_model import FaceModel
 from likeness.model.formats import load_model
@@ -79,7 +81,7 @@ class Heads:
         content = _content(result, path) if result.is_file() else None
         surface = path.with_suffix(".glb") if suffix == ".json" else path
         if surface.suffix.lower() == ".glb" and surface.is_file():
-            head = self._of_glb(surface)
+            head = self._of_whole(surface) or self._of_glb(surface)
         elif content is not None and self._has_code(content) and (suffix == ".json" or "camera" in content):
             head = self._of_code(path, content)
         elif suffix != ".json":
@@ -93,6 +95,13 @@ class Heads:
             )
         return head if content is None else _with_photo(head, _pictured(content))
 
+    def _of_whole(self, path: Path) -> ViewedHead | None:
+        carried = read_carried(path)
+        if carried is None or not self._has_code(carried.extras):
+            return None
+        head = self._of_code(path, {**carried.extras, "expression": carried.weights})
+        return replace(head, colors=None, texture=carried.texture)
+
     def _of_glb(self, path: Path) -> ViewedHead:
         fields, shapes, weights = read_glb(path)
         mesh, names = Mesh.of(fields), tuple(shapes)
@@ -104,7 +113,7 @@ class Heads:
         mesh = Mesh.load(path)
         return ViewedHead.of_mesh(path.stem, mesh, self._rig(mesh, Shapes((), np.zeros((0, len(mesh.vertices), 3)))))
 
-    def _of_code(self, path: Path, content: dict[str, Any]) -> ViewedHead:
+    def _of_code(self, path: Path, content: Mapping[str, Any]) -> ViewedHead:
         model = self._model()
         try:
             albedo = content.get("albedo") or {}
@@ -146,7 +155,7 @@ class Heads:
             self.model = FaceModel.load(asset("face_model.npz"))
         return self.model
 
-    def _has_code(self, content: dict[str, Any]) -> bool:
+    def _has_code(self, content: Mapping[str, Any]) -> bool:
         return "identity" in content and content.get("model") == self._model().name
 
 
