@@ -80,7 +80,7 @@ export class Explorer {
     const { info } = this.stage;
     if (!info) return;
     this.own = info.result.identity;
-    await this.startAt(this.own, `${info.title}, as found.`);
+    await this.startAt(this.own, `${info.title}, as found.`, info.title);
   }
 
   /** Who can be walked to. */
@@ -91,7 +91,7 @@ export class Explorer {
     if (options.some(([value]) => value === chosen)) this.others.value = chosen;
   }
 
-  private async startAt(code: number[], text: string): Promise<void> {
+  private async startAt(code: number[], text: string, name: string): Promise<void> {
     const turn = ++this.turn;
     try {
       const [stronger, here] = await Promise.all([
@@ -108,6 +108,7 @@ export class Explorer {
       this.others.value = "";
       this.directions.forEach((one, i) => one.set(here.strengths[0][i]));
       this.status.textContent = `${text} ${here.from_average_mm[0].toFixed(1)} mm from the average face.`;
+      this.stage.rename(name);
       await this.apply(code);
     } catch (error) {
       this.failed(error);
@@ -117,7 +118,7 @@ export class Explorer {
   private async random(): Promise<void> {
     try {
       const found = await api.random(1);
-      await this.startAt(found.identities[0], "A random person.");
+      await this.startAt(found.identities[0], "A random person.", `A random person, skin of ${this.stage.info?.title ?? "nobody"}`);
     } catch (error) {
       this.failed(error);
     }

@@ -51,7 +51,7 @@ export class Shelf {
   describe(service: api.Service): void {
     const minutes = Math.round(service.limits.session_seconds / 60);
     const size = Math.round(service.limits.photo_bytes / 2 ** 20);
-    this.limit.textContent = `Up to ${size} MB each. Kept in memory only, forgotten after ${minutes} minutes.`;
+    this.limit.textContent = `Up to ${size} MiB each. Kept in memory only, forgotten after ${minutes} minutes without use.`;
   }
 
   /** The heads, of which some are shown. */

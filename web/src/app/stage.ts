@@ -1,7 +1,8 @@
 // The canvas with its toolbar: one head, or two, freely or over the photo.
 import { headFromGlb } from "../head/glb";
-import { Head, HeadView, type Mode, type Photo, type Side } from "../head";
+import { Head, HeadView, type Mode, type Photo } from "../head";
 import { button, check, choice, el, slider } from "../parts/dom";
+import { MODES, SIDES } from "../parts/looks";
 import * as api from "./api";
 
 const KEPT = 12; // decoded heads
@@ -18,6 +19,7 @@ export class Stage {
   private readonly names = el("div", { class: "names", "aria-hidden": "true" });
   private readonly view: HeadView;
   private readonly known = new Map<string, Promise<Head>>();
+  private readonly own = new WeakMap<Head, Float32Array>(); // shapes of heads that were given another
   private readonly overlay: HTMLElement;
   private readonly over: ReturnType<typeof check>;
   private mode: Mode = "texture";
@@ -27,13 +29,12 @@ export class Stage {
   constructor() {
     const area = el("div", { class: "canvas" }, this.photo, this.canvas, this.names);
     this.photo.hidden = true;
-    const modes = choice<Mode>("Surface", [["texture", "Skin"], ["shape", "Shape"], ["normals", "Normals"]], "texture", (mode) => {
+    const modes = choice<Mode>("Surface", MODES, "texture", (mode) => {
       this.mode = mode;
       this.view.setMode(mode);
     });
-    const sides: [Side, string][] = [["front", "Front"], ["three-quarter", "¾"], ["right", "Side"], ["back", "Back"]];
-    const looks = sides.map(([side, text]) =>
-      button(text, `Look from: ${side}`, () => {
+    const looks = SIDES.map(([side, text]) =>
+      button(text, `See the head from: ${text}`, () => {
         this.overPhoto(false);
         this.view.look(side);
       }),
@@ -63,6 +64,7 @@ export class Stage {
       this.overPhoto(false);
       this.info = infos[0] ?? null;
       this.head = heads[0] ?? null;
+      for (const head of heads) this.restore(head);
       this.view.show([...new Set(heads)]);
       this.view.setMode(this.mode);
       this.view.setWireframe(this.wire);
@@ -96,10 +98,24 @@ export class Stage {
   /** Gives the head another shape: vertices (3V,) at rest. */
   reshape(positions: Float32Array): void {
     if (!this.head) return;
+    if (!this.own.has(this.head)) this.own.set(this.head, this.head.data.positions.slice());
     this.head.data.positions.set(positions);
     this.head.setExpressions(this.head.expression.slice());
     this.view.requestRender();
     this.canvas.dataset.moved = `${Number(this.canvas.dataset.moved ?? 0) + 1}`;
+  }
+
+  /** Says whose shape the head has now; the skin stays. */
+  rename(text: string): void {
+    const first = this.names.firstElementChild;
+    if (first) first.textContent = text;
+  }
+
+  private restore(head: Head): void {
+    const positions = this.own.get(head);
+    if (!positions) return;
+    head.data.positions.set(positions);
+    head.setExpressions(head.expression.slice());
   }
 
   setExpression(name: string, weight: number): void {

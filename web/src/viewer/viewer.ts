@@ -2,24 +2,13 @@
 import { distancesOf, heatGradient, HeadView, type Head, type Mode, type Side } from "../head";
 import { button, check, choice, el, section, slider, type Choice, type Slider } from "../parts/dom";
 import { expressions, type Expressions } from "../parts/expressions";
+import { MODES, SIDES } from "../parts/looks";
 import { identity, type Identity } from "./identity";
 import { helpDialog, listen, type Key } from "./keys";
 import { PhotoPlaces, type PhotoPlace } from "./photos";
 
 type Comparison = "pair" | "blend" | "heat";
 
-const SIDES: [Side, string][] = [
-  ["front", "Front"],
-  ["three-quarter", "3/4"],
-  ["left", "Left"],
-  ["right", "Right"],
-  ["back", "Back"],
-];
-const MODES: [Mode, string][] = [
-  ["texture", "Texture"],
-  ["shape", "Shape"],
-  ["normals", "Normals"],
-];
 const COMPARISONS: [Comparison, string][] = [
   ["pair", "Side by side"],
   ["blend", "Blend"],
