@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 SIDE = 300
 
 NEAR = 0.17
-"""Measured: 0.14 for the head itself; 0.18 for the average head, 0.22 for the head with its jaw half open or turned by
-3 degrees, 0.25 to 0.48 for 12 random people."""
+"""Measured: 0.14 for the head itself; 0.18 for the average head, 0.22 with its jaw half open or turned by 3 degrees,
+0.25 to 0.48 for 12 random people."""
 
 
 @pytest.fixture(scope="module")

@@ -51,8 +51,8 @@ def read_carried(path: StrPath) -> Carried | None:
 def _carried(document: Document) -> Carried | None:
     extras = document.item("nodes", 0).get("extras")
     meshes = document.json["meshes"]
-    is_own = document.json["asset"].get("generator") == "likeness" and isinstance(extras, dict)
-    if not is_own or len(meshes) < 2:
+    is_own = document.json["asset"].get("generator") == "likeness"
+    if not is_own or not isinstance(extras, dict) or len(meshes) < 2:
         return None
     skin = meshes[0]
     material = document.item("materials", skin["primitives"][0]["material"])

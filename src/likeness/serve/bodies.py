@@ -132,7 +132,7 @@ async def _of_form(request: Request, limits: Limits) -> tuple[bytes, str | None]
     parser.spool_max_size = limits.photo_bytes + 2 * FORM_BYTES  # what is larger would lie on disk for a while
     try:
         form = await parser.parse()
-    except (MultiPartException, FormParserError, KeyError) as error:  # starlette passes some of the parser's on
+    except (MultiPartException, FormParserError, KeyError) as error:
         raise Problem("bad-request", f"The form cannot be read ({str(error)[:80]}); send one photo.") from None
     try:
         photo = form.get("photo")
