@@ -10,8 +10,9 @@ from glb_files import Scene
 
 from likeness.errors import FileError, FileWarning
 from likeness.geometry.rotation import rotation_from_euler
+from likeness.images.color import linear_from_srgb
 from likeness.mesh import Mesh
-from likeness.mesh.glb_writer import read_glb
+from likeness.mesh.glb_reader import read_glb, read_partly_textured_glb
 
 SQUARE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], np.float32) / 1000  # metres: mm when read
 TWO = np.array([[0, 1, 2], [0, 2, 3]])
@@ -193,8 +194,6 @@ def test_textures_that_cannot_be_had_are_told_and_left_out(tmp_path: Path) -> No
 
     assert Mesh.load(built(lambda scene, items: None)).texture is not None
     for change, message in (
-        (lambda scene, items: items[1].update(material=1), "2 of them, a mesh holds one"),
-        (lambda scene, items: items[1].pop("material"), "only some parts have one"),
         (lambda scene, items: scene.json["images"][0].update(bufferView=scene.view(b"no image")), "cannot be used"),
         (lambda scene, items: scene.json["images"].__setitem__(0, {"uri": "skin.png"}), "outside the file"),
         (lambda scene, items: scene.json["images"].clear(), "IndexError"),
@@ -210,6 +209,56 @@ def test_textures_that_cannot_be_had_are_told_and_left_out(tmp_path: Path) -> No
         assert mesh.texture is None
         assert len(mesh.triangles) == 4
         assert mesh.uv is not None
+
+
+def test_textures_that_differ_become_colours_of_vertices(tmp_path: Path) -> None:
+    """Texel times base colour times vertex colour, in linear light; a wrong base colour is told."""
+    uv = np.array([[0.05, 0.05], [0.95, 0.05], [1.95, -0.05], [0.05, 0.95]], np.float32)
+    own = np.linspace(0.2, 0.9, 12).reshape(4, 3).astype(np.float32)
+    factor = [0.5, 0.25, 1.0, 1.0]
+    data, pixels = image()
+    height, width = pixels.shape[:2]
+    inside = uv.astype(np.float64) % 1
+    texels = pixels[(inside[:, 1] * height).astype(int), (inside[:, 0] * width).astype(int)] / 255.0
+    plain = np.tile(factor[:3], (4, 1))
+    for second in ("none", "other", "broken"):
+        scene = Scene()
+        textured = scene.material(data)
+        other = scene.put("materials", pbrMetallicRoughness={"baseColorFactor": factor})
+        if second == "other":
+            other = scene.material(data)
+            scene.json["materials"][other]["pbrMetallicRoughness"]["baseColorFactor"] = factor
+        if second == "broken":
+            scene.json["materials"][other]["pbrMetallicRoughness"]["baseColorFactor"] = "red"
+        first = square(scene, TEXCOORD_0=scene.accessor(uv), COLOR_0=scene.accessor(own))
+        last = square(scene) if second == "none" else square(scene, TEXCOORD_0=scene.accessor(uv))
+        scene.put("nodes", mesh=scene.mesh({**first, "material": textured}))
+        scene.put("nodes", mesh=scene.mesh({**last, "material": other}))
+        with pytest.warns(FileWarning) as told:
+            mesh = Mesh.load(scene.write(tmp_path / "a.glb"))
+        assert len(told) == 1
+        reason = "2 of them, a mesh holds one" if second == "other" else "only some parts have one"
+        assert f"textures as colours of vertices ({reason})" in str(told[0].message)
+        assert ("no base colour" in str(told[0].message)) == (second == "broken")
+        expected = {"none": plain, "other": linear_from_srgb(texels) * plain, "broken": np.ones((4, 3))}[second]
+        assert mesh.texture is None
+        assert (mesh.uv is None) == (second == "none")
+        assert mesh.colors is not None
+        np.testing.assert_allclose(linear_from_srgb(mesh.colors[:4]), linear_from_srgb(texels) * own, atol=1e-5)
+        np.testing.assert_allclose(linear_from_srgb(mesh.colors[4:]), expected, atol=1e-5)
+
+
+def test_a_texture_of_some_parts_is_kept_for_who_can_draw_it(tmp_path: Path) -> None:
+    scene = Scene()
+    data, pixels = image()
+    textured = scene.material(data)
+    scene.put("nodes", mesh=scene.mesh(square(scene)))
+    scene.put("nodes", mesh=scene.mesh({**square(scene, TEXCOORD_0=scene.accessor(UV)), "material": textured}))
+    read = read_partly_textured_glb(scene.write(tmp_path / "a.glb"))
+    np.testing.assert_array_equal(read.mesh.texture, pixels)
+    np.testing.assert_array_equal(read.covered, [False, False, True, True])
+    assert read.mesh.uv is not None
+    np.testing.assert_allclose(read.mesh.uv[4:], UV * [1, -1] + [0, 1], atol=1e-6)
 
 
 def test_odd_colours_and_numbers_leave_the_geometry_alone(tmp_path: Path) -> None:

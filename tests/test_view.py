@@ -17,7 +17,7 @@ from test_cli import run, visible
 from whole_heads import default_model
 
 from likeness import FaceModel, Mesh
-from likeness.errors import FileError, FileWarning
+from likeness.errors import FileError
 from likeness.geometry.camera import Camera
 from likeness.mesh.glb_writer import write_glb
 from likeness.model.face_model import Coefficients
@@ -203,8 +203,10 @@ def test_whole_heads_are_shown_with_their_skin_and_the_models_directions(tmp_pat
     assert whole.weights["jawOpen"] == pytest.approx(face.coefficients.expression[17], abs=1e-5)
     changed = (tmp_path / "ann.glb").read_bytes().replace(b'"generator":"likeness"', b'"generator":"blender_"')
     (tmp_path / "ann.glb").write_bytes(changed)
-    with pytest.warns(FileWarning, match="no uv"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         edited = Heads().head(tmp_path / "ann.glb")
+    np.testing.assert_array_equal(edited.texture, whole.texture)
     assert len(edited.vertices) > len(whole.vertices)  # what an editor did to the geometry is not lost
 
 

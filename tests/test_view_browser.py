@@ -237,6 +237,43 @@ def test_a_notebooks_cell_shows_it(browser: Browser, heads: list[ViewedHead], tm
         assert wrong == []
 
 
+def test_a_texture_of_some_triangles_is_sharp_and_the_others_have_their_colours(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """Stripes between two vertices on the left, blue on the right, however often the surface is changed."""
+    square = 100 * np.array([[-1.0, 0, 0], [0, 0, 0], [0, 1, 0], [-1, 1, 0]])
+    triangles = np.array([[4, 5, 6], [4, 6, 7], [0, 1, 2], [0, 2, 3]])  # the blue ones first
+    uv = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1], *np.zeros((4, 2))])
+    stripes = np.repeat(np.tile(np.array([[20, 20, 20], [235, 235, 235]], np.uint8), (4, 1)), 16, axis=0)
+    texture = np.tile(stripes, (128, 1, 1))
+    colors = np.repeat([[0.5, 0.5, 0.5], [0.1, 0.1, 0.9]], 4, axis=0)
+    mesh = Mesh(
+        np.concatenate([square, square + [100, 0, 0]]),
+        triangles,
+        uv=uv,
+        uv_triangles=triangles,
+        colors=colors,
+        texture=texture,
+    )
+    rig = Rig(mesh, covered=np.array([False, False, True, True]))
+    path = tmp_path / "half.html"
+    Page([ViewedHead.of_mesh("half", mesh, rig)], "half").save(path)
+    with opened(browser) as (page, wrong):
+        page.goto(path.as_uri())
+        for change in ("v.look('front')", "v.setMode('normals'); v.view.render(); v.setMode('texture')"):
+            do(page, change)
+            seen = canvas(page).astype(int)
+            rows, columns = np.nonzero(seen.sum(axis=2) > 0)
+            part = seen[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+            height, width = part.shape[:2]
+            left, right = part[height // 2, width // 10 : 4 * width // 10], part[height // 2, 6 * width // 10 : -9]
+            assert np.ptp(left[:, 1]) > 80
+            bright = left[:, 1] > (left[:, 1].max() + left[:, 1].min()) / 2
+            assert (bright[1:] != bright[:-1]).sum() >= 3
+            assert (right[:, 2] > right[:, 0] + 60).all()
+        assert wrong == []
+
+
 def test_a_damaged_page_says_so(browser: Browser, heads: list[ViewedHead], tmp_path: Path) -> None:
     page_file = tmp_path / "damaged.html"
     html = Page(heads[2:], "tile").html

@@ -1,4 +1,4 @@
-"""Textures out of encoded bytes."""
+"""Textures out of encoded bytes, and their colours."""
 
 from __future__ import annotations
 
@@ -25,3 +25,15 @@ def decode_texture(path: StrPath, data: bytes) -> np.ndarray:
         return np.ascontiguousarray(stored_pixels(header)[..., :3])
     except ValueError as error:
         raise FileError(path, f"the texture cannot be used: {' '.join(str(error).split())}") from error
+
+
+def nearest_texels(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """(N, 3) sRGB in [0, 1]: the texels of a texture (H, W, 3) uint8 that uv (N, 2) are in; origin bottom left.
+
+    Outside [0, 1] the texture repeats.
+    """
+    height, width = texture.shape[:2]
+    inside = np.where((uv < 0) | (uv > 1), uv - np.floor(uv), uv)
+    column = np.minimum((inside[:, 0] * width).astype(int), width - 1)
+    row = np.clip(((1 - inside[:, 1]) * height).astype(int), 0, height - 1)
+    return np.asarray(texture[row, column] / 255.0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from likeness.geometry.rotation import rotation_from_vector
+from likeness.images.texture import nearest_texels
 from likeness.mesh.mesh import Mesh
 
 
@@ -150,10 +151,6 @@ def vertex_colors(mesh: Mesh) -> np.ndarray:
     found = np.ones((len(mesh.vertices), 3))
     if mesh.texture is None or mesh.uv is None:
         return found
-    height, width = mesh.texture.shape[:2]
     corners = mesh.triangles if mesh.uv_triangles is None else mesh.uv_triangles
-    places = mesh.uv[corners.ravel()]
-    column = np.clip((places[:, 0] * width).astype(int), 0, width - 1)
-    row = np.clip(((1 - places[:, 1]) * height).astype(int), 0, height - 1)
-    found[mesh.triangles.ravel()] = mesh.texture[row, column] / 255.0
+    found[mesh.triangles.ravel()] = nearest_texels(mesh.texture, mesh.uv[corners.ravel()])
     return found

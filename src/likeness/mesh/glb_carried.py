@@ -13,7 +13,7 @@ from likeness.files import read_bytes
 from likeness.mesh.defects import Defects
 from likeness.mesh.glb_document import Document
 from likeness.mesh.glb_reader import MALFORMED
-from likeness.mesh.glb_texture import shared_texture
+from likeness.mesh.glb_texture import color_image, decoded_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,9 @@ def _carried(document: Document) -> Carried | None:
         return None
     skin = meshes[0]
     material = document.item("materials", skin["primitives"][0]["material"])
-    texture = shared_texture(document, Defects(document.path), [material])
+    defects = Defects(document.path)
+    image = color_image(document, defects, material)
+    texture = None if image is None else decoded_image(document, defects, image)
     if texture is None:
         return None
     names = map(str, skin["extras"]["targetNames"])

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from likeness.errors import FileError, StrPath
 from likeness.files import read_bytes
-from likeness.images.color import srgb_from_linear
-from likeness.mesh.defects import Defects, kept_vertices, reported, usable_colors, usable_fields
+from likeness.mesh.defects import Defects, kept_vertices, reported, usable_fields
 from likeness.mesh.fields import MeshFields
 from likeness.mesh.glb_document import Document
+from likeness.mesh.glb_paint import Surface, joined_paint
 from likeness.mesh.glb_primitive import Primitive, check_target_count, is_surface
 from likeness.mesh.glb_scene import Placed, placed_meshes
-from likeness.mesh.glb_texture import shared_texture
 
 MALFORMED = (
     *(KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, MemoryError),
@@ -28,13 +27,15 @@ def read_glb(path: StrPath) -> tuple[MeshFields, dict[str, np.ndarray], np.ndarr
     """Read all meshes of a GLB file's scene, joined into one, where the scene's nodes have them.
 
     Kept: triangles, strips and fans, in the scene's coordinates (skins at rest); uv, through KHR_texture_transform;
-    COLOR_0, white where only some parts have it; a base-colour image that all parts share, WebP too; position morph
-    targets, those of the same name in several meshes as one. Quantised, sparse and, with the ``meshes`` extra,
+    COLOR_0, white where only some parts have it; a base-colour image that all parts share, WebP too (where they
+    differ, the images' colours at the vertices, times base colours); position morph targets, those of the same name
+    in several meshes as one. Quantised, sparse and, with the ``meshes`` extra,
     Draco's and meshopt's packed geometry is understood. Copies of vertices that `likeness.mesh.glb_writer.write_glb`
     made at uv seams are joined again. Materials beyond that, animations and cameras are ignored.
 
-    Left out with a :class:`likeness.FileWarning`: textures that cannot be read, or of which there are several; uv
-    that only some parts have; colours that make no sense; vertices that are no numbers and that no face has.
+    Told with a :class:`likeness.FileWarning`: textures that became colours of vertices; and left out, textures that
+    cannot be read; uv that only some parts have; colours that make no sense; vertices that are no numbers and that no
+    face has.
 
     Returns:
         mesh: millimetres (glTF's metres times 1000); sRGB colours.
@@ -45,13 +46,44 @@ def read_glb(path: StrPath) -> tuple[MeshFields, dict[str, np.ndarray], np.ndarr
         FileError: unreadable, damaged, without triangles, with geometry outside the file or in an extension that is
             not understood; or packed by Draco or meshopt without the ``meshes`` extra, which it then names.
     """
+    read = _read_file(path, False)
+    return read.mesh, read.shapes, read.weights
+
+
+@dataclass(frozen=True, eq=False)
+class PartlyTextured:
+    """Joined meshes of a file, of which a texture may cover a part.
+
+    Args:
+        mesh: mm; with a texture that covers only some triangles it has colours everywhere; uv of the others are 0.
+        shapes: name -> (V, 3) displacements in mm.
+        weights: (S,) the default weights.
+        covered: (F,) bool, the triangles that the texture is for; None: all.
+    """
+
+    mesh: MeshFields
+    shapes: dict[str, np.ndarray]
+    weights: np.ndarray
+    covered: np.ndarray | None
+
+
+def read_partly_textured_glb(path: StrPath) -> PartlyTextured:
+    """Read a GLB file as :func:`read_glb` does, with the texture that only some parts have, for who can draw it.
+
+    Raises:
+        FileError: as :func:`read_glb`.
+    """
+    return _read_file(path, True)
+
+
+def _read_file(path: StrPath, keeps_part: bool) -> PartlyTextured:
     data = read_bytes(path)
     try:
         with (
             np.errstate(over="ignore", invalid="ignore"),
             reported(path) as defects,
         ):  # the checks find what overflows
-            return _read(Document(path, data), defects)
+            return _read(Document(path, data), defects, keeps_part)
     except MALFORMED as error:
         reason = " ".join(str(error).split())[:200]
         raise FileError(path, f"not a usable GLB file ({type(error).__name__}: {reason})") from error
@@ -67,56 +99,73 @@ class _Part:
     deltas: dict[str, np.ndarray]
 
 
-def _read(document: Document, defects: Defects) -> tuple[MeshFields, dict[str, np.ndarray], np.ndarray]:
-    placed = placed_meshes(document)
-    parts: list[_Part] = []
-    triangles: list[np.ndarray] = []
-    materials: list[dict[str, Any]] = []
-    cache: dict[str, Primitive] = {}
+def _read(document: Document, defects: Defects, keeps_part: bool) -> PartlyTextured:
     names = _Names()
+    parts, surfaces, copies = _gathered(document, names)
+    if not surfaces:
+        raise FileError(document.path, "expected a GLB file with triangles, found none")
+    count = sum(len(part.vertices) for part in parts)
+    shapes = _shapes(parts, names, count)
+    vertices = np.concatenate([part.vertices for part in parts])
+    faces = np.concatenate([surface.triangles for surface in surfaces])
+    kept = kept_vertices(defects, vertices, faces)
+    if kept is not None:
+        shapes = {name: values[kept] for name, values in shapes.items()}
+    if not all(np.isfinite(values).all() for values in shapes.values()):
+        raise ValueError("morph targets are not finite after the node's transform")
+    paint = joined_paint(document, defects, surfaces, count)
+    mesh = usable_fields(defects, vertices, faces, uv=paint.uv, colors=paint.colors, texture=paint.texture)
+    if kept is None:
+        mesh, shapes = _join_seams(mesh, shapes, copies)
+    covered = paint.covered if mesh.texture is not None else None
+    if paint.mixed and not (keeps_part and covered is not None):
+        defects.add(f"textures as colours of vertices ({paint.mixed})")
+        if covered is not None:
+            mesh, covered = _bare(mesh, surfaces), None
+    return PartlyTextured(mesh, shapes, names.weights(), covered)
+
+
+def _gathered(document: Document, names: _Names) -> tuple[list[_Part], list[Surface], list[tuple[_Part, object]]]:
+    """What the scene has, and which parts are whole meshes, with the meshes' extras."""
+    parts: list[_Part] = []
+    surfaces: list[Surface] = []
+    whole_meshes: list[tuple[_Part, object]] = []
+    cache: dict[str, Primitive] = {}
     offset = face_count = 0
-    for place in placed:
+    for place in placed_meshes(document):
         spec = document.item("meshes", place.mesh)
-        surfaces = [item for item in spec["primitives"] if is_surface(item)]
-        if not surfaces:
+        items = [item for item in spec["primitives"] if is_surface(item)]
+        if not items:
             continue
-        labels = names.of(place, spec, len(surfaces[0].get("targets", [])))
+        labels = names.of(place, spec, len(items[0].get("targets", [])))
         here: dict[str, _Part] = {}
-        for item in surfaces:
+        for item in items:
             key = Primitive.key(document, item)
             if key not in here:
                 if key not in cache:
                     cache[key] = Primitive(document, item, len(labels))
                 here[key] = _placed(cache[key], place, labels, offset)
                 offset += len(here[key].vertices)
-            triangles.append(_turned(here[key].primitive.triangles(document, item), place) + here[key].offset)
-            face_count += len(triangles[-1])
+            part = here[key]
+            triangles = _turned(part.primitive.triangles(document, item), place) + part.offset
+            material = document.item("materials", item["material"]) if "material" in item else {}
+            surfaces.append(Surface(part.primitive, part.offset, triangles, material))
+            face_count += len(triangles)
             if max(offset, face_count) > document.most:
                 raise ValueError(
                     f"nodes share meshes so often that there are more than {document.most} vertices or faces"
                 )
-            materials.append(document.item("materials", item["material"]) if "material" in item else {})
         parts += here.values()
-    if not triangles:
-        raise FileError(document.path, "expected a GLB file with triangles, found none")
-    shapes = _shapes(parts, names, offset)
-    vertices, faces = np.concatenate([part.vertices for part in parts]), np.concatenate(triangles)
-    kept = kept_vertices(defects, vertices, faces)
-    if kept is not None:
-        shapes = {name: values[kept] for name, values in shapes.items()}
-    if not all(np.isfinite(values).all() for values in shapes.values()):
-        raise ValueError("morph targets are not finite after the node's transform")
-    uv = _uv(defects, parts)
-    mesh = usable_fields(
-        defects,
-        vertices,
-        faces,
-        uv=uv,
-        colors=_colors(defects, parts),
-        texture=None if uv is None else shared_texture(document, defects, materials),
-    )
-    extras = document.item("meshes", placed[0].mesh).get("extras") if len(placed) == 1 else None
-    return *_join_seams(mesh, shapes, extras), names.weights()
+        if len(here) == 1:
+            whole_meshes.append((next(iter(here.values())), spec.get("extras")))
+    return parts, surfaces, whole_meshes
+
+
+def _bare(mesh: MeshFields, surfaces: list[Surface]) -> MeshFields:
+    """A mesh without its texture, and without uv if not all surfaces have some."""
+    if all(surface.primitive.uv is not None for surface in surfaces):
+        return replace(mesh, texture=None)
+    return replace(mesh, uv=None, uv_triangles=None, texture=None)
 
 
 class _Names:
@@ -182,43 +231,31 @@ def _shapes(parts: list[_Part], names: _Names, count: int) -> dict[str, np.ndarr
     return shapes
 
 
-def _uv(defects: Defects, parts: list[_Part]) -> np.ndarray | None:
-    found = [part.primitive.uv for part in parts]
-    present = [uv for uv in found if uv is not None]
-    if present and len(present) < len(found):
-        defects.add(f"no uv ({len(present)} of {len(found)} parts have some)")
-    return np.concatenate(present) if present and len(present) == len(found) else None
-
-
-def _colors(defects: Defects, parts: list[_Part]) -> np.ndarray | None:
-    """sRGB colours; a part without is white where others have some, as glTF multiplies them."""
-    if all(part.primitive.colors is None for part in parts):
-        return None
-    linear = [
-        np.ones((len(part.vertices), 3)) if part.primitive.colors is None else part.primitive.colors for part in parts
-    ]
-    usable = usable_colors(defects, np.concatenate(linear))
-    return None if usable is None else srgb_from_linear(usable)
-
-
 def _join_seams(
-    mesh: MeshFields, shapes: dict[str, np.ndarray], extras: object
+    mesh: MeshFields, shapes: dict[str, np.ndarray], whole_meshes: list[tuple[_Part, object]]
 ) -> tuple[MeshFields, dict[str, np.ndarray]]:
-    """Undoes the copies of vertices at uv seams that our writer appended and noted in the mesh's extras."""
-    noted = extras.get("seamSources") if isinstance(extras, dict) else None
-    count = len(mesh.vertices) - len(noted) if isinstance(noted, list) else 0
-    if not noted or count <= 0 or mesh.uv is None or not all(type(i) is int and 0 <= i < count for i in noted):
-        return mesh, shapes
-    source = np.concatenate([np.arange(count), noted])
+    """Undoes the copies of vertices at uv seams that our writer appended and noted in the meshes' extras."""
+    everything = np.arange(len(mesh.vertices))
+    source = everything.copy()
     moving = [mesh.vertices, *shapes.values()]
-    if not all(np.array_equal(values, values[source]) for values in moving):  # edited since
+    for part, extras in whole_meshes:
+        noted = extras.get("seamSources") if isinstance(extras, dict) else None
+        count = len(part.vertices) - len(noted) if isinstance(noted, list) else 0
+        if not noted or count <= 0 or mesh.uv is None or not all(type(i) is int and 0 <= i < count for i in noted):
+            continue
+        copies = slice(part.offset + count, part.offset + len(part.vertices))
+        originals = part.offset + np.array(noted)
+        if all(np.array_equal(values[copies], values[originals]) for values in moving):  # not edited since
+            source[copies] = originals
+    kept = source == everything
+    if kept.all():
         return mesh, shapes
     joined = MeshFields(
-        mesh.vertices[:count],
-        source[mesh.triangles],
+        mesh.vertices[kept],
+        (np.cumsum(kept) - 1)[source[mesh.triangles]],
         uv=mesh.uv,
         uv_triangles=mesh.triangles,
-        colors=None if mesh.colors is None else mesh.colors[:count],
+        colors=None if mesh.colors is None else mesh.colors[kept],
         texture=mesh.texture,
     )
-    return joined, {name: values[:count] for name, values in shapes.items()}
+    return joined, {name: values[kept] for name, values in shapes.items()}

@@ -50,22 +50,36 @@ class TextureUse:
         return np.asarray(uv @ self.matrix[:, :2].T + self.matrix[:, 2])
 
 
-def shared_texture(document: Document, defects: Defects, materials: list[dict[str, Any]]) -> np.ndarray | None:
-    """The base-colour image (H, W, 3) that all primitives share; what cannot be had is noted, and None."""
+def color_image(document: Document, defects: Defects, material: dict[str, Any]) -> int | None:
+    """The number of a material's base-colour image; None without, or where that is noted."""
     try:
-        images = {_image_of(document, material) for material in materials}
-        named = images - {None}
-        if len(images) > 1:
-            parts = "only some parts have one" if len(named) == 1 else f"{len(named)} of them, a mesh holds one"
-            defects.add(f"no texture ({parts})")
-        if len(images) > 1 or not named:
-            return None
-        return decode_texture(document.path, _encoded(document, document.item("images", named.pop())))
+        return _image_of(document, material)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        defects.add(f"no texture ({type(error).__name__}: {str(error)[:80]})")
+    return None
+
+
+def decoded_image(document: Document, defects: Defects, image: int) -> np.ndarray | None:
+    """An image (H, W, 3) of the file; None where it cannot be had, which is noted."""
+    try:
+        return decode_texture(document.path, _encoded(document, document.item("images", image)))
     except FileError as error:
         defects.without("texture", error)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         defects.add(f"no texture ({type(error).__name__}: {str(error)[:80]})")
     return None
+
+
+def base_factor(defects: Defects, material: dict[str, Any]) -> np.ndarray:
+    """(3,) linear base colour of a material, by which texture and vertex colours are multiplied."""
+    try:
+        factor = np.array(material.get("pbrMetallicRoughness", {}).get("baseColorFactor", (1, 1, 1, 1)), np.float64)
+        if factor.shape == (4,) and np.isfinite(factor).all():
+            return np.clip(factor[:3], 0, 1)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    defects.add("no base colour (expected four numbers)")
+    return np.ones(3)
 
 
 def _base_color(material: dict[str, Any]) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 Files of one name in one folder are one head: its surface comes from the GLB, else from the code in the JSON, else
 from the mesh; its photo and camera from the JSON. A whole head of several meshes, as this package writes it, is shown
-by the code and the skin that its GLB carries: a page's mesh has one set of texture coordinates for all of it.
+by the code and the skin that its GLB carries, with the model's directions; any other GLB as all the meshes it has.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from likeness.geometry.camera import Camera
 from likeness.images.photo import load_photo
 from likeness.mesh import Mesh
 from likeness.mesh.glb_carried import read_carried
-from likeness.mesh.glb_writer import read_glb
+from likeness.mesh.glb_reader import read_partly_textured_glb
 from likeness.model.face_model import FaceModel
 from likeness.model.formats import load_model
 from likeness.readers import read_json
@@ -103,11 +103,11 @@ class Heads:
         return replace(head, colors=None, texture=carried.texture)
 
     def _of_glb(self, path: Path) -> ViewedHead:
-        fields, shapes, weights = read_glb(path)
-        mesh, names = Mesh.of(fields), tuple(shapes)
-        deltas = np.stack(list(shapes.values())) if shapes else np.zeros((0, len(mesh.vertices), 3), np.float32)
-        rig = self._rig(mesh, Shapes(names, deltas))
-        return ViewedHead.of_mesh(path.stem, mesh, rig, weights=dict(zip(names, weights.tolist(), strict=True)))
+        read = read_partly_textured_glb(path)
+        mesh, names = Mesh.of(read.mesh), tuple(read.shapes)
+        deltas = np.stack(list(read.shapes.values())) if names else np.zeros((0, len(mesh.vertices), 3), np.float32)
+        rig = self._rig(mesh, Shapes(names, deltas), read.covered)
+        return ViewedHead.of_mesh(path.stem, mesh, rig, weights=dict(zip(names, read.weights.tolist(), strict=True)))
 
     def _of_mesh(self, path: Path) -> ViewedHead:
         mesh = Mesh.load(path)
@@ -135,13 +135,13 @@ class Heads:
         )
         return ViewedHead.of_mesh(model.name, mesh, rig, note="The mean of a face model.")
 
-    def _rig(self, mesh: Mesh, shapes: Shapes) -> Rig:
+    def _rig(self, mesh: Mesh, shapes: Shapes, covered: np.ndarray | None = None) -> Rig:
         """The rig of a mesh: one that another head has, the face model's, or a new one."""
         for rig in (*self._rigs, *self._model_rig()):
-            if rig.fits(mesh, shapes.names) and _same_uv(rig.mesh, mesh):
+            if rig.fits(mesh, shapes.names) and _same_layout(rig, mesh, covered):
                 break
         else:
-            rig = Rig(mesh, shapes)
+            rig = Rig(mesh, shapes, covered=covered)
         if all(rig is not known for known in self._rigs):
             self._rigs.append(rig)
         return rig
@@ -206,13 +206,18 @@ def _content(result: Path, asked: Path) -> dict[str, Any] | None:
     return content
 
 
-def _same_uv(a: Mesh, b: Mesh) -> bool:
-    """Whether texture coordinates agree where the second mesh has any."""
-    if b.uv is None or b.texture is None:
+def _same_layout(rig: Rig, mesh: Mesh, covered: np.ndarray | None) -> bool:
+    """Whether a mesh's texture, if it has one, lies on a rig as it does on the mesh."""
+    known = rig.mesh
+    if mesh.uv is None or mesh.texture is None:
         return True
-    if a.uv is None or a.uv_triangles is None or b.uv_triangles is None:
+    if known.uv is None or known.uv_triangles is None or mesh.uv_triangles is None:
         return False
-    return bool(np.allclose(a.uv[a.uv_triangles], b.uv[b.uv_triangles], atol=1e-5))
+    if (rig.covered is None) != (covered is None):
+        return False
+    if rig.covered is not None and covered is not None and not np.array_equal(rig.covered, covered):
+        return False
+    return bool(np.allclose(known.uv[known.uv_triangles], mesh.uv[mesh.uv_triangles], atol=1e-5))
 
 
 def _pictured(content: dict[str, Any]) -> dict[str, Any]:

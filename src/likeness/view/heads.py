@@ -45,6 +45,7 @@ class Rig:
         directions: identity directions, weights in standard deviations of the model's population.
         face: (V,) bool, over which two heads' distance is told; None: everywhere.
         model: the face model's name; empty: none.
+        covered: (F,) bool, the triangles that heads' textures are for, the others have colours; None: all.
     """
 
     mesh: Mesh
@@ -52,6 +53,7 @@ class Rig:
     directions: Shapes = NO_SHAPES
     face: np.ndarray | None = None
     model: str = ""
+    covered: np.ndarray | None = None
 
     @classmethod
     def of_model(cls, model: FaceModel, directions: int = DIRECTIONS) -> Rig:
@@ -128,7 +130,7 @@ class ViewedHead:
         name: what people read.
         rig: shared with others where they are of one topology.
         vertices: (V, 3) mm at rest.
-        colors: (V, 3) sRGB in [0, 1]; None: grey, or the texture.
+        colors: (V, 3) sRGB in [0, 1], where no texture is; None: grey.
         texture: (S, S, 3) uint8 sRGB, in the rig's texture coordinates.
         weights: expression -> weight that the head starts with.
         photo: that it was fitted to.

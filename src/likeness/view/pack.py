@@ -80,11 +80,14 @@ class _Body:
 
 def _rig(body: _Body, rig: Rig) -> dict[str, Any]:
     source, triangles, uv = split_seams(rig.mesh)
+    if rig.covered is not None:  # first those with a texture: the page draws two pieces
+        triangles = np.concatenate([triangles[rig.covered], triangles[~rig.covered]])
     return {
         "count": len(rig.mesh.vertices),
         "source": body.integers(source),
         "triangles": body.integers(triangles),
         "uv": None if uv is None else body.add(_uv_of_gltf(uv).tobytes(), "f32"),
+        "covered": None if rig.covered is None else int(rig.covered.sum()),
         "face": None if rig.face is None else body.bytes_of(rig.face),
         "expressions": _shapes(body, rig.expressions),
         "directions": _shapes(body, rig.directions),
@@ -105,7 +108,8 @@ def _shapes(body: _Body, shapes: Shapes) -> dict[str, Any] | None:
 
 def _head(body: _Body, head: ViewedHead, rig: int) -> dict[str, Any]:
     has_texture = head.texture is not None and head.rig.mesh.uv is not None
-    colors = None if head.colors is None or has_texture else np.rint(255 * np.clip(head.colors, 0, 1))
+    is_covered = has_texture and head.rig.covered is None
+    colors = None if head.colors is None or is_covered else np.rint(255 * np.clip(head.colors, 0, 1))
     return {
         "name": printable(head.name),
         "note": printable(head.note),

@@ -16,6 +16,8 @@ export interface Rig {
   triangles: Uint32Array;
   /** (2N,) texture coordinates, origin top left as in glTF. */
   uv: Float32Array | null;
+  /** How many triangles, the first ones, heads' textures are for; the others have colours. null: all. */
+  covered: number | null;
   /** (V,) 1 where the face is; null: not known. */
   face: Uint8Array | null;
   expressions: Shapes;

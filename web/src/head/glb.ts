@@ -27,6 +27,7 @@ export async function headFromGlb(file: ArrayBuffer, name = ""): Promise<HeadDat
       source: Uint32Array.from([...Array(count).keys(), ...copies]),
       triangles: Uint32Array.from(geometry.index?.array ?? Array(drawn).keys()),
       uv: geometry.attributes.uv ? floats(geometry.attributes.uv, 2, 1, drawn) : null,
+      covered: null,
       face: null,
       expressions: shapesOf(mesh, count),
       directions: NO_SHAPES,

@@ -23,6 +23,8 @@ export class Head {
   private readonly current: Float32Array;
   private readonly normals: Float32Array;
   private readonly materials: Record<Mode, THREE.Material>;
+  /** What a texture does not cover, where the rig has such a part. */
+  private readonly bare = new THREE.MeshStandardMaterial({ roughness: ROUGHNESS, side: THREE.DoubleSide });
   private blended: { target: Float32Array; share: number } | null = null;
   private stale = true;
 
@@ -47,10 +49,14 @@ export class Head {
       normals: new THREE.MeshNormalMaterial({ side: THREE.DoubleSide }),
       heat: new THREE.MeshStandardMaterial({ roughness: 0.85, vertexColors: true, side: THREE.DoubleSide }),
     };
-    for (const material of Object.values(this.materials)) {
+    if (rig.covered !== null) {
+      this.geometry.addGroup(0, 3 * rig.covered, 0);
+      this.geometry.addGroup(3 * rig.covered, rig.triangles.length - 3 * rig.covered, 1);
+    }
+    for (const material of [...Object.values(this.materials), this.bare]) {
       Object.assign(material, { polygonOffset: true, polygonOffsetFactor: 1, polygonOffsetUnits: 1 });
     }
-    this.surface = new THREE.Mesh(this.geometry, this.materials.texture);
+    this.surface = new THREE.Mesh(this.geometry, this.worn("texture"));
     this.surface.castShadow = this.surface.receiveShadow = true;
     const lines = new THREE.MeshBasicMaterial({ wireframe: true, color: 0x10151c, transparent: true, opacity: 0.35 });
     this.wire = new THREE.Mesh(this.geometry, lines);
@@ -101,7 +107,8 @@ export class Head {
   }
 
   setMode(mode: Mode): void {
-    this.surface.material = this.materials[mode];
+    if (mode === "texture") this.paint(); // the heat has been where colours are
+    this.surface.material = this.worn(mode);
   }
 
   setWireframe(on: boolean): void {
@@ -158,18 +165,26 @@ export class Head {
   dispose(): void {
     this.geometry.dispose();
     (this.materials.texture as THREE.MeshStandardMaterial).map?.dispose();
-    for (const material of [...Object.values(this.materials), this.wire.material as THREE.Material]) material.dispose();
+    const materials = [...Object.values(this.materials), this.bare, this.wire.material as THREE.Material];
+    for (const material of materials) material.dispose();
   }
 
+  /** A mode's material, or one for each group of the geometry. */
+  private worn(mode: Mode): THREE.Material | THREE.Material[] {
+    const material = this.materials[mode];
+    return mode === "texture" && this.data.rig.covered !== null ? [material, this.bare] : material;
+  }
+
+  /** Gives vertices and the materials that show them their colours, the texture's once that is there. */
   private paint(): void {
     const { colors } = this.data;
-    const material = this.materials.texture as THREE.MeshStandardMaterial;
-    if (!colors) {
-      material.color.set(CLAY);
-      return;
+    const textured = this.materials.texture as THREE.MeshStandardMaterial;
+    if (colors) this.color((vertex) => [colors[3 * vertex], colors[3 * vertex + 1], colors[3 * vertex + 2]]);
+    for (const material of [textured, this.bare]) {
+      if (material.map) continue;
+      material.vertexColors = colors !== null;
+      material.color.set(colors ? 0xffffff : CLAY);
     }
-    this.color((vertex) => [colors[3 * vertex], colors[3 * vertex + 1], colors[3 * vertex + 2]]);
-    material.vertexColors = true;
   }
 
   private color(of: (vertex: number) => [number, number, number]): void {

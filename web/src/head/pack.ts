@@ -19,6 +19,7 @@ interface PackedRig {
   source: Ref;
   triangles: Ref;
   uv: Ref | null;
+  covered: number | null;
   face: Ref | null;
   expressions: PackedShapes | null;
   directions: PackedShapes | null;
@@ -80,6 +81,7 @@ function unpackedRig(rig: PackedRig, body: Body): Rig {
     source: body.integers(rig.source),
     triangles: body.integers(rig.triangles),
     uv: rig.uv && body.floats(rig.uv),
+    covered: rig.covered,
     face: rig.face && body.bytes(rig.face),
     expressions: shapes(rig.expressions),
     directions: shapes(rig.directions),
