@@ -39,8 +39,8 @@ def load_mesh(path: StrPath) -> MeshFields:
       in the file's folder or below.
     - .ply (ascii or binary): quads, vertex colours, uv per vertex. Without faces, a mesh without triangles.
     - .stl: triangles; corners at the same place become one vertex.
-    - .glb: all meshes of the scene, joined, in millimetres; `likeness.mesh.glb_writer.read_glb` also gives their
-      morph targets.
+    - .glb: all meshes of the scene, joined, in millimetres; where their textures differ, colours at the vertices
+      instead. `likeness.mesh.glb_writer.read_glb` also gives their morph targets.
 
     What does not touch the geometry and cannot be used (a texture, uv, colours, faces of two corners, vertices that
     no face has) is left out; one :class:`likeness.FileWarning` says so.
