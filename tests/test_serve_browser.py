@@ -162,27 +162,6 @@ def test_a_second_photo_people_and_the_matrix(page: Page, photo: Path) -> None:
     assert violations(page) == []
 
 
-def test_an_explored_head_is_the_persons_own_again_beside_another(page: Page) -> None:
-    pair = page.locator(".matrix tbody button").first
-
-    def shown_pair() -> np.ndarray:
-        pair.click()
-        page.wait_for_selector("canvas[data-shown='head-1 head-2']")
-        page.wait_for_selector(".names span:text-is('astronaut')")
-        page.wait_for_load_state("networkidle")
-        return drawn(page)
-
-    before = shown_pair()
-    page.locator(".heads button.open").nth(1).click()
-    page.wait_for_selector("canvas[data-shown='head-2']")
-    page.wait_for_load_state("networkidle")
-    moved = page.locator("canvas").get_attribute("data-moved")
-    page.locator("#explore").get_by_label("Strength").fill("0")
-    page.wait_for_selector(f"canvas:not([data-moved='{moved}'])")
-    after = shown_pair()
-    assert np.abs(after.astype(int) - before).max() <= 8
-
-
 def test_what_is_wrong_is_said_in_a_sentence(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "notes.jpg"
     path.write_text("no photo")
