@@ -209,7 +209,7 @@ def test_what_is_done_is_kept_when_one_stops_it(photo: Path, tmp_path: Path, job
     found = {path.name for path in out.iterdir()} - {RECORDS}
     stems = {Path(name).stem for name in found}
     assert 0 < len(stems) < len(photos)
-    assert found == {f"{stem}.{suffix}" for stem in stems for suffix in ("json", "obj")}
+    assert found == {f"{stem}.{suffix}" for stem in stems for suffix in ("json", "mtl", "obj")}
     for stem in stems:
         json.loads((out / f"{stem}.json").read_bytes())
     assert not [name for name in files_of(out) if "unfinished-" in name or ".likeness-" in name]

@@ -136,7 +136,7 @@ def check_whole(path: Path) -> None:
     if path.suffix == ".json":
         json.loads(data)
     elif path.suffix in (".obj", ".ply", ".glb"):
-        assert len(Mesh.load(path).vertices) == len(FaceModel.load(MODEL).mean)
+        assert len(Mesh.load(path).vertices)
     elif path.suffix == ".png":
         assert data.endswith(b"IEND\xaeB`\x82")
     elif path.suffix == ".npz":
