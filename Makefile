@@ -13,8 +13,10 @@ demo: $(VENV)/.core
 	$(BIN)/likeness reconstruct out/astronaut.jpg -o out
 	@echo "The head is in out/: astronaut.glb (rigged), astronaut.obj, astronaut.json, astronaut.png (look here first)."
 
+# Two processes share the tests: that is what the six minutes are for.
+WORKERS ?= 2
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The documentation as a site that needs no network: site/index.html. Any warning ends it.
 docs: $(VENV)/.docs

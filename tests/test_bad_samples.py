@@ -145,7 +145,7 @@ def test_names_that_are_not_utf8(portrait: bytes, tmp_path: Path, locale: str) -
         f"{name}.{suffix}" for name in (LATIN1, "good") for suffix in ("glb", "obj", "json", "png", "mtl")
     } | {f"{name}-texture.jpg" for name in (LATIN1, "good")}
     assert json.loads((out / f"{LATIN1}.json").read_bytes())["photo"] == r"J\udcf6rg"
-    with pytest.warns(FileWarning, match="no uv"):
+    with pytest.warns(FileWarning, match="textures as colours"):
         rigged = Mesh.load(out / f"{LATIN1}.glb")
     assert len(rigged.triangles) == len(Mesh.load(out / f"{LATIN1}.obj").triangles)
 

@@ -203,7 +203,7 @@ def test_saved_files_hold_the_face(face: Reconstruction, tmp_path: Path) -> None
     assert list(record["expression"]) == list(face.model.expression_names)
     np.testing.assert_allclose(record["landmarks"], face.landmarks, atol=0.01)
     assert record["model"] == face.model.name
-    with pytest.warns(FileWarning, match="no uv"):  # a mesh holds one texture and uv for all its parts
+    with pytest.warns(FileWarning, match="textures as colours"):  # a mesh holds one texture and uv for all its parts
         mesh, shapes, weights = read_glb(paths["glb"])
     names = list(face.model.expression_names)
     assert list(shapes) == names
