@@ -36,7 +36,13 @@ NEAR = 0.17
 def address() -> Iterator[str]:
     """A server of the command line; Ctrl-C ends it."""
     command = [sys.executable, "-m", "likeness", "serve", "--port", "0", "--threads", "1"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in the background it is ignored
+    )
     assert server.stdout is not None
     line = server.stdout.readline()
     try:

@@ -58,7 +58,8 @@ def open_session(path: StrPath, what: str, *, threads: int | None = None, gpu: b
     except Exception as error:  # ONNX Runtime raises its own untyped errors for damaged files
         if is_out_of_memory(error):
             raise FileError(path, "needs more memory than there is") from error
-        raise FileError(path, f"cannot be read as ONNX ({str(error).splitlines()[0][:160]})") from error
+        why = (str(error).splitlines() or [type(error).__name__])[0][:160]  # some say nothing
+        raise FileError(path, f"cannot be read as ONNX ({why})") from error
 
 
 def describing(path: StrPath, what: str) -> AbstractContextManager[None]:
