@@ -73,20 +73,7 @@ def assembly_bytes(
     if len(painted) > 1:
         raise ValueError(f"expected one texture at most, got {len(painted)}")
     content = Content()
-    given = weights or {}
-    meshes = [
-        gltf_mesh(
-            content,
-            part.mesh,
-            part.shapes,
-            [given.get(shape, 0.0) for shape in part.shapes],
-            part.name,
-            material=number,
-            with_normals=True,
-            influence=part.influence,
-        )
-        for number, part in enumerate(assembly.parts)
-    ]
+    meshes = _meshes(content, assembly, weights or {})
     joints = _joints(assembly.joints, 1)
     first = 1 + len(joints)
     nodes: list[dict[str, Any]] = [{"name": name, "children": [1]}, *joints]
@@ -111,6 +98,23 @@ def assembly_bytes(
         weighted = {first + row: [columns[one] for one in part.shapes] for row, part in enumerate(assembly.parts)}
         document["animations"] = [animation_entry(content, animation, 0, weighted, len(columns))]
     return content.container(document)
+
+
+def _meshes(content: Content, assembly: Assembly, weights: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The parts' meshes, in their order, with a material each."""
+    return [
+        gltf_mesh(
+            content,
+            part.mesh,
+            part.shapes,
+            [weights.get(shape, 0.0) for shape in part.shapes],
+            part.name,
+            material=number,
+            with_normals=True,
+            influence=part.influence,
+        )
+        for number, part in enumerate(assembly.parts)
+    ]
 
 
 def _joints(joints: Sequence[Joint], first: int) -> list[dict[str, Any]]:
