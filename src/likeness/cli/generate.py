@@ -1,4 +1,4 @@
-"""The commands `likeness train synthetic`, `morphs`, `detector` and `export`: their settings and what they run."""
+"""The commands `likeness train skins`, `synthetic`, `morphs`, `detector` and `export`: settings, what they run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from likeness.arguments import MaybePath
 from likeness.cli.display import Display
 from likeness.cli.output import add_result
 from likeness.cli.sources import opened_sources
+from likeness.errors import FileError
 from likeness.progress import Steps
 from likeness.result_folder import ResultFolder, Source
 from likeness.train.settings import DetectorSettings
@@ -26,6 +27,24 @@ SET = "set"
 
 
 @dataclass
+class Skins:
+    """Take the skins of people off photographs, for rendered faces to wear: what --skins of `synthetic` reads."""
+
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """File for them (.npz)."""
+    data: tuple[Path, ...]
+    """Tight photos of faces, in the layouts of `likeness train photos`."""
+    people: int | None = None
+    """Take no more people than these, drawn at random. Default: everybody."""
+    each: int = 1
+    """Skins of a person, at most."""
+    size: int = 256
+    """Texels of a skin's side."""
+    overwrite: bool = False
+    """Replace a file that was not made by this command from the same input, too."""
+
+
+@dataclass
 class Synthetic:
     """Render faces of a face model with exact labels: what --synthetic of the trainings reads."""
 
@@ -35,6 +54,9 @@ class Synthetic:
     """The face model (.npz) whose faces are drawn."""
     count: int = 24_000
     """Faces."""
+    skins: MaybePath = None
+    """Skins that some of the faces wear (`likeness train skins`); with them some have hair that stands off the head,
+    closed eyes, or are seen in profile, too."""
     seed: int = 0
     """Of everything random."""
     processes: int = 1
@@ -113,6 +135,31 @@ class Export:
     """Replace a file that was not written by this command from the same training, too."""
 
 
+def take_skins(settings: Skins, display: Display) -> None:
+    """Run ``likeness train skins``.
+
+    Raises:
+        likeness.FileError: a source cannot be read, no photo shows a face that can be used, or the file in the way is
+            somebody else's.
+    """
+    from likeness.datasets.pictures import of_some_people
+    from likeness.reconstruct.reconstructor import Reconstructor
+    from likeness.train.generate.skins import skins_of
+
+    source = Source.of(*settings.data)
+    folder = ResultFolder(settings.out.parent, "train skins", overwrite=settings.overwrite)
+    folder.check(settings.out.name, (settings.out.name,), source)
+    photos = opened_sources(settings.data, display).photos
+    if photos is None:
+        raise FileError(settings.data[0], "expected photos of people")
+    if settings.people is not None:
+        photos = of_some_people(photos, settings.people)
+    skins = skins_of(photos, Reconstructor(), settings.each, settings.size, display)
+    files = folder.save(settings.out.name, source, lambda stage: skins.save(stage / settings.out.name))
+    add_result(settings.data[0], files=files, figures={"skins": len(skins)})
+    display.tell(f"{len(skins)} skins -> {settings.out}")
+
+
 def render_synthetic(settings: Synthetic, display: Display) -> None:
     """Run ``likeness train synthetic``.
 
@@ -121,15 +168,18 @@ def render_synthetic(settings: Synthetic, display: Display) -> None:
     """
     from likeness.datasets.memory_maps import SYNTHETIC_FILES
     from likeness.model.face_model import FaceModel
-    from likeness.train.generate.rendered import write_set
+    from likeness.train.generate.rendered import Variety, write_set
+    from likeness.train.generate.skins import Skins as Worn
 
     _check_counts(settings)
-    model, source = FaceModel.load(settings.model), Source.of(settings.model)
+    model, skins = FaceModel.load(settings.model), settings.skins
+    source = Source.of(settings.model, *(() if skins is None else (skins,)))
+    variety = None if skins is None else Variety(Worn.load(skins, model))
     folder = ResultFolder(settings.out, "train synthetic", overwrite=settings.overwrite)
     folder.check(SET, SYNTHETIC_FILES, source)
 
     def write(stage: Path) -> None:
-        done = write_set(model, stage, settings.count, settings.seed, settings.processes)
+        done = write_set(model, stage, settings.count, settings.seed, settings.processes, variety)
         _watched(done, settings.count, "rendering faces", display)
 
     add_result(settings.model, files=folder.save(SET, source, write), figures={"faces": settings.count})

@@ -12,7 +12,7 @@ import tyro
 from likeness.arguments import MaybeInt, MaybePath
 from likeness.cli.display import Display, in_lines
 from likeness.cli.fusion import REGRESSOR, Fusion
-from likeness.cli.generate import Detector, Export, Morphs, Synthetic
+from likeness.cli.generate import Detector, Export, Morphs, Skins, Synthetic
 from likeness.cli.output import add_result
 from likeness.cli.sources import opened_sources
 from likeness.errors import FileError
@@ -160,6 +160,7 @@ class Train:
         Annotated[Photos, tyro.conf.subcommand("photos")]
         | Annotated[Scans, tyro.conf.subcommand("scans")]
         | Annotated[Detector, tyro.conf.subcommand("detector")]
+        | Annotated[Skins, tyro.conf.subcommand("skins")]
         | Annotated[Synthetic, tyro.conf.subcommand("synthetic")]
         | Annotated[Morphs, tyro.conf.subcommand("morphs")]
         | Annotated[LabelPoints, tyro.conf.subcommand("label-points")]

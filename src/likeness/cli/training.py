@@ -14,10 +14,12 @@ from likeness.cli.generate import (
     Detector,
     Export,
     Morphs,
+    Skins,
     Synthetic,
     export,
     mix_morphs,
     render_synthetic,
+    take_skins,
     train_detector,
 )
 from likeness.cli.output import complain
@@ -32,6 +34,7 @@ RUNS: dict[type, Any] = {
     Photos: train_on_photos,
     Scans: train_on_scans,
     Detector: train_detector,
+    Skins: take_skins,
     Synthetic: render_synthetic,
     Morphs: mix_morphs,
     LabelPoints: label_photos,
@@ -45,9 +48,9 @@ anything is."""
 def train(settings: Train) -> int:
     """Run one of the commands of ``likeness train``."""
     action = settings.action
-    if not isinstance(action, Synthetic | LabelPoints):
+    if not isinstance(action, Synthetic | LabelPoints | Skins):
         from likeness.train import needs_torch  # noqa: F401
-    is_folder = not isinstance(action, Scans | Export | LabelPoints)
+    is_folder = not isinstance(action, Scans | Export | LabelPoints | Skins)
     check_writable(action.out if is_folder else action.out.parent)
     with display() as shown, _alone(action.out) if is_folder else nullcontext():
         problem = RUNS[type(action)](action, shown)

@@ -5,13 +5,14 @@
 Writes one ``.npy`` per field, memory-mapped by :mod:`likeness.train.photos.samples`: ``rgba`` (N, S, S, 4) uint8 with
 the head's coverage as alpha (backgrounds are put behind while training), and the labels ``identity``, ``expression``,
 ``albedo``, ``light``, ``rotation``, ``translation`` and ``focal`` of ``pixel = K (R x + t)`` with the principal
-point at the image's centre.
+point at the image's centre. With ``--skins`` (:mod:`likeness.train.generate.skins`) some wear a real person's skin,
+have hair, or are turned further; the ``albedo`` of those with a skin is NaN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,13 +26,36 @@ from likeness.mesh import vertex_normals
 from likeness.model.face_model import FaceModel
 from likeness.render.lighting import ambient_light, distant_light, shade
 from likeness.render.raster import Rasterizer, interpolate_seen
+from likeness.render.texture import Texture
+from likeness.train.generate.hair import Hair
 from likeness.train.generate.processes import reserve, rows_done, whole_set
+from likeness.train.generate.skins import Skins
 
 SIZE = 160
 SEEDS = 10_000_019  # faces of one seed have numbers up to here
 SUPERSAMPLE = 2
 FACE_MM = 250.0  # what the picture's side covers at the head's distance: the crop of the face and a margin
 MIDDLE = np.array([0.0, -28.0, 20.0])  # mm, model axes: about the middle of the landmarks' box
+
+
+@dataclass(frozen=True, eq=False)
+class Variety:
+    """What some faces have beyond a model's own looks; the others are as they are without.
+
+    Args:
+        skins: real people's, which a face of any shape may wear; its ``albedo`` is unknown then, NaN. None: there are
+            none.
+        skinned: share of the faces that wear one.
+        haired: share whose hair stands off the head.
+        profiles: share that is turned by 60 to 100 degrees, beyond those that are anyway.
+        asleep: share with closed eyes, beyond those that are anyway.
+    """
+
+    skins: Skins | None = None
+    skinned: float = 0.6
+    haired: float = 0.6
+    profiles: float = 0.15
+    asleep: float = 0.08
 
 
 @dataclass(frozen=True)
@@ -129,12 +153,23 @@ class SyntheticFaces:
     """Renders random people of a face model; the same seed gives the same face.
 
     ``like``: whose identity and albedo a face has, instead of its own: another photo of the same person.
+
+    Args:
+        model: of the faces.
+        size: side of the pictures, pixels.
+        variety: looks that the model does not have; None: none.
+
+    Raises:
+        ValueError: there are skins, and the model has no texture coordinates.
     """
 
-    def __init__(self, model: FaceModel, size: int = SIZE) -> None:
-        self.model, self.size = model, size
+    def __init__(self, model: FaceModel, size: int = SIZE, variety: Variety | None = None) -> None:
+        self.model, self.size, self.variety = model, size, variety
+        if variety is not None and variety.skins is not None and not len(model.topology.uv):
+            raise ValueError(f"expected a face model with texture coordinates, {model.name!r} has none")
         full = size * SUPERSAMPLE
         self._rasterizer = Rasterizer(model.topology.triangles, len(model.mean), (full, full))
+        self._hair = None if variety is None else Hair(model)
 
     def __call__(self, seed: int, like: Sample | None = None) -> Sample:
         rng = np.random.default_rng(seed)
@@ -150,24 +185,62 @@ class SyntheticFaces:
         if like is not None:
             identity, albedo = like.identity, like.albedo
         light, rotation = sample_light(rng), sample_rotation(rng)
+        # Of a generator of its own: without variety a seed gives the face that it always gave.
+        looks = np.random.default_rng([seed, 1])
+        if self.variety is not None:
+            expression, rotation = self._varied(expression, rotation, looks)
         vertices = model.vertices(identity, expression)
         # The crop's camera sees the head from about 860 mm; photographs are taken from 0.4 m to far away.
         distance = 860.0 * np.exp(rng.uniform(np.log(0.6), np.log(3.0)))
         focal = self.size * distance / (FACE_MM * np.exp(rng.normal(0, 0.06)))
         shift = np.array([*rng.normal(0, 6, 2), distance])
         translation = shift - rotation @ MIDDLE
-        rgba, exposure = self._render(vertices, model.albedo(albedo), light, rotation, translation, focal, rng)
+        dressed, colors, skin = vertices, model.albedo(albedo), None
+        if self.variety is not None:
+            dressed, colors, skin = self._dressed(vertices, colors, looks)
+        rgba, exposure = self._render(dressed, colors, light, rotation, translation, focal, rng, skin)
         return Sample(
             rgba,
             identity,
             expression,
-            albedo,
+            albedo if skin is None else np.full_like(albedo, np.nan),
             # What a picture shows is light times exposure, and no picture tells the two apart.
             light * exposure,
             rotation.astype(np.float32),
             translation.astype(np.float32),
             np.float32(focal),
         )
+
+    def _varied(
+        self, expression: np.ndarray, rotation: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Expression and rotation, some of them with closed eyes or in profile."""
+        assert self.variety is not None
+        if rng.random() < self.variety.asleep:
+            expression, names = expression.copy(), self.model.expression_names
+            for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+                expression[names.index(name)] = rng.uniform(0.9, 1.0)
+        if rng.random() < self.variety.profiles:
+            yaw = rng.choice([-1, 1]) * rng.uniform(60, 100)
+            angles = np.radians([yaw, np.clip(rng.normal(0, 9), -25, 25), rng.normal(0, 7)])
+            rotation = FRONTAL @ rotation_from_euler(*angles)
+        return expression, rotation
+
+    def _dressed(
+        self, vertices: np.ndarray, albedo: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, Texture | None]:
+        """Vertices that are drawn, with hair, their colours (V, 3), and a skin to draw instead, if there is one."""
+        assert self.variety is not None
+        assert self._hair is not None
+        skins, topology, skin = self.variety.skins, self.model.topology, None
+        if skins is not None and rng.random() < self.variety.skinned:
+            pixels = skins.pixels[int(rng.integers(len(skins)))]
+            skin = Texture(pixels, topology.uv, topology.uv_triangles)
+        if rng.random() < self.variety.haired:
+            vertices, albedo, cover = self._hair(vertices, albedo, rng)
+            if skin is not None:
+                skin = replace(skin, pixels=self._hair.painted(skin.pixels, albedo, cover))
+        return vertices, albedo, skin
 
     def _render(
         self,
@@ -178,8 +251,10 @@ class SyntheticFaces:
         translation: np.ndarray,
         focal: float,
         rng: np.random.Generator,
+        skin: Texture | None = None,
     ) -> tuple[np.ndarray, np.float32]:
-        """The picture (S, S, 4) and the exposure: colours are ``srgb(exposure * linear)``."""
+        """The picture (S, S, 4) and the exposure: colours are ``srgb(exposure * linear)``; a skin goes before the
+        vertices' albedo (V, 3)."""
         full = self.size * SUPERSAMPLE
         camera = Camera(focal * SUPERSAMPLE, image_center((full, full)), (full, full))
         fragments = self._rasterizer(vertices, camera, rotation, translation)
@@ -188,6 +263,9 @@ class SyntheticFaces:
         covered = fragments.triangle >= 0
         drawn = interpolate_seen(fragments, attributes)
         base, normal = drawn[:, :3], drawn[:, 3:]
+        if skin is not None:
+            placed = vertices @ rotation.T + translation
+            base = skin.seen(fragments, skin.levels_seen(placed, self.model.topology.triangles, camera))
         normal = normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
         gloss = rng.uniform(0, 0.12) * np.maximum(normal @ _half_vector(rng), 0) ** rng.uniform(8, 40)
         linear = np.maximum(shade(normal, base, light), 0.02 * base) + gloss[:, None].astype(np.float32)
@@ -210,7 +288,9 @@ CHUNK = 100
 """Faces that a process renders at once."""
 
 
-def write_set(model: FaceModel, out: Path, count: int, seed: int = 0, processes: int = 1) -> Iterator[int]:
+def write_set(
+    model: FaceModel, out: Path, count: int, seed: int = 0, processes: int = 1, variety: Variety | None = None
+) -> Iterator[int]:
     """Render ``count`` faces into ``out`` (see the module's docstring); yields how many are done.
 
     How many processes share the work changes nothing of the result.
@@ -220,12 +300,12 @@ def write_set(model: FaceModel, out: Path, count: int, seed: int = 0, processes:
     with whole_set(out, "rgba.npy") as stage:
         for name, value in fields.items():
             reserve(stage / f"{name}.npy", value.dtype, (count, *value.shape))
-        yield from rows_done(partial(_render_rows, model, stage, seed), chunks, processes)
+        yield from rows_done(partial(_render_rows, model, stage, seed, variety), chunks, processes)
 
 
-def _render_rows(model: FaceModel, out: Path, seed: int, rows: range) -> None:
+def _render_rows(model: FaceModel, out: Path, seed: int, variety: Variety | None, rows: range) -> None:
     """Render the faces of these rows into the files that are there."""
-    faces = SyntheticFaces(model)
+    faces = SyntheticFaces(model, variety=variety)
     arrays = {}
     for row in rows:
         for name, value in vars(faces(seed * SEEDS + row)).items():

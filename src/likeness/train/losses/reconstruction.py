@@ -37,7 +37,8 @@ class Targets(NamedTuple):
         score_gate: (n,) 0 where neither is quite true.
         shape_gate: (n,) 1 where the fields below are known.
         identity, expression, albedo, light, rotation, translation: as in
-            :class:`likeness.train.photos.network.Prediction`.
+            :class:`likeness.train.photos.network.Prediction`; albedo is NaN where a rendered face wears a person's
+            skin.
         embedding: (n, D) a teacher's embedding of the picture; D is 0 where there is no teacher.
         embedding_gate: (n,) 1 where the teacher was asked.
         dense: (n, P, 2) crop pixels of surface points; P is 0 where nothing places any.
@@ -154,7 +155,7 @@ class RegressorLoss(nn.Module):
             "rotation": gated_mean((prediction.rotation - targets.rotation).square().sum((1, 2)), shape),
             "distance": gated_mean(_log_difference(prediction.translation, targets.translation), shape),
             "shift": gated_mean(smooth_norm(0.1 * (prediction.translation - targets.translation)[:, :2], 0.1), shape),
-            "albedo": gated_mean((prediction.albedo - targets.albedo).square().mean(1), shape),
+            "albedo": gated_mean(*_albedo_error(prediction.albedo, targets.albedo, shape)),
             "light": gated_mean((prediction.light - targets.light).square().mean((1, 2)), shape),
             "score": gated_mean(
                 functional.binary_cross_entropy_with_logits(prediction.score, targets.score, reduction="none"),
@@ -197,6 +198,12 @@ def gated_mean(values: Tensor, gate: Tensor) -> Tensor:
     """
     count = (gate > 0).sum().clamp_min(1)
     return (values * gate).sum() / count
+
+
+def _albedo_error(albedo: Tensor, truth: Tensor, gate: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean squared differences (n,) and their gates: a face in somebody's skin has no weights, NaN."""
+    known = torch.isfinite(truth).all(1)
+    return (albedo - torch.where(known[:, None], truth, albedo.detach())).square().mean(1), gate * known
 
 
 def _log_difference(translation: Tensor, truth: Tensor) -> Tensor:

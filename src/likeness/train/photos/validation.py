@@ -216,7 +216,9 @@ def known_shapes(network: Regressor, maker: SampleMaker, numbers: range, factor:
     if "melanin" in names:
         found = np.concatenate([answer.albedo.cpu().numpy() for answer in answers])[:, names.index("melanin")]
         label = np.array([sample.labels["albedo"][names.index("melanin")] for sample in samples])
-        result["melanin_r"] = float(np.corrcoef(found, label)[0, 1])
+        known = np.isfinite(label)
+        if known.sum() > 1:
+            result["melanin_r"] = float(np.corrcoef(found[known], label[known])[0, 1])
     return result
 
 
