@@ -3,8 +3,8 @@
     likeness train skins --data photos/people-train.tar -o work/skins.npz
 
 What a network learns from faces in the model's own colours is how those look; pores, beards, brows, wrinkles and hair
-over a forehead are in none of them. A skin is a texture (:func:`likeness.reconstruct.texture.texture_of`): the light of
-its photograph is taken out, and a head of another shape, pose and light can wear it, of which every label is known.
+over a forehead are in none of them. A skin is a texture (:func:`likeness.reconstruct.texture.texture_of`): the light
+of its photograph is taken out, and a head of another shape, pose and light can wear it; all its labels are known.
 """
 
 from __future__ import annotations
