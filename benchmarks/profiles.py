@@ -1,0 +1,140 @@
+"""Faces turned to a side, up to profiles: found, how far turned, and where the 68 points are.
+
+    python benchmarks/profiles.py DATA [--network FILE] [--count N] [--out FOLDER] [--json FILE]
+
+No photograph of a profile says how far it is turned. So heads are rendered whose every label is known, in the
+skins of people of ``DATA/photos/photo-val.tar`` (no training has seen them), with hair, shapes drawn from the
+model, and in every light. They are found by the program as photographs are. Errors of yaw are signed, positive:
+read as turned too far. NME is the mean distance of the 68 points on the head, also of those that cannot be seen,
+over the root of their box's area (AFLW2000-3D's convention), percent; of faces that are found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+from finder import overlaps
+from turns import square
+
+from likeness import Reconstruction, Reconstructor
+from likeness.datasets import read_photos
+from likeness.files import write_atomically
+from likeness.geometry.camera import Camera, image_center, project
+from likeness.geometry.rotation import FRONTAL, rotation_from_euler
+from likeness.images.encode import png_bytes
+from likeness.train.generate.rendered import Sample, SyntheticFaces, Variety
+from likeness.train.generate.rendered_people import over_background
+from likeness.train.generate.skins import Skins, skins_of
+
+SIDE = 320
+"""Pixels of the pictures; faces are about half as high."""
+
+YAWS = (0, 30, 60, 75, 90)
+
+
+class TurnedFaces(SyntheticFaces):
+    """Rendered people whose yaw is drawn evenly from -90 to 90 degrees."""
+
+    def _varied(
+        self, expression: np.ndarray, rotation: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        angles = np.radians([rng.uniform(-90, 90), rng.normal(0, 8), rng.normal(0, 6)])
+        return expression, FRONTAL @ rotation_from_euler(*angles)
+
+
+def picture_of(face: Sample, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """A picture (320, 320, 3) of which the rendered one is the middle half or more, and where that begins."""
+    small = over_background(face.rgba, rng)
+    around = np.asarray(np.clip(rng.normal(128, 30, 3), 0, 255), np.uint8)
+    picture = np.full((SIDE, SIDE, 3), around, np.uint8)
+    first = (SIDE - len(small)) // 2
+    picture[first : first + len(small), first : first + len(small)] = small
+    return picture, float(first)
+
+
+def yaw_of(rotation: np.ndarray) -> float:
+    """Degrees."""
+    return float(np.degrees(np.arctan2(rotation[0, 2], -rotation[2, 2])))
+
+
+def error_of(face: Reconstruction, truth: np.ndarray) -> float:
+    """Mean distance of the head's 68 points, percent of the root of the true ones' box."""
+    found = face.coefficients
+    points = face.model.landmark_points(found.identity, found.expression) @ face.rotation.T + face.translation
+    apart = np.linalg.norm(project(face.camera, points) - truth, axis=1).mean()
+    return float(100 * apart / np.sqrt(np.prod(np.ptp(truth, axis=0))))
+
+
+def measure(reconstruct: Reconstructor, skins: Skins, count: int) -> np.ndarray:
+    """(n, 4): true yaw, whether it was found, the error of yaw, and NME."""
+    model = reconstruct.model
+    faces = TurnedFaces(model, 224, Variety(skins, skinned=1.0, haired=0.7, asleep=0.0))
+    rows = []
+    for number in range(count):
+        face = faces(977_000_000 + number)
+        picture, first = picture_of(face, np.random.default_rng([977, number]))
+        camera = Camera(float(face.focal), image_center((224, 224)), (224, 224))
+        points = model.landmark_points(face.identity, face.expression) @ face.rotation.T + face.translation
+        truth, yaw = project(camera, points) + first, yaw_of(face.rotation)
+        found = [
+            one
+            for one in reconstruct(picture)
+            if overlaps(square(one.landmarks)[None], square(truth)[None])[0, 0] > 0.4
+        ]
+        if not found:
+            rows.append((yaw, 0.0, np.nan, np.nan))
+            continue
+        read = np.sign(yaw) * yaw_of(found[0].rotation)
+        rows.append((yaw, 1.0, read - abs(yaw), error_of(found[0], truth)))
+    return np.array(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Recall, yaw and points by how far a head is turned.")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--network", type=Path, help="another network (.onnx) than the embedded one")
+    parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--out", type=Path, help="folder for the skins, so that they need not be taken anew")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    reconstruct = Reconstructor(network=arguments.network, threads=1)
+    kept = None if arguments.out is None else arguments.out / "skins.npz"
+    if kept is not None and kept.exists():
+        skins = Skins.load(kept, reconstruct.model)
+    else:
+        skins = skins_of(read_photos(arguments.data / "photos" / "photo-val.tar"), Reconstructor(), each=4)
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            skins.save(kept)
+            faces = TurnedFaces(reconstruct.model, 224, Variety(skins, skinned=1.0, haired=0.7, asleep=0.0))
+            shown = [over_background(faces(977_000_000 + n).rgba, np.random.default_rng([977, n])) for n in range(24)]
+            sheet = np.concatenate([np.concatenate(shown[n : n + 8], axis=1) for n in range(0, 24, 8)])
+            write_atomically(arguments.out / "faces.png", png_bytes(sheet))
+    rows = measure(reconstruct, skins, arguments.count)
+    result = {}
+    print("yaw         faces  found %  error of yaw, degrees: median  of size  NME %")
+    for low, high in itertools.pairwise(YAWS):
+        some = rows[(np.abs(rows[:, 0]) >= low) & (np.abs(rows[:, 0]) < high)]
+        figures = {
+            "faces": len(some),
+            "found_percent": 100 * float(some[:, 1].mean()),
+            "yaw_error_median": float(np.nanmedian(some[:, 2])),
+            "yaw_error_size": float(np.nanmedian(np.abs(some[:, 2]))),
+            "nme_percent": float(np.nanmean(some[:, 3])),
+        }
+        result[f"{low} to {high}"] = figures
+        one = figures
+        print(
+            f"{low:2} to {high:2}  {one['faces']:7}  {one['found_percent']:7.1f}  {one['yaw_error_median']:30.1f}"
+            f"  {one['yaw_error_size']:7.1f}  {one['nme_percent']:5.2f}"
+        )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
