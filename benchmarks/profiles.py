@@ -5,7 +5,7 @@
 No photograph of a profile says how far it is turned. So heads are rendered whose every label is known, in the
 skins of people of ``DATA/photos/photo-val.tar`` (no training has seen them), with hair, shapes drawn from the
 model, and in every light. They are found by the program as photographs are. Errors of yaw are signed, positive:
-read as turned too far. NME is the mean distance of the 68 points on the head, also of those that cannot be seen,
+read as turned too far. NME is the mean distance of the 68 points, also of those that cannot be seen,
 over the root of their box's area (AFLW2000-3D's convention), percent; of faces that are found.
 """
 
@@ -23,11 +23,10 @@ from turns import square
 from likeness import Reconstruction, Reconstructor
 from likeness.datasets import read_photos
 from likeness.files import write_atomically
-from likeness.geometry.camera import Camera, image_center, project
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.images.encode import png_bytes
 from likeness.train.generate.rendered import Sample, SyntheticFaces, Variety
-from likeness.train.generate.rendered_people import over_background
+from likeness.train.generate.rendered_people import landmarks_of, over_background
 from likeness.train.generate.skins import Skins, skins_of
 
 SIDE = 320
@@ -62,10 +61,8 @@ def yaw_of(rotation: np.ndarray) -> float:
 
 
 def error_of(face: Reconstruction, truth: np.ndarray) -> float:
-    """Mean distance of the head's 68 points, percent of the root of the true ones' box."""
-    found = face.coefficients
-    points = face.model.landmark_points(found.identity, found.expression) @ face.rotation.T + face.translation
-    apart = np.linalg.norm(project(face.camera, points) - truth, axis=1).mean()
+    """Mean distance of the 68 points, percent of the root of the true ones' box."""
+    apart = np.linalg.norm(face.landmarks - truth, axis=1).mean()
     return float(100 * apart / np.sqrt(np.prod(np.ptp(truth, axis=0))))
 
 
@@ -77,9 +74,7 @@ def measure(reconstruct: Reconstructor, skins: Skins, count: int) -> np.ndarray:
     for number in range(count):
         face = faces(977_000_000 + number)
         picture, first = picture_of(face, np.random.default_rng([977, number]))
-        camera = Camera(float(face.focal), image_center((224, 224)), (224, 224))
-        points = model.landmark_points(face.identity, face.expression) @ face.rotation.T + face.translation
-        truth, yaw = project(camera, points) + first, yaw_of(face.rotation)
+        truth, yaw = landmarks_of(face, model) + first, yaw_of(face.rotation)
         found = [
             one
             for one in reconstruct(picture)

@@ -9,7 +9,7 @@
 # and photos/{video,photo}-{train,val}.tar (see
 # benchmarks/README.md for the layout and where to get such data). WORK (default: work) takes what is made on the way and can be deleted.
 # BUDGET, PLACES, HEADS, POINTS and SCOUT (samples that features, features with more landmarks, heads, the decoder of surface
-# points and the first network see), SYNTHETIC and MORPHS (faces), MAPPED (pictures that say where MediaPipe's points lie) and SCENES (of the face finder) set the size; THREADS the CPU threads, WORKERS the processes that
+# points and the first network see), SYNTHETIC, SKINNED and MORPHS (faces), SKINS (people whose skins are taken), MAPPED (pictures that say where MediaPipe's points lie) and SCENES (of the face finder) set the size; THREADS the CPU threads, WORKERS the processes that
 # make samples, PROCESSES those that make faces. Two cores should take about six hours in all; with as many workers and processes as
 # there are cores, 16 cores and one GPU should take a quarter of an hour for everything between the rendered faces and the heads.
 set -euo pipefail
@@ -60,15 +60,20 @@ for name in {video,photo}-{train,val} people-train; do
     --teacher "$data/teachers/mediapipe" --network "$work/default/regressor.onnx" --model "$work/sphere.npz" \
     --threads "${THREADS:-2}" -o "$work/labels-$name.npz"
 done
+# Rendered faces again, now in the skins of real people, with hair, closed eyes and profiles.
+[ -e "$work/skins.npz" ] || "$python" -m likeness train skins --data "$data"/photos/{people,photo}-train.tar -o "$work/skins.npz" \
+  --model "$work/sphere.npz" --network "$work/default/regressor.onnx" --people "${SKINS:-1080}"
+"$python" -m likeness train synthetic --model "$work/sphere.npz" --out "$work/skinned" --skins "$work/skins.npz" --seed 41 \
+  --count "${SKINNED:-40000}" --processes "${PROCESSES:-2}"
 "$python" -m likeness train photos -o "$work/points" --data "$data"/photos/{video,photo,people}-train.tar \
   --validation "$data"/photos/{video,photo}-val.tar --point-labels "${labels[@]}" --point-map "$work/surface_points.npz" \
   --teacher "$data/teacher-mobilefacenet.onnx" --start "$work/default" --recipe points --learning-rate 1.5e-3 \
-  --budget "${POINTS:-600000}" "${photos[@]}"
+  --budget "${POINTS:-1500000}" "${photos[@]}" --synthetic "$work/skinned"
 # What to believe of that network's features and of its points, learned from people's many photos and from rendered faces.
 trained=()
 for name in {video,photo}-train people-train; do trained+=("$work/labels-$name.npz"); done
 "$python" -m likeness train fusion "$work/points" -o "$work/fusion" --data "$data"/photos/{video,photo,people}-train.tar \
-  --point-labels "${trained[@]}" --synthetic "$work/synthetic" --model "$work/sphere.npz" --point-map "$work/surface_points.npz" \
+  --point-labels "${trained[@]}" --synthetic "$work/skinned" --model "$work/sphere.npz" --point-map "$work/surface_points.npz" \
   --teacher "$data/teacher-mobilefacenet.onnx" --colours "$work/default" --threads "${THREADS:-2}" --resume
 # The 68 landmarks, as annotators place them, from the points.
 "$python" runs/landmark_weights.py "$work/fusion/regressor.onnx" "$data/photos/video-train.tar" "$work/surface_points.npz" \

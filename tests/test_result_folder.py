@@ -322,6 +322,7 @@ def test_evaluate_keeps_what_it_did_not_write(tmp_path: Path, capsys: pytest.Cap
     ("words", "theirs"),
     [
         ("train synthetic --model {model} --count 2", "rgba.npy"),
+        ("train skins --data {data}", None),
         ("train morphs --data {data} --teacher {data}", "image.npy"),
         ("train detector --data {folder} --model {model} --synthetic {folder}", "finder.onnx"),
         ("train detector --data {folder} --model {model} --synthetic {folder}", "checkpoint.pt"),

@@ -34,6 +34,10 @@ class Skins:
     """File for them (.npz)."""
     data: tuple[Path, ...]
     """Tight photos of faces, in the layouts of `likeness train photos`."""
+    network: MaybePath = None
+    """A network (.onnx) that takes the heads out of them, if not the embedded one."""
+    model: MaybePath = None
+    """The face model (.npz) of that network, if not the embedded one."""
     people: int | None = None
     """Take no more people than these, drawn at random. Default: everybody."""
     each: int = 1
@@ -154,7 +158,7 @@ def take_skins(settings: Skins, display: Display) -> None:
         raise FileError(settings.data[0], "expected photos of people")
     if settings.people is not None:
         photos = of_some_people(photos, settings.people)
-    skins = skins_of(photos, Reconstructor(), settings.each, settings.size, display)
+    skins = skins_of(photos, Reconstructor(settings.model, settings.network), settings.each, settings.size, display)
     files = folder.save(settings.out.name, source, lambda stage: skins.save(stage / settings.out.name))
     add_result(settings.data[0], files=files, figures={"skins": len(skins)})
     display.tell(f"{len(skins)} skins -> {settings.out}")

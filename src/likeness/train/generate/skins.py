@@ -27,7 +27,7 @@ from likeness.reconstruct.result import Reconstruction
 SIZE = 256
 """Texels of a skin's side: more than a crop of 112 pixels shows."""
 
-TRUSTED, MOST_YAW, MOST_OPEN = 0.99, 40.0, 0.15
+TRUSTED, MOST_YAW, MOST_OPEN = 0.99, 40.0, 0.3
 """A face is taken from this score on, turned no further (degrees), and with a jaw no wider open: a side that is not
 seen is made up, and so are lips that are stretched."""
 
