@@ -77,7 +77,9 @@ TARGETS = {
     "evaluate photos": Target(lambda inputs: ["evaluate", "recognisability", str(inputs / "people")], is_quick=False),
     "train synthetic": Target(lambda _: ["train", "synthetic", "--model", MODEL, "--count", "6"]),
     "train skins": Target(
-        lambda inputs: ["train", "skins", "--data", str(inputs / "people"), "--size", "64"], "skins.npz", is_quick=False
+        lambda inputs: ["train", "skins", "--data", str(inputs / "people"), "--size", "64"],
+        "skins.npz",
+        is_quick=False,
     ),
     "train scans": Target(
         lambda inputs: ["train", "scans", MODEL, "--budget", "200", "--size", "8"], "made.npz", False, False
