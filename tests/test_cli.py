@@ -177,7 +177,7 @@ def test_register_names_bad_scans_and_does_the_good_one(
     scans = [cloud, text, flat, tmp_path / "none.ply", good, good]
     out, model = ["-o", tmp_path / "out"], ["--model", tmp_path / "model.npz"]
     assert run("register", *scans, *out, *model, "--landmarks", *[points] * 5, few) == 2
-    assert visible(tmp_path / "out") == {f"good.{f}" for f in ("obj", "json", "png")}
+    assert visible(tmp_path / "out") == {f"good.{f}" for f in ("obj", "glb", "json", "png")}
     captured = capsys.readouterr()
     lines = captured.err.splitlines()
     assert len(lines) == 5

@@ -285,13 +285,40 @@ def test_a_browser_shows_the_texture_and_opens_the_mouth(files: dict[str, Path],
     assert rows[opened].mean() > rows[raised].mean() + 20  # lower in the picture
 
 
+def test_a_browser_shows_teeth_in_an_opened_mouth(files: dict[str, Path], tmp_path: Path) -> None:
+    """Ivory on a head whose skin is green: none at rest but the eyes' white, which stays."""
+    seen = chromium(files["whole"], ["jawOpen"], tmp_path)
+    ivory = {name: (picture.min(axis=2) > 110) for name, picture in seen.items()}
+    teeth = ivory["jawOpen"] & ~ivory["rest"]
+    rows, columns = np.nonzero(teeth)
+    assert 10 < teeth.sum() < 800
+    assert rows.mean() > np.nonzero(ivory["rest"])[0].mean() + 20  # below the eyes,
+    assert abs(columns.mean() - 127.5) < 5  # in the middle
+
+
 def test_blender_sees_a_head_of_human_size(files: dict[str, Path]) -> None:
-    seen = blender(files["head"])
+    (seen,) = blender(files["head"])["meshes"]
     assert is_human(np.array(seen["dimensions"])[[0, 2, 1]])  # z is up
     assert tuple(seen["shapes"]) == ARKIT_NAMES
     np.testing.assert_allclose(seen["weights"], np.linspace(0, 1, 52), atol=1e-6)
     assert seen["colors"]
     assert "VERTEX_COLOR" in seen["nodes"]
     assert "model" in seen["properties"]
-    assert "TEX_IMAGE" in blender(files["textured"])["nodes"]
+    assert "TEX_IMAGE" in blender(files["textured"])["meshes"][0]["nodes"]
     assert blender(files["animated"])["actions"]
+
+
+def test_blender_sees_a_whole_head_with_its_materials_and_bones(files: dict[str, Path]) -> None:
+    seen = blender(files["whole"])
+    parts = {mesh["name"]: mesh for mesh in seen["meshes"]}
+    assert set(parts) == {"skin", "mouth", "eyes", "teeth", "tongue"}
+    assert all(mesh["materials"] == [name] for name, mesh in parts.items())
+    assert tuple(parts["skin"]["shapes"]) == ARKIT_NAMES
+    assert "jawOpen" in parts["teeth"]["shapes"]
+    assert "eyeLookUpLeft" in parts["eyes"]["shapes"]
+    assert "TEX_IMAGE" in parts["skin"]["nodes"]
+    assert "VERTEX_COLOR" in parts["teeth"]["nodes"]
+    assert {"neck", "jaw", "eyeLeft", "eyeRight"} <= set(seen["bones"])
+    assert {"jaw", "neck"} <= set(parts["skin"]["groups"])
+    assert "model" in seen["properties"]
+    assert is_human(np.array(parts["skin"]["dimensions"])[[0, 2, 1]])

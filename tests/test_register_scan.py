@@ -15,6 +15,7 @@ from other_programs import khronos
 from register_scans import POSE, code_of, colour_reader, coloured, raw_scan
 
 from likeness.errors import FileError, MissingExtraError
+from likeness.images.color import srgb_from_linear
 from likeness.mesh import Mesh
 from likeness.mesh.glb_writer import read_glb
 from likeness.model.face_model import FaceModel
@@ -235,6 +236,8 @@ def test_a_registered_head_is_animatable(registered: Registration, tmp_path: Pat
     assert tuple(shapes) == registered.model.expression_names
     shown = mesh.vertices + np.tensordot(weights, np.array(list(shapes.values())), 1)
     np.testing.assert_allclose(shown, registered.mesh.vertices, atol=2e-3)
+    usual = srgb_from_linear(given.model.albedo(np.zeros(len(given.model.albedo_names))))
+    np.testing.assert_allclose(mesh.colors, usual, atol=1e-4)
     at_rest = np.linalg.norm(mesh.vertices - registered.mesh.vertices, axis=1)
     assert at_rest.max() > 1
 
@@ -353,6 +356,6 @@ def test_the_example_runs(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("in m; 0.")
     assert {path.name for path in (tmp_path / "out").glob("[!.]*")} == {
-        *(f"someone.{format}" for format in ("obj", "json", "png")),
+        *(f"someone.{format}" for format in ("obj", "glb", "json", "png")),
         "someone-in-scan.ply",
     }

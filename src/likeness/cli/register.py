@@ -24,7 +24,7 @@ ScanFormat = Literal["obj", "ply", "glb", "json", "png"]
 
 @dataclass
 class Register:
-    """Raw scans in, heads of one topology out: NAME.obj, NAME.json and NAME.png for every scan."""
+    """Raw scans in, heads of one topology out: NAME.obj, NAME.glb, NAME.json and NAME.png for every scan."""
 
     scans: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Triangle meshes (.obj, .ply, .stl, .glb) in any units and pose, with holes, hair and shoulders."""
@@ -35,8 +35,8 @@ class Register:
     are found by looking at the scan from all sides."""
     units: Annotated[Unit | None, tyro.conf.arg(metavar="m|cm|mm|inch")] = None
     """The scans' unit; without, it is guessed from the faces' size."""
-    formats: tuple[ScanFormat, ...] = ("obj", "json", "png")
-    """Which files to write; glb has the model's blendshapes."""
+    formats: tuple[ScanFormat, ...] = ("obj", "glb", "json", "png")
+    """Which files to write; glb is the whole head with blendshapes and joints, 2.4 MB."""
     model: MaybePath = None
     """Another face model (.npz) than the embedded one."""
     network: MaybePath = None

@@ -2,56 +2,123 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from likeness.geometry.camera import Camera, project
 from likeness.geometry.crop import Crop
+from likeness.mesh import Mesh
+from likeness.mesh.assembly import Assembly, vertex_colors
+from likeness.model.face_model import FaceModel
+from likeness.model.head import has_whole_head, whole_head
 from likeness.render import overlay
 from likeness.render.head_view import head_view
+from likeness.render.paint import Paint, painted
+from likeness.render.shading import linear_from_srgb
 from likeness.render.texture import Texture
 
-PANEL = 320  # px, the side of each of the four square pictures
-HEAD_MM = 290.0  # what a neutral view's side covers
-YAWS = (0.0, 0.7)  # of the neutral views
+PANEL = 320  # px, the side of each of the square pictures
+HEAD_MM = 290.0  # what a view's side covers
+YAWS = (0.0, 0.7)  # of the views
+OVER = 0.92
+"""How much of the photo the head hides: its outline and what is behind it are still seen."""
+
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Of RGB (ITU-R BT.601)."""
+
+GREY = 6
+"""How far the channels of a photo without colours are apart at most: JPEG leaves a trace."""
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """What pictures draw of a head: one mesh (mm, model axes) and what it looks like."""
+
+    mesh: Mesh
+    paint: Paint
+
+    def view(
+        self, side: int, yaw: float = 0.0, *, middle: np.ndarray | None = None, grey: bool = False
+    ) -> np.ndarray:
+        """(side, side, 3) uint8 RGB on white, in colours or grey; ``middle`` (3,) is what is looked at."""
+        points = self.mesh.vertices
+        at = (points.max(0) + points.min(0)) / 2 if middle is None else middle
+        surface = None if grey else self.paint
+        return head_view(points, self.mesh.triangles, at, HEAD_MM, side, yaw=yaw, albedo=surface)
+
+
+class Sitter:
+    """A head of which portraits are made: whole where the face model knows how, else the model's surface.
+
+    Args:
+        model: the face model.
+        rest: the head at rest in its topology, with colours or a texture.
+    """
+
+    def __init__(self, model: FaceModel, rest: Mesh) -> None:
+        self._model = model
+        self._whole: Assembly | None = whole_head(model, rest) if has_whole_head(model) else None
+        if self._whole is not None:
+            self._mesh, self._paint = painted(self._whole)
+        else:
+            self._mesh = rest
+            self._paint = Paint(linear_from_srgb(vertex_colors(rest)), Texture.of(rest))
+
+    def portrait(self, expression: np.ndarray | None = None) -> Portrait:
+        """With an expression (E,), or at rest."""
+        if expression is None:
+            return Portrait(self._mesh, self._paint)
+        weights = np.asarray(expression, np.float64)
+        if self._whole is None:
+            moved = self._mesh.vertices + np.tensordot(weights, self._model.expression_basis, 1)
+        else:
+            posed = self._whole.posed(dict(zip(self._model.expression_names, weights.tolist(), strict=True)))
+            moved = np.concatenate([part.mesh.vertices for part in posed.parts])
+        return Portrait(self._mesh.with_vertices(moved.astype(np.float32)), self._paint)
 
 
 def overview(
     photo: np.ndarray,
-    vertices: np.ndarray,
-    neutral: np.ndarray,
-    triangles: np.ndarray,
+    sitter: Sitter,
+    expression: np.ndarray,
     camera: Camera,
     rotation: np.ndarray,
     translation: np.ndarray,
+    light: np.ndarray,
     side: int = PANEL,
-    texture: Texture | None = None,
 ) -> np.ndarray:
-    """Four or six square pictures in a row.
-
-    The photo and the overlay show the head's surroundings; the last two views are grey, so that only the shape
+    """Six square pictures in a row: the photo around the head, the head over it in the photo's light, the head with
+    the photo's expression from the front and turned, and at rest from the same sides in grey, so that only the shape
     speaks.
 
     Args:
         photo: (H, W, 3) uint8 RGB.
-        vertices, neutral: (V, 3) mm, model axes, with the photo's expression and at rest.
-        triangles: (F, 3).
+        sitter: the head.
+        expression: (E,) of the photo.
         camera: of the photo.
         rotation, translation: model axes -> camera axes, (3, 3) and (3,) mm.
+        light: (9, 3) of the photo (:mod:`likeness.render.lighting`).
         side: of each picture, pixels.
-        texture: of the head, for two more views before the grey ones; None: there is none.
 
     Returns:
-        (side, 4 side or 6 side, 3) uint8 RGB.
+        (side, 6 side, 3) uint8 RGB.
     """
+    posed, rest = sitter.portrait(expression), sitter.portrait()
+    vertices, triangles = posed.mesh.vertices, posed.mesh.triangles
     pixels = project(camera, vertices @ rotation.T + translation)
     low, high = pixels.min(0), pixels.max(0)
     window = Crop.from_box((low + high) / 2, 1.08 * float((high - low).max()), side)
     shown = window.extract(photo)
     closer = Camera(camera.focal / window.scale, tuple(window.to_crop(np.array(camera.center))), (side, side))
-    laid_over = overlay(shown, vertices, triangles, closer, rotation, translation, alpha=0.8)
-    middle = (neutral.max(0) + neutral.min(0)) / 2
-    skins = [None] if texture is None else [texture, None]
-    views = [
-        head_view(neutral, triangles, middle, HEAD_MM, side, yaw=yaw, albedo=skin) for skin in skins for yaw in YAWS
-    ]
-    return np.concatenate([shown, laid_over, *views], axis=1)
+    laid_over = overlay(shown, vertices, triangles, closer, rotation, translation, posed.paint, light, alpha=OVER)
+    if _is_grey(shown):
+        laid_over = np.repeat(np.rint(laid_over @ LUMA).astype(np.uint8)[..., None], 3, axis=2)
+    middle = (rest.mesh.vertices.max(0) + rest.mesh.vertices.min(0)) / 2
+    coloured = [posed.view(side, yaw, middle=middle) for yaw in YAWS]
+    grey = [rest.view(side, yaw, middle=middle, grey=True) for yaw in YAWS]
+    return np.concatenate([shown, laid_over, *coloured, *grey], axis=1)
+
+
+def _is_grey(photo: np.ndarray) -> bool:
+    return bool(np.quantile(np.ptp(photo.astype(np.int16), axis=2), 0.99) <= GREY)

@@ -18,12 +18,11 @@ from likeness.mesh import Mesh
 from likeness.mesh.assembly import Assembly
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.model.head import whole_head
-from likeness.reconstruct.overview import PANEL, overview
+from likeness.reconstruct.overview import PANEL, Sitter, overview
 from likeness.reconstruct.posterior import HeadSize, ShapePosterior
 from likeness.reconstruct.rigged import posed_files, rigged_files, rounded
-from likeness.reconstruct.texture import View, texture_of
+from likeness.reconstruct.texture import View, light_on, texture_of
 from likeness.reconstruct.viewed import TEXTURE, Viewable, viewed_face
-from likeness.render.texture import Texture
 from likeness.result_folder import ResultFolder, Source, fitted
 from likeness.view.heads import Rig, ViewedHead
 
@@ -194,19 +193,19 @@ class Reconstruction(Viewable):
         return viewed_face(self, rig, self.name, found.identity, found.albedo, skin, found.expression)
 
     def overview(self, side: int = PANEL, texture: np.ndarray | None = None) -> np.ndarray:
-        """What ``NAME.png`` shows: photo, overlay and the neutral head from the front and turned, with its texture
-        (S, S, 3) uint8, if there is one, and grey: (side, 4 side or 6 side, 3) uint8 RGB."""
-        topology = self.model.topology
+        """What ``NAME.png`` shows, (side, 6 side, 3) uint8 RGB: the photo, the head over it, the head with the
+        photo's expression from the front and turned, with its texture (S, S, 3) uint8 or, without, in the model's
+        colours; and grey, at rest."""
+        rest = self.mesh(neutral=True, texture=texture)
         return overview(
             self.photo,
-            self.vertices(),
-            self.vertices(neutral=True),
-            topology.triangles,
+            Sitter(self.model, rest),
+            self.coefficients.expression,
             self.camera,
             self.rotation,
             self.translation,
+            light_on(self.texture_view(), self.model, rest),
             side,
-            None if texture is None else Texture(texture, topology.uv, topology.uv_triangles),
         )
 
     def to_dict(self) -> dict[str, Any]:

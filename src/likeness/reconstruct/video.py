@@ -24,6 +24,7 @@ from likeness.geometry.camera import Camera
 from likeness.images.video import VideoFile, VideoWriter
 from likeness.progress import Steps, unheard
 from likeness.reconstruct.cast import Member, cast_of
+from likeness.reconstruct.overview import Sitter
 from likeness.reconstruct.people import fused_identity, posed_under
 from likeness.reconstruct.performance import Performance
 from likeness.reconstruct.reconstructor import Reconstructor
@@ -111,12 +112,13 @@ class VideoResult:
     def write_overlay(self, path: StrPath, steps: Steps = unheard) -> None:
         """Write the video with the heads over it, at a steady rate, every frame once."""
         rows = [dict(zip(one.frames.tolist(), range(len(one)), strict=True)) for one in self.people]
+        sitters = [Sitter(one.model, one.mesh()) for one in self.people]
         with VideoWriter(path, self.video.size, self.video.rate) as writer:
             for frame in self.video.frames():
                 picture = frame.image
-                for person, row_of in zip(self.people, rows, strict=True):
+                for person, sitter, row_of in zip(self.people, sitters, rows, strict=True):
                     if frame.number in row_of:
-                        picture = _overlaid(picture, person, row_of[frame.number])
+                        picture = _overlaid(picture, person, sitter, row_of[frame.number])
                 writer.write(picture)
                 steps("overlay", frame.number + 1, max(self.frames, frame.number + 1))
 
@@ -304,15 +306,16 @@ def _performed(
     return people
 
 
-def _overlaid(picture: np.ndarray, person: Performance, row: int) -> np.ndarray:
+def _overlaid(picture: np.ndarray, person: Performance, sitter: Sitter, row: int) -> np.ndarray:
     """A frame with a head over it."""
+    head = sitter.portrait(person.expression[row])
     return overlay(
         picture,
-        person.vertices(row),
-        person.model.topology.triangles,
+        head.mesh.vertices,
+        head.mesh.triangles,
         person.camera,
         np.asarray(person.rotation[row], np.float64),
         np.asarray(person.translation[row], np.float64),
-        albedo=person.model.albedo(person.albedo),
+        albedo=head.paint,
         alpha=0.8,
     )

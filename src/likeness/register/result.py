@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from likeness.errors import StrPath, printable
 from likeness.files import output_paths, write_atomically
 from likeness.geometry.landmarks import JAW_COUNT
 from likeness.geometry.similarity import Similarity
+from likeness.images.color import srgb_from_linear
 from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
 from likeness.model.face_model import FaceModel
@@ -26,7 +27,7 @@ from likeness.view.page import Page
 Array = np.ndarray
 
 FORMATS = ("obj", "ply", "glb", "json", "png")
-DEFAULT_FORMATS = ("obj", "json", "png")
+DEFAULT_FORMATS = ("obj", "glb", "json", "png")
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,8 @@ class Registration:
         overwrite: bool = False,
     ) -> dict[str, Path]:
         """Write ``NAME.obj`` or ``NAME.ply`` (the head, mm, model axes), ``NAME.glb`` (m; at rest, with the
-        model's blendshapes, whose default weights are the scan's expression: so the registered head is seen),
+        model's mean colours and its blendshapes, whose default weights are the scan's expression: so the registered
+        head is seen),
         ``NAME.json`` (:meth:`to_dict`; its ``scan_from_model`` leads back to the scan) and ``NAME.png`` (scan, head,
         error map).
 
@@ -168,7 +170,9 @@ class Registration:
             "source": self.source.to_dict(),
             "identity": np.round(self.identity, 5).tolist(),
         }
-        write_head_glb(path, model, self._at_rest(), self.expression, printable(self.name), extras)
+        usual = srgb_from_linear(model.albedo(np.zeros(len(model.albedo_names))))
+        head = replace(self._at_rest(), colors=usual)
+        write_head_glb(path, model, head, self.expression, printable(self.name), extras)
 
     def view(self) -> Page:
         """A page of the registered head, with the model's expressions, and the scan beside it

@@ -6,6 +6,7 @@ import numpy as np
 
 from likeness.geometry.camera import Camera, image_center
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler
+from likeness.render.paint import Paint
 from likeness.render.shading import render_image
 from likeness.render.texture import Texture
 
@@ -23,7 +24,7 @@ def head_view(
     side: int,
     *,
     yaw: float = 0.0,
-    albedo: np.ndarray | Texture | None = None,
+    albedo: np.ndarray | Texture | Paint | None = None,
     light: np.ndarray | None = None,
     cull: bool = True,
 ) -> np.ndarray:
@@ -36,7 +37,8 @@ def head_view(
         shown_mm: what the picture's side covers at the distance of ``middle``.
         side: of the square picture, pixels.
         yaw: radians, how far the head is turned to the subject's left.
-        albedo: (V, 3) linear RGB reflectance, or a texture; None: grey clay.
+        albedo: (V, 3) linear RGB reflectance, or a texture, or the paint of several parts; None:
+            grey clay.
         light: (9, 3) in light axes; None: a studio's.
         cull: leave out triangles that face away; else they are lit as if seen from their front.
 

@@ -70,6 +70,18 @@ def distant_light(direction: Any, color: Any = (1.0, 1.0, 1.0)) -> np.ndarray:
     return (math.pi * sh_basis(towards / length)[:, None] * np.asarray(color)).astype(np.float32)
 
 
+def main_light(sh: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The one direction (3,) that light (9, 3) comes from most, unit, and the linear RGB (3,) that a surface of
+    albedo 1 would show if it faced light from there alone: what of the order 1 there is. Without direction:
+    (0, 0, 1) and black."""
+    first = np.asarray(sh, np.float64)[[3, 1, 2]] / (math.pi * _Y1)
+    towards = first.mean(axis=1)
+    length = float(np.linalg.norm(towards))
+    if length < 1e-9:
+        return np.array([0.0, 0.0, 1.0]), np.zeros(3)
+    return towards / length, np.maximum(towards / length @ first, 0.0)
+
+
 def studio_light() -> np.ndarray:
     """(9, 3) a warm key light three quarters from the upper left, a cool fill from the right, some from all over."""
     key = distant_light((-0.6, 0.5, 0.6), (1.25, 1.2, 1.13))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from likeness.render.lighting import (
     shade,
     studio_light,
 )
+from likeness.render.paint import Paint
 from likeness.render.raster import (
     NEAR,
     Fragments,
@@ -67,7 +68,7 @@ BAND = 2**17
 def render_image(
     vertices: np.ndarray,
     triangles: np.ndarray,
-    albedo: np.ndarray | Texture | None,
+    albedo: np.ndarray | Texture | Paint | None,
     camera: Camera,
     rotation: np.ndarray,
     translation: np.ndarray,
@@ -81,7 +82,7 @@ def render_image(
     Args:
         vertices: (V, 3) mm, model axes.
         triangles: (F, 3), counter-clockwise seen from outside.
-        albedo: (V, 3) linear RGB reflectance in [0, 1], or a texture; None: grey clay.
+        albedo: (V, 3) linear RGB reflectance in [0, 1], or a texture, or the paint of several parts; None: grey clay.
         camera: pinhole; its size is the picture's.
         rotation: (3, 3) model axes -> camera axes.
         translation: (3,) mm, camera axes.
@@ -109,7 +110,7 @@ def overlay(
     camera: Camera,
     rotation: np.ndarray,
     translation: np.ndarray,
-    albedo: np.ndarray | Texture | None = None,
+    albedo: np.ndarray | Texture | Paint | None = None,
     light: np.ndarray | None = None,
     alpha: float = 0.85,
     supersample: int = 2,
@@ -169,7 +170,7 @@ def _paint(
     alpha: float,
     vertices: np.ndarray,
     triangles: np.ndarray,
-    albedo: np.ndarray | Texture | None,
+    albedo: np.ndarray | Texture | Paint | None,
     camera: Camera,
     rotation: np.ndarray,
     translation: np.ndarray,
@@ -187,10 +188,15 @@ def _paint(
             "expected vertices (V, 3), rotation (3, 3) and translation (3,), "
             f"got {vertices.shape}, {np.shape(rotation)} and {np.shape(translation)}"
         )
-    lamp = reflection_polynomial(studio_light() if light is None else _finite(light, (9, 3), "light"))
+    lit = studio_light() if light is None else _finite(light, (9, 3), "light")
     placed = np.asarray(_finite(vertices, (count, 3), "vertices") @ np.transpose(rotation) + translation, np.float32)
     normals = vertex_normals(placed, np.asarray(triangles).reshape(-1, 3)) @ np.float32(FRONTAL)
-    base = _colors(albedo, placed, triangles, camera.scaled(samples))
+    surface = _Surface(
+        normals,
+        reflection_polynomial(lit),
+        _colors(albedo, placed, triangles, camera.scaled(samples)),
+        partial(albedo.highlights, light=lit) if isinstance(albedo, Paint) else None,
+    )
     rows, columns = _window(camera, placed)
     width, height = columns.stop - columns.start, rows.stop - rows.start
     if not (width and height):
@@ -204,42 +210,53 @@ def _paint(
         center = camera.center[0] - columns.start, camera.center[1] - top
         fragments = rasterizer(placed, Camera(camera.focal, center, (width, step)).scaled(samples))
         bottom = min(top + step, rows.stop)
-        shaded = _shade(fragments, normals, base, lamp, samples)
+        shaded = _shade(fragments, surface, samples)
         _blend(picture[top:bottom, columns], shaded[: bottom - top], alpha)
 
 
 def _colors(
-    albedo: np.ndarray | Texture | None, placed: np.ndarray, triangles: np.ndarray, camera: Camera
+    albedo: np.ndarray | Texture | Paint | None, placed: np.ndarray, triangles: np.ndarray, camera: Camera
 ) -> Callable[[Fragments], np.ndarray]:
     """What gives the linear RGB (N, 3) of the N fragments that see something; arguments as in `_paint`, ``placed``
     (V, 3) in axes of the ``camera`` of the fragments."""
     if albedo is None:
         return lambda fragments: np.asarray(CLAY)
-    if isinstance(albedo, Texture):
-        if len(albedo.uv_triangles) != len(triangles):
-            raise ValueError(
-                f"expected a texture for {len(triangles)} triangles, got one for {len(albedo.uv_triangles)}"
-            )
-        return partial(albedo.seen, levels=albedo.levels_seen(placed, np.asarray(triangles), camera))
+    texture = albedo.texture if isinstance(albedo, Paint) else albedo
+    if isinstance(texture, Texture) and len(texture.uv_triangles) != len(triangles):
+        raise ValueError(
+            f"expected a texture for {len(triangles)} triangles, got one for {len(texture.uv_triangles)}"
+        )
+    if isinstance(albedo, Paint):
+        _finite(albedo.colors, (len(placed), 3), "colors")
+    if isinstance(albedo, Paint | Texture):
+        levels = None if texture is None else texture.levels_seen(placed, np.asarray(triangles), camera)
+        return partial(albedo.seen, levels=levels)
     return partial(interpolate_seen, attributes=_finite(albedo, (len(placed), 3), "albedo"))
 
 
-def _shade(
-    fragments: Fragments,
-    normals: np.ndarray,
-    colors: Callable[[Fragments], np.ndarray],
-    lamp: np.ndarray,
-    samples: int,
-) -> np.ndarray:
+class _Surface(NamedTuple):
+    """What is shaded: normals (V, 3) in light axes, the light's reflection polynomial (10, 3), what gives fragments
+    their albedo, and what, if anything, their highlights."""
+
+    normals: np.ndarray
+    lamp: np.ndarray
+    colors: Callable[[Fragments], np.ndarray]
+    highlights: Callable[[Fragments, np.ndarray], np.ndarray | None] | None
+
+
+def _shade(fragments: Fragments, surface: _Surface, samples: int) -> np.ndarray:
     """Means of samples × samples fragments: (h, w, 4) linear RGB times coverage, coverage."""
     height, width = (side // samples for side in fragments.triangle.shape)
-    x, y, z = interpolate_seen(fragments, normals).T
+    x, y, z = interpolate_seen(fragments, surface.normals).T
     scale = 1.0 / np.sqrt(np.maximum(x * x + y * y + z * z, np.finfo(np.float32).tiny))
     x, y, z = x * scale, y * scale, z * scale
     monomials = np.stack([np.ones_like(x), x, y, z, x * y, y * z, z * x, x * x, y * y, z * z])
     # Nine harmonics ring: a little less than no light may come out on the far side.
-    light = np.maximum(lamp.T.astype(np.float32) @ monomials, 0.0)
-    light *= colors(fragments).reshape(-1, 3).T
+    light = np.maximum(surface.lamp.T.astype(np.float32) @ monomials, 0.0)
+    light *= surface.colors(fragments).reshape(-1, 3).T
+    if surface.highlights is not None:
+        mirrored = surface.highlights(fragments, np.stack([x, y, z], axis=-1))
+        light += 0.0 if mirrored is None else mirrored.T
     row, column = np.divmod(np.flatnonzero(fragments.triangle >= 0), width * samples)
     pixel = row // samples * width + column // samples
     sums = [np.bincount(pixel, channel, width * height) for channel in (*light, None)]

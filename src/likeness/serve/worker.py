@@ -13,15 +13,12 @@ import numpy as np
 
 from likeness.errors import Excluded, LikenessError, as_file_error
 from likeness.images.encode import jpeg_bytes
-from likeness.model.face_model import FaceModel
 from likeness.reconstruct.inputs import as_photo
-from likeness.reconstruct.overview import HEAD_MM
+from likeness.reconstruct.overview import Sitter
 from likeness.reconstruct.people import NO_PIXELS, Sightings, people_of
 from likeness.reconstruct.person import Person
 from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.reconstruct.result import Reconstruction
-from likeness.render.head_view import head_view
-from likeness.render.texture import Texture
 from likeness.serve.problems import sentence
 from likeness.serve.wire import Failed, Made, PeopleDone, PeopleTask, PhotoDone, PhotoTask, Step, receive, send
 
@@ -123,13 +120,8 @@ def without_pixels(head: Reconstruction | Person) -> Reconstruction | Person:
 
 def portrait_of(head: Reconstruction | Person, skin: np.ndarray | None) -> bytes:
     """JPEG of a head at rest, a little turned."""
-    model: FaceModel = head.model
-    vertices = head.vertices(neutral=True) if isinstance(head, Reconstruction) else head.vertices()
-    topology = model.topology
-    texture = None if skin is None else Texture(skin, topology.uv, topology.uv_triangles)
-    middle = (vertices.max(0) + vertices.min(0)) / 2
-    view = head_view(vertices, topology.triangles, middle, HEAD_MM, PORTRAIT, yaw=PORTRAIT_YAW, albedo=texture)
-    return jpeg_bytes(view, QUALITY)
+    rest = head.mesh(neutral=True, texture=skin) if isinstance(head, Reconstruction) else head.mesh(skin)
+    return jpeg_bytes(Sitter(head.model, rest).portrait().view(PORTRAIT, PORTRAIT_YAW), QUALITY)
 
 
 def _smaller(image: np.ndarray) -> np.ndarray:

@@ -29,32 +29,33 @@ def border_loops(triangles: np.ndarray) -> list[np.ndarray]:
 
 
 def with_closed_neck(skin: Mesh) -> tuple[Mesh, np.ndarray]:
-    """The skin with a flat end of the neck: its lowest border is filled with triangles around a new vertex.
+    """The skin with a flat end of the neck: its lowest border is filled with triangles of their own vertices, so that
+    no shading runs around the edge.
 
     Returns:
-        mesh: the vertices and, as the last, the new one.
-        source: (V + 1,) whose shapes and joints each has: its own; of the new one the border's rearmost vertex.
+        mesh: the skin's vertices, then the border's again, then, as the last, the middle's.
+        source: (V + B + 1,) whose shapes and joints each has: its own; of the middle the border's rearmost vertex.
     """
     loops = border_loops(skin.triangles)
     loop = min(loops, key=lambda one: float(skin.vertices[one, 1].mean()))
-    center = len(skin.vertices)
-    ahead = np.roll(loop, -1)
-    cap = np.column_stack([ahead, loop, np.full(len(loop), center)])
+    count = len(skin.vertices)
+    copies = count + np.arange(len(loop))
+    cap = np.column_stack([np.roll(copies, -1), copies, np.full(len(loop), count + len(loop))])
     uv, uv_triangles = skin.uv, skin.uv_triangles
     if uv is not None:
         known = skin.triangles if uv_triangles is None else uv_triangles
-        of_vertex = np.zeros(center, np.int64)
+        of_vertex = np.zeros(count, np.int64)
         of_vertex[skin.triangles.ravel()] = known.ravel()
-        a, b = of_vertex[ahead], of_vertex[loop]
+        a, b = of_vertex[np.roll(loop, -1)], of_vertex[loop]
         # The flat end takes the colour of its border.
         uv_triangles = np.concatenate([known, np.column_stack([a, b, b])])
     colors = skin.colors
     if colors is not None:
-        colors = np.vstack([colors, colors[loop].mean(0)])
-    source = np.append(np.arange(center), loop[np.argmin(skin.vertices[loop, 2])])
+        colors = np.vstack([colors, colors[loop], colors[loop].mean(0)])
+    source = np.concatenate([np.arange(count), loop, loop[[np.argmin(skin.vertices[loop, 2])]]])
     closed = replace(
         skin,
-        vertices=np.vstack([skin.vertices, skin.vertices[loop].mean(0)]),
+        vertices=np.vstack([skin.vertices, skin.vertices[loop], skin.vertices[loop].mean(0)]),
         triangles=np.concatenate([skin.triangles, cap]),
         uv_triangles=uv_triangles,
         colors=colors,

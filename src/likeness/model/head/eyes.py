@@ -23,6 +23,9 @@ LIMBUS = 0.5
 PUPIL, SCLERA = (0.012, 0.012, 0.012), (0.62, 0.56, 0.52)
 """Linear reflectance of the pupil and of the white."""
 
+CORNER, CORNER_MM = 0.45, (6.5, 11.0)
+"""How much darker the white is where lids shade it, and from where to where, mm from the gaze."""
+
 SEGMENTS = 40
 """Vertices around the eyeball."""
 
@@ -119,7 +122,9 @@ def _colors(unit: np.ndarray, radius: float, iris: np.ndarray) -> np.ndarray:
     inner = 1.35 - 0.35 * np.clip((reach - PUPIL_MM) / (IRIS_MM - PUPIL_MM), 0, 1)
     edge = 1 - LIMBUS * np.clip((reach - IRIS_MM + 1.6) / 1.4, 0, 1)
     color = np.where(reach < PUPIL_MM, PUPIL, iris * fibres * inner * edge)
-    return np.clip(np.where(reach < IRIS_MM, color, SCLERA), 0, 1)
+    away = np.clip((reach - CORNER_MM[0]) / (CORNER_MM[1] - CORNER_MM[0]), 0, 1)
+    white = np.asarray(SCLERA) * (1 - CORNER * away * away * (3 - 2 * away))
+    return np.clip(np.where(reach < IRIS_MM, color, white), 0, 1)
 
 
 def gaze_shapes(eye: Eyeball, vertices: np.ndarray) -> dict[str, np.ndarray]:

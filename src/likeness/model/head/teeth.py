@@ -14,6 +14,10 @@ from likeness.model.head.mouth import Mouth
 IVORY, GUM = (0.72, 0.66, 0.54), (0.36, 0.11, 0.10)
 """Linear reflectance."""
 
+SHADED, SHADED_MM = 0.75, 24.0
+"""How much darker teeth are far back, where lips and cheeks keep light away, and how far behind the incisors that
+is."""
+
 AROUND = 10
 """Vertices around a tooth, and around the gums."""
 
@@ -83,6 +87,8 @@ def arch_mesh(mouth: Mouth, arch: _Arch) -> Mesh:
     triangles = np.concatenate([faces + start for (_, faces), start in zip(parts, counts[:-1], strict=True)])
     placed = points * mouth.scale + [mouth.middle, mouth.seam, mouth.front]
     colors = np.where(np.arange(len(points))[:, None] < counts[-2], IVORY, GUM)
+    back = np.clip(-points[:, 2:] / SHADED_MM, 0, 1)
+    colors = colors * (1 - SHADED * back * (2 - back))
     is_tooth = triangles[:, 0] < counts[-2]
     groups = {"teeth": np.flatnonzero(is_tooth), "gums": np.flatnonzero(~is_tooth)}
     return Mesh(placed.astype(np.float32), triangles.astype(np.int32), colors=srgb_from_linear(colors), groups=groups)

@@ -120,7 +120,7 @@ def _skin(
     colors = np.asarray(FLESH) * (np.asarray(DEEP) / FLESH) ** depth
     mouth = replace(_piece(head, inside), uv=None, uv_triangles=None, texture=None, colors=srgb_from_linear(colors))
     parts = []
-    for name, mesh, used, roughness in (("skin", skin, rows, 0.55), ("mouth", mouth, cavity, 0.4)):
+    for name, mesh, used, roughness in (("skin", skin, rows, 0.55), ("mouth", mouth, cavity, 0.6)):
         own = {key: _steady(shape[used]) for key, shape in shapes.items()}
         if name != "skin":
             own = {key: shape for key, shape in own.items() if shape.any()}
@@ -166,14 +166,14 @@ def _teeth(mouth: Mouth, jaw: Jaw) -> Part:
     influence = np.vstack(
         [follows(len(mesh.vertices), joint) for mesh, joint in zip(meshes, (HEAD, JAW), strict=True)]
     )
-    return Part("teeth", _joined(meshes), Material("teeth", 0.25), _joined_shapes(meshes, [{}, moved]), influence)
+    return Part("teeth", _joined(meshes), Material("teeth", 0.35), _joined_shapes(meshes, [{}, moved]), influence)
 
 
 def _tongue(mouth: Mouth, jaw: Jaw) -> Part:
     mesh, out = tongue_mesh(mouth)
     moved = {**jaw.shapes(mesh.vertices.astype(np.float64)), "tongueOut": out}
     shapes = {name: _steady(shape) for name, shape in moved.items()}
-    return Part("tongue", mesh, Material("tongue", 0.35), shapes, follows(len(mesh.vertices), JAW))
+    return Part("tongue", mesh, Material("tongue", 0.42), shapes, follows(len(mesh.vertices), JAW))
 
 
 def _joined(meshes: list[Mesh]) -> Mesh:

@@ -1,6 +1,6 @@
 """The person's own skin: photographs -> a texture of the head."""
 
 from likeness.reconstruct.texture.blend import texture_of
-from likeness.reconstruct.texture.view import View
+from likeness.reconstruct.texture.view import View, light_on
 
-__all__ = ["View", "texture_of"]
+__all__ = ["View", "light_on", "texture_of"]

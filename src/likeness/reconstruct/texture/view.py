@@ -11,7 +11,8 @@ from likeness.geometry.camera import Camera, project
 from likeness.geometry.landmarks import COUNT, INNER_LIPS, LEFT_EYE, RIGHT_EYE
 from likeness.geometry.rotation import FRONTAL
 from likeness.images.color import linear_from_srgb
-from likeness.mesh import vertex_normals
+from likeness.mesh import Mesh, vertex_normals
+from likeness.mesh.assembly import vertex_colors
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.texture.atlas import Grid
 from likeness.render.lighting import shade
@@ -267,6 +268,11 @@ def fitted_light(
         normal = (basis.T * share) @ basis + prior * np.eye(9)
         light = np.linalg.solve(normal, basis.T @ target + prior * start)
     return np.asarray(light[:, None] * gains)
+
+
+def light_on(view: View, model: FaceModel, rest: Mesh) -> np.ndarray:
+    """(9, 3) the light of a photo for a head of these colours or this texture (:func:`fitted_light`)."""
+    return fitted_light(view, model, linear_from_srgb(vertex_colors(rest)), Seen(view, model))
 
 
 def log_shading(view: View, grid: Grid, light: np.ndarray, normals: np.ndarray) -> np.ndarray:
