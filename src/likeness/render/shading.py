@@ -221,17 +221,23 @@ def _colors(
     (V, 3) in axes of the ``camera`` of the fragments."""
     if albedo is None:
         return lambda fragments: np.asarray(CLAY)
-    texture = albedo.texture if isinstance(albedo, Paint) else albedo
-    if isinstance(texture, Texture) and len(texture.uv_triangles) != len(triangles):
+    corners = np.asarray(triangles)
+    if isinstance(albedo, Texture):
+        return partial(albedo.seen, levels=_levels(albedo, placed, corners, camera))
+    if isinstance(albedo, Paint):
+        _finite(albedo.colors, (len(placed), 3), "colors")
+        levels = None if albedo.texture is None else _levels(albedo.texture, placed, corners, camera)
+        return partial(albedo.seen, levels=levels)
+    return partial(interpolate_seen, attributes=_finite(albedo, (len(placed), 3), "albedo"))
+
+
+def _levels(texture: Texture, placed: np.ndarray, triangles: np.ndarray, camera: Camera) -> np.ndarray:
+    """(F,) of :meth:`Texture.levels_seen`, of a texture that is for so many triangles."""
+    if len(texture.uv_triangles) != len(triangles):
         raise ValueError(
             f"expected a texture for {len(triangles)} triangles, got one for {len(texture.uv_triangles)}"
         )
-    if isinstance(albedo, Paint):
-        _finite(albedo.colors, (len(placed), 3), "colors")
-    if isinstance(albedo, Paint | Texture):
-        levels = None if texture is None else texture.levels_seen(placed, np.asarray(triangles), camera)
-        return partial(albedo.seen, levels=levels)
-    return partial(interpolate_seen, attributes=_finite(albedo, (len(placed), 3), "albedo"))
+    return texture.levels_seen(placed, triangles, camera)
 
 
 class _Surface(NamedTuple):
