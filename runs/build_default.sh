@@ -9,13 +9,21 @@
 # and photos/{video,photo}-{train,val}.tar (see
 # benchmarks/README.md for the layout and where to get such data). WORK (default: work) takes what is made on the way and can be deleted.
 # BUDGET, PLACES, HEADS, POINTS and SCOUT (samples that features, features with more landmarks, heads, the decoder of surface
-# points and the first network see), SYNTHETIC, SKINNED and MORPHS (faces), SKINS (people whose skins are taken), MAPPED (pictures that say where MediaPipe's points lie) and SCENES (of the face finder) set the size; THREADS the CPU threads, WORKERS the processes that
-# make samples, PROCESSES those that make faces. Two cores should take about six hours in all; with as many workers and processes as
-# there are cores, 16 cores and one GPU should take a quarter of an hour for everything between the rendered faces and the heads.
+# points and the first network see), PEOPLE (registered ones that the sphere model is learned from) and SPHERE (their meshes
+# seen), SYNTHETIC, SKINNED and MORPHS (faces), SKINS (people whose skins are taken), MAPPED (pictures that say where
+# MediaPipe's points lie), FUSED (steps of the fusion) and SCENES (of the face finder) set the size; THREADS the CPU threads,
+# WORKERS the processes that make samples, PROCESSES those that make faces. Two cores should take about six hours in all; with as many workers and processes as there are cores, 16 cores
+# and one GPU should take a quarter of an hour for everything between the rendered faces and the heads.
+#
+# RENDERED_ONLY=1 is for who cannot use photographs: the face model, its rendered faces, and a network that has seen nothing but
+# these, POINTS samples of them, from nothing. DATA then needs ict-face-model.npz and teachers/mediapipe alone (which says where
+# its points lie, on rendered faces). Nothing is copied into the package, whose other files were learned from photographs; at
+# the end it says how the network is used and measured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:?usage: runs/build_default.sh DATA [WORK]}
 work=${2:-work}
+rendered_only=${RENDERED_ONLY:-}
 python=${PYTHON:-.venv/bin/python}
 assets=src/likeness/assets
 
@@ -23,15 +31,31 @@ make .venv/.dev
 "${python%python}pip" install --quiet --disable-pip-version-check -e ".[build,points]"
 mkdir -p "$work"
 [ -e "$work/template.npz" ] || "$python" runs/build_template.py "$work/template.npz"
-"$python" runs/build_model.py "$work/template.npz" "$data/ict-face-model.npz" "$data/photos/video-train.tar" "$work/face_model.npz"
-"$python" runs/build_people.py "$work/template.npz" "$work/face_model.npz" "$work/carried.npz" "$work/people.npz"
+frames=()
+[ -n "$rendered_only" ] || frames=("--frames" "$data/photos/video-train.tar")
+"$python" runs/build_model.py "$work/template.npz" "$data/ict-face-model.npz" "$work/face_model.npz" "${frames[@]}"
+people=${PEOPLE:-3600}
+"$python" runs/build_people.py "$work/template.npz" "$work/face_model.npz" "$work/carried.npz" "$work/people.npz" \
+  --people "$people" --held-out "$((people / 9))"
 "$python" -m likeness train scans "$work/people.npz" -o "$work/sphere.npz" --template "$work/face_model.npz" \
-  --size 128 --run "$work/sphere" --resume
+  --size 128 --budget "${SPHERE:-1500000}" --run "$work/sphere" --resume
 "$python" -m likeness train synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "${SYNTHETIC:-30000}" \
   --processes "${PROCESSES:-2}"
 photos=("--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--threads" "${THREADS:-2}"
   "--workers" "${WORKERS:-1}" "--resume")
 grep -qs bf16 /proc/cpuinfo && photos+=("--precision" bf16-mixed)
+# Texture coordinates that give the face most of a texture, and where MediaPipe's points lie on the model.
+"$python" runs/build_uv.py "$work/sphere.npz" "$work/uv_layout.npz"
+"$python" runs/map_points.py "$work/sphere.npz" "$data/teachers/mediapipe" "$work/surface_points.npz" --count "${MAPPED:-2000}"
+if [ -n "$rendered_only" ]; then
+  "$python" -m likeness train photos -o "$work/points" --point-map "$work/surface_points.npz" --recipe points \
+    --learning-rate 2.5e-3 --budget "${POINTS:-600000}" "${photos[@]}"
+  "$python" -m likeness train fusion "$work/points" -o "$work/fusion" --synthetic "$work/synthetic" --model "$work/sphere.npz" \
+    --point-map "$work/surface_points.npz" --threads "${THREADS:-2}" --resume
+  echo "likeness reconstruct PHOTO --model $work/sphere.npz --network $work/fusion/regressor.onnx --points $work/surface_points.npz"
+  echo "$python benchmarks/fidelity.py $data --model $work/sphere.npz --network $work/fusion/regressor.onnx --map $work/surface_points.npz"
+  exit
+fi
 # A first network, of landmarks and rendered faces alone, finds the faces of photographs that have no landmarks.
 "$python" -m likeness train photos -o "$work/scout" --data "$data/photos/video-train.tar" --recipe tikhonov \
   --budget "${SCOUT:-250000}" "${photos[@]}"
@@ -49,10 +73,7 @@ more=("--data" "$data/photos/video-train.tar" "$data/photos/photo-train.tar"
   --recipe places --learning-rate 1.5e-3 --batch 4 --budget "${PLACES:-800000}" "${photos[@]}"
 "$python" -m likeness train photos -o "$work/default" "${more[@]}" --labeller "$work/places" --trunk "$work/places" \
   --recipe heads --budget "${HEADS:-240000}" "${photos[@]}"
-# Texture coordinates that give the face most of a texture.
-"$python" runs/build_uv.py "$work/sphere.npz" "$work/uv_layout.npz"
-# Where MediaPipe's points lie on the model, then in photographs; then the network learns to place them itself.
-"$python" runs/map_points.py "$work/sphere.npz" "$data/teachers/mediapipe" "$work/surface_points.npz" --count "${MAPPED:-2000}"
+# Where MediaPipe's points lie in photographs; then the network learns to place them itself.
 labels=()
 for name in {video,photo}-{train,val} people-train; do
   labels+=("$work/labels-$name.npz")
@@ -74,7 +95,7 @@ trained=()
 for name in {video,photo}-train people-train; do trained+=("$work/labels-$name.npz"); done
 "$python" -m likeness train fusion "$work/points" -o "$work/fusion" --data "$data"/photos/{video,photo,people}-train.tar \
   --point-labels "${trained[@]}" --synthetic "$work/skinned" --model "$work/sphere.npz" --point-map "$work/surface_points.npz" \
-  --teacher "$data/teacher-mobilefacenet.onnx" --colours "$work/default" --threads "${THREADS:-2}" --resume
+  --teacher "$data/teacher-mobilefacenet.onnx" --colours "$work/default" --steps "${FUSED:-2000}" --threads "${THREADS:-2}" --resume
 # The 68 landmarks, as annotators place them, from the points.
 "$python" runs/landmark_weights.py "$work/fusion/regressor.onnx" "$data/photos/video-train.tar" "$work/surface_points.npz" \
   --model "$work/sphere.npz"

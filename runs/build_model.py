@@ -1,6 +1,6 @@
 """``template.npz`` and the ICT model -> the face model: registration, population, PCA, landmarks, albedo.
 
-    python runs/build_model.py TEMPLATE.npz ICT.npz FRAMES.tar OUT.npz
+    python runs/build_model.py TEMPLATE.npz ICT.npz OUT.npz [--frames FRAMES.tar]
 
 Prints the figures of the correspondence and of the population, and writes them next to the model as JSON. What the
 correspondence carried over (``carried.npz``: ICT's modes and both versions of the expressions) stays for
@@ -38,8 +38,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build the face model from the template and the ICT model.")
     parser.add_argument("template", type=Path)
     parser.add_argument("ict", type=Path)
-    parser.add_argument("frames", type=Path, help="tar of frames with 68 landmarks, for calibrate_landmarks")
     parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "--frames", type=Path, help="tar of frames with 68 landmarks, which then lie as annotated there"
+    )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     start = time.time()
@@ -53,7 +55,7 @@ def main() -> None:
 
 
 def build(
-    template: Template, ict: Ict, path: Path, frames: Path, seed: int
+    template: Template, ict: Ict, path: Path, frames: Path | None, seed: int
 ) -> tuple[FaceModel, dict[str, Any], dict[str, Any]]:
     """The model, the arrays of ``carried.npz``, and the figures (millimetres, counts, shares)."""
     vertices = register_template(template, ict)
@@ -94,10 +96,12 @@ def build(
         topology=topology,
         name=f"likeness-pca{MODES}-1",
     )
-    moved, residuals = calibrate(model, annotate.skin_triangles(template), frames)
-    figures["landmark_fit_percent"] = [round(value, 3) for value in residuals]
+    if frames is not None:
+        moved, residuals = calibrate(model, annotate.skin_triangles(template), frames)
+        figures["landmark_fit_percent"] = [round(value, 3) for value in residuals]
+        model = replace(model, topology=replace(topology, landmarks=moved))
     carried = {"modes": modes, "expression": expression, "own_expression": trimmed(template.expression)}
-    return with_albedo(replace(model, topology=replace(topology, landmarks=moved)), template), carried, figures
+    return with_albedo(model, template), carried, figures
 
 
 def with_albedo(model: FaceModel, template: Template) -> FaceModel:

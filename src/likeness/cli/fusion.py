@@ -27,12 +27,13 @@ class Fusion:
     """Folder of a training with --recipe points; its network stays as it is but for how codes are read."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder for regressor.onnx, the checkpoint and the people's shapes (evidence.npz)."""
-    data: tuple[Path, ...]
-    """Photos of people, several of each, in the layouts of likeness train photos."""
-    point_labels: Annotated[tuple[Path, ...], tyro.conf.arg(aliases=["--dense-labels"])]
-    """Where surface points lie in them (.npz of likeness train label-points)."""
     synthetic: Path
     """Folder of rendered faces (`likeness train synthetic`)."""
+    data: tuple[Path, ...] = ()
+    """Photos of people, several of each, in the layouts of likeness train photos; none: only the shapes of rendered
+    faces are learned from, and nothing of what tells people apart."""
+    point_labels: Annotated[tuple[Path, ...], tyro.conf.arg(aliases=["--dense-labels"])] = ()
+    """Where surface points lie in them (.npz of likeness train label-points)."""
     point_map: MaybePath = None
     """Which surface points those are (.npz); default: the embedded map of MediaPipe's 478."""
     model: MaybePath = None
@@ -60,7 +61,7 @@ def train_on_points(settings: Fusion, display: Display) -> None:
 
     Raises:
         likeness.FileError: a source, the labels or the network cannot be used.
-        ValueError: too few people to learn from.
+        ValueError: too few people to learn from, or photos without labels.
     """
     from likeness.assets import asset
     from likeness.datasets import SyntheticFaces
@@ -73,6 +74,8 @@ def train_on_points(settings: Fusion, display: Display) -> None:
     from likeness.train.photos.fusion_trainer import EVIDENCE, FusionRun, train_fusion
     from likeness.train.photos.labels import Sources
 
+    if bool(settings.data) != bool(settings.point_labels):
+        raise ValueError("expected --data and --point-labels together, or neither: rendered faces alone")
     model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
     points = default_point_map() if settings.point_map is None else PointMap.load(settings.point_map)
     source = Source.of(settings.run, *settings.data)

@@ -326,6 +326,14 @@ def ridge(features: np.ndarray, answers: np.ndarray, strength: float = 0.003) ->
     return weight, mean - middle @ weight
 
 
+def linear_estimates(inputs: FusionInputs, truth: np.ndarray) -> tuple[Estimator, Estimator]:
+    """The best linear estimates of known codes (N, K) of N looks: from features and fit, from features alone."""
+    width, size = inputs.features.shape[1], truth.shape[1]
+    whole, bias = ridge(inputs.flat, truth)
+    fused = Estimator(whole[:width], bias, whole[width:].reshape(-1, size, size).transpose(0, 2, 1))
+    return fused, Estimator(*ridge(inputs.features, truth), np.zeros_like(fused.matrices))
+
+
 def install(
     network: Regressor, fused: Estimator, plain: Estimator, colours: dict[str, tuple[np.ndarray, np.ndarray]]
 ) -> Regressor:

@@ -24,7 +24,7 @@ from likeness.train.photos.evidence import (
     read_evidence,
     write_evidence,
 )
-from likeness.train.photos.fusion import Estimator, Known, install, learn, ridge
+from likeness.train.photos.fusion import Estimator, Known, install, learn, linear_estimates, ridge
 from likeness.train.photos.fusion_inputs import (
     STRAYED,
     FusionInputs,
@@ -86,7 +86,8 @@ def train_fusion(
 
     Args:
         run: what is asked for.
-        sources: labelled photos of known people with the map of the points, and rendered faces.
+        sources: labelled photos of known people with the map of the points, and rendered faces; without photos the
+            best linear estimate of the rendered shapes is all that is learned, and the settings do not count.
         tell: hears a line now and then.
         watch: hears how far each stage is.
 
@@ -101,6 +102,8 @@ def train_fusion(
     """
     if run.threads:
         torch.set_num_threads(run.threads)
+    if not sources.placed:
+        return _train_on_rendered(run, sources, tell, watch)
     material = gather(run, sources, tell, watch)
     known, factor, figures = material.known, sources.model.shape_metric.factor, material.figures
     looked = f"{len(known.inputs):,} photos of {known.people:,} people and {len(known.rendered):,} rendered faces"
@@ -117,6 +120,21 @@ def train_fusion(
     figures |= missed(fused, plain, *material.held_out, factor)
     made = install(material.network, fused, plain, _colours(material.photographed))
     _write(run, made, material.state, figures)
+    return figures
+
+
+def _train_on_rendered(
+    run: FusionRun, sources: Sources, tell: Callable[[str], None], watch: Steps
+) -> dict[str, float]:
+    """Of rendered faces alone; see :func:`train_fusion`."""
+    network, state = _network(run.run / CHECKPOINT, sources)
+    assert sources.point_map is not None
+    looks = _looks(run, Looker(network, sources.model, sources.point_map), None, sources, None, tell, watch)
+    (rendered, truth), held_out = _divided(looks)
+    tell(f"learning from {len(truth):,} rendered faces")
+    fused, plain = linear_estimates(rendered, truth)
+    figures = missed(fused, plain, *held_out, sources.model.shape_metric.factor)
+    _write(run, install(network, fused, plain, {}), state, figures)
     return figures
 
 
@@ -205,13 +223,13 @@ def _evidence(
 def _looks(
     run: FusionRun,
     looker: Looker,
-    faces: PlacedFaces,
+    faces: PlacedFaces | None,
     sources: Sources,
     earlier: Regressor | None,
     tell: Callable[[str], None],
     watch: Steps,
 ) -> Looks:
-    """Read where they are there and may be, otherwise taken and written."""
+    """Read where they are there and may be, otherwise taken and written; of photos none, where there are no faces."""
     if sources.synthetic is None:
         raise ValueError("expected rendered faces, whose shapes are known")
     count = min(run.faces, len(sources.synthetic))
@@ -219,14 +237,17 @@ def _looks(
         raise ValueError(f"expected two rendered faces, got {count}")
     path = run.out / LOOKS
     networks = [file_digest(one / CHECKPOINT) for one in (run.run, run.colours) if one is not None]
-    key = looks_key(sources.model.name, *networks, str(count), *faces.key)
+    key = looks_key(sources.model.name, *networks, str(count), *(() if faces is None else faces.key))
     if run.resume and path.exists():
         if (found := read_looks(path, key)) is not None:
             return found
         tell(f"{path}: of other faces or of another network, made anew")
-    photographed = look_at_photos(looker, faces, sources, earlier, partial(watch, "photos"))
+    photographed = None
+    if faces is not None:
+        photographed = look_at_photos(looker, faces, sources, earlier, partial(watch, "photos"))
     maker = SampleMaker(sources, STRAYED)
-    looks = Looks(photographed, *look_at_rendered(looker, maker, range(count), partial(watch, "rendered")))
+    rendered, truth = look_at_rendered(looker, maker, range(count), partial(watch, "rendered"))
+    looks = Looks(photographed or Photographed(np.zeros(0, np.int64), rendered[:0], {}), rendered, truth)
     write_looks(path, looks, key)
     return looks
 

@@ -260,7 +260,7 @@ class Regressor(nn.Module):
         maps, features = self._look(image)
         # Half floats have two digits: enough for convolutions, not for where a head is.
         with torch.autocast(image.device.type, enabled=False):
-            prediction = self._predict(features)
+            prediction = self.predict(features)
             guess = self.guess(features) if whole and self.guess is not None else None
             mean = self.mean(features) if whole and self.mean is not None else None
         dense = self.dense(maps, features, rows) if whole and self.dense is not None else None
@@ -287,7 +287,7 @@ class Regressor(nn.Module):
         """Numbers of the backbone's layers that end the stem and each stage."""
         return [STEM_LAYERS - 1 + blocks for blocks in np.cumsum([0, *self.settings.blocks]).tolist()]
 
-    def _predict(self, features: Tensor) -> Prediction:
+    def predict(self, features: Tensor) -> Prediction:
         """Features (n, hidden) float32 -> what they mean."""
         out = {name: head(features) for name, head in self.heads.items()}
         shift = self.start + SHIFT_MM * out["translation"][:, :2]

@@ -1,0 +1,148 @@
+"""runs/build_default.sh without its work: what it would run is understood, and reads nothing that is made later."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from likeness.cli.main import _parsed
+
+ROOT = Path(__file__).parents[1]
+RUNS, BENCHMARKS = ROOT / "runs", ROOT / "benchmarks"
+STUB = """#!/bin/sh
+for word in "$@"; do printf '%s\\t' "$word"; done >> "$COMMANDS"
+printf '\\n' >> "$COMMANDS"
+"""
+SIZES = (
+    "BUDGET", "PLACES", "HEADS", "POINTS", "SCOUT", "PEOPLE", "SPHERE", "SYNTHETIC", "SKINNED", "MORPHS", "SKINS",
+    "MAPPED", "FUSED", "SCENES", "THREADS", "WORKERS", "PROCESSES",
+)  # fmt: skip
+WHOLE = {"train scans", "train synthetic", "train photos", "train fusion"}
+FROM_PHOTOS = {"train skins", "train morphs", "train label-points", "train detector"}
+
+pytestmark = pytest.mark.skipif(
+    not RUNS.is_dir() or shutil.which("bash") is None, reason="needs the repository and bash"
+)
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The files of runs and benchmarks can be imported, and are forgotten again."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.syspath_prepend(str(RUNS))
+    known = set(sys.modules)
+    yield
+    for name in set(sys.modules) - known:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith((str(RUNS), str(BENCHMARKS))):
+            del sys.modules[name]
+
+
+def commands(tmp_path: Path, **environment: str) -> list[list[str]]:
+    """What the script runs with Python, each call's words, if every program succeeds and does nothing."""
+    stubs = tmp_path / "stubs"
+    stubs.mkdir()
+    for name in ("python", "pip", "make"):
+        stub = stubs / name
+        stub.write_text(STUB if name == "python" else "#!/bin/sh\n")
+        stub.chmod(0o755)
+    record = tmp_path / "commands"
+    given = {name: value for name, value in os.environ.items() if name not in (*SIZES, "RENDERED_ONLY")}
+    given |= {"PATH": f"{stubs}:{os.environ['PATH']}", "PYTHON": str(stubs / "python"), "COMMANDS": str(record)}
+    script = ["bash", str(RUNS / "build_default.sh"), str(tmp_path / "data"), str(tmp_path / "work")]
+    done = subprocess.run(script, env={**given, **environment}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [line.split("\t")[:-1] for line in record.read_text().splitlines()]
+
+
+class UnderstoodError(Exception):
+    """The arguments were."""
+
+
+def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Parse a call's arguments as its program would, and say which it is."""
+    if words[:2] == ["-m", "likeness"]:
+        _parsed(words[2:])
+        return " ".join(words[2:4])
+    parse = argparse.ArgumentParser.parse_args
+
+    def parsed(parser: argparse.ArgumentParser, *given: Any) -> NoReturn:
+        parse(parser, *given)
+        raise UnderstoodError
+
+    path = ROOT / words[0]
+    module = importlib.import_module(path.stem)
+    assert module.__file__ == str(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(argparse.ArgumentParser, "parse_args", parsed)
+        patched.setattr(sys, "argv", words)
+        with pytest.raises(UnderstoodError):
+            module.main()
+    return path.name
+
+
+@pytest.mark.parametrize("rendered_only", ["", "1"])
+def test_every_command_is_understood(rendered_only: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("scipy")
+    found = commands(tmp_path, RENDERED_ONLY=rendered_only)
+    names = {understand(words, monkeypatch) for words in found}
+    assert names >= WHOLE
+    if rendered_only:
+        assert not names & (FROM_PHOTOS | {"ship.py", "landmark_weights.py", "point_readout.py"})
+        photos = str(tmp_path / "data" / "photos")
+        assert not [word for words in found for word in words if word.startswith(photos) or "recogni" in word]
+    else:
+        assert names >= FROM_PHOTOS | {"ship.py"}
+
+
+@pytest.mark.parametrize("rendered_only", ["", "1"])
+def test_nothing_is_read_before_it_is_made(rendered_only: str, tmp_path: Path) -> None:
+    """Whatever of the work folder a command names was named as an output by itself or by an earlier one."""
+    work, made = tmp_path / "work", set[str]()
+    outputs = {"-o", "--out", "--run"}
+    for words in commands(tmp_path, RENDERED_ONLY=rendered_only):
+        named = [word for word in words if word.startswith(str(work))]
+        if words[0] == "-m":
+            new = {word for flag, word in itertools.pairwise(words) if flag in outputs}
+        else:  # the scripts of runs name what they make behind what they read
+            positional = [word for word in named if words[words.index(word) - 1][:2] != "--"]
+            new = {*positional[-1:]}
+        for word in named:
+            whole = {word, *map(str, Path(word).parents)}
+            assert whole & (made | new) or word == str(work), f"{word} of {' '.join(words)} is not there yet"
+        made |= new | ({f"{work}/carried.npz"} if "build_model.py" in words[0] else set())
+
+
+def test_sizes_reach_the_commands(tmp_path: Path) -> None:
+    values = {name: str(1001 + number) for number, name in enumerate(SIZES)}
+    words = {word for call in commands(tmp_path, **values) for word in call}
+    assert {value for value in values.values() if value not in words} == set()
+
+
+def test_what_is_shipped_is_measured_by_programs_that_understand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    ship = importlib.import_module("ship")
+    called: list[list[str]] = []
+
+    def ran(words: list[str], check: bool) -> None:
+        called.append(words[1:])
+        Path(words[-1]).write_text(json.dumps({}))
+
+    monkeypatch.setattr(ship.subprocess, "run", ran)
+    ship.figures(tmp_path, tmp_path / "data")
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    assert {understand(words, monkeypatch) for words in called} == {"landmarks.py", "portraits.py"}
