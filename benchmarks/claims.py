@@ -56,7 +56,7 @@ from likeness.train.recipes import recipe
 from likeness.train.schedule import Schedule
 
 MIX = Mix(frames=16, people=10, each=4, synthetic=26, morphs=0, negatives=0)
-HEARD, HELD = 5, 25
+HEARD, HELD = 5, 40
 """Losses are kept every so many steps, and what held-out people say every so many."""
 
 PARTNERS = 2
@@ -343,15 +343,15 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, nargs="+", required=True, help="points in all five archives")
     parser.add_argument("--model", type=Path, help="the sphere model; default: the embedded one")
     parser.add_argument("--out", type=Path, default=Path("work/claims"))
-    parser.add_argument("--budget", type=int, default=60_000, help="samples that each variant sees")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--budget", type=int, default=40_000, help="samples that each variant sees")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     given, results = prepare(arguments), []
-    for seed in range(arguments.seeds):
+    for seed in arguments.seeds:
         for variant in VARIANTS:
             kept = arguments.out / f"{variant.file}-{seed}-{arguments.budget}.json"
             if not kept.is_file():
