@@ -219,7 +219,7 @@ def learn(variant: Variant, seed: int, given: Given, budget: int) -> tuple[Regre
     for step, rows in enumerate(drawn(looks, variant.mix, steps, seed)):
         features, targets = looks.features[rows], Targets(*(value[rows] for value in looks.targets))
         total, terms = objective(Answer(network.predict(features), None, None), features, targets)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         descend(optimizer, schedule, step, steps)
         average.update(network.heads, step)
         if step % HEARD == 0:

@@ -12,8 +12,9 @@
 # points and the first network see), PEOPLE (registered ones that the sphere model is learned from) and SPHERE (their meshes
 # seen), SYNTHETIC, SKINNED and MORPHS (faces), SKINS (people whose skins are taken), MAPPED (pictures that say where
 # MediaPipe's points lie), FUSED (steps of the fusion) and SCENES (of the face finder) set the size; THREADS the CPU threads,
-# WORKERS the processes that make samples, PROCESSES those that make faces. Two cores should take about six hours in all; with as many workers and processes as there are cores, 16 cores
-# and one GPU should take a quarter of an hour for everything between the rendered faces and the heads.
+# WORKERS the processes that make samples, PROCESSES those that make faces. Two cores should take about six hours in all; with
+# as many workers and processes as there are cores, 16 cores and one GPU should take a quarter of an hour for everything between
+# the rendered faces and the heads. A run that was ended goes on where it was.
 #
 # RENDERED_ONLY=1 is for who cannot use photographs: the face model, its rendered faces, and a network that has seen nothing but
 # these, POINTS samples of them, from nothing. DATA then needs ict-face-model.npz and teachers/mediapipe alone (which says where
@@ -33,7 +34,8 @@ mkdir -p "$work"
 [ -e "$work/template.npz" ] || "$python" runs/build_template.py "$work/template.npz"
 frames=()
 [ -n "$rendered_only" ] || frames=("--frames" "$data/photos/video-train.tar")
-"$python" runs/build_model.py "$work/template.npz" "$data/ict-face-model.npz" "$work/face_model.npz" "${frames[@]}"
+[ -e "$work/face_model.json" ] || "$python" runs/build_model.py "$work/template.npz" "$data/ict-face-model.npz" \
+  "$work/face_model.npz" "${frames[@]}"
 people=${PEOPLE:-3600}
 "$python" runs/build_people.py "$work/template.npz" "$work/face_model.npz" "$work/carried.npz" "$work/people.npz" \
   --people "$people" --held-out "$((people / 9))"
