@@ -14,7 +14,7 @@
 # MediaPipe's points lie), FUSED (steps of the fusion) and SCENES (of the face finder) set the size; THREADS the CPU threads,
 # WORKERS the processes that make samples, PROCESSES those that make faces. Two cores should take about six hours in all; with
 # as many workers and processes as there are cores, 16 cores and one GPU should take a quarter of an hour for everything between
-# the rendered faces and the heads. A run that was ended goes on where it was.
+# the rendered faces and the heads. Trainings of a run that was ended go on from their checkpoints.
 #
 # RENDERED_ONLY=1 is for who cannot use photographs: the face model, its rendered faces, and a network that has seen nothing but
 # these, POINTS samples of them, from nothing. DATA then needs ict-face-model.npz and teachers/mediapipe alone (which says where
