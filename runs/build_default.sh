@@ -104,6 +104,9 @@ for name in {video,photo}-train people-train; do trained+=("$work/labels-$name.n
 # What the points tell of lids, lips and other movements.
 "$python" runs/point_readout.py "$work/fusion/regressor.onnx" "$data/photos/people-train.tar" \
   "$data/photos/people-train-labels.npz" "$work/surface_points.npz" --model "$work/sphere.npz"
+# The same network with its convolutions in 8 bits.
+"$python" runs/quantize.py "$work/fusion/regressor.onnx" "$data/photos/photo-train.tar" "$work/fusion/regressor_int8.onnx" \
+  --model "$work/sphere.npz" --points "$work/surface_points.npz" --judge "$data/photos/video-val.tar"
 # What is in front of skin in a photograph: hands, glasses, hair.
 "$python" runs/build_skin_mask.py "$data/photos/photo-train.tar" "$work/skin_mask.npz" --model "$work/sphere.npz" \
   --network "$work/fusion/regressor.onnx" --points "$work/surface_points.npz"

@@ -1,8 +1,8 @@
 """What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
 
 WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``surface_points.npz``, ``uv_layout.npz``,
-``skin_mask.npz``, ``fusion/regressor.onnx``, ``finder/finder.onnx``, and the ``checkpoint.pt`` of ``features``,
-``places``, ``default``, ``points``, ``fusion`` and ``finder``.
+``skin_mask.npz``, ``fusion/regressor.onnx``, ``fusion/regressor_int8.onnx``, ``finder/finder.onnx``, and the
+``checkpoint.pt`` of ``features``, ``places``, ``default``, ``points``, ``fusion`` and ``finder``.
 
     python runs/ship.py WORK DATA ASSETS
 
@@ -30,6 +30,7 @@ SHIPPED = {
     "face_model.npz": "sphere.npz",
     "finder.onnx": "finder/finder.onnx",
     "regressor.onnx": "fusion/regressor.onnx",
+    "regressor_int8.onnx": "fusion/regressor_int8.onnx",
     "skin_mask.npz": "skin_mask.npz",
     "surface_points.npz": "surface_points.npz",
     "uv_layout.npz": "uv_layout.npz",

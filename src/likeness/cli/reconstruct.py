@@ -66,6 +66,8 @@ class Reconstruct:
     """Another face model (.npz) than the embedded one."""
     network: MaybePath = None
     """Another regressor (.onnx) than the embedded one."""
+    precision: Literal["auto", "float", "int8"] = "auto"
+    """Of the embedded network: `int8` takes about half of `float`'s time; `auto`: int8, on GPUs float."""
     yunet: MaybePath = None
     """The file of OpenCV's YuNet face detector, used instead of the embedded one."""
     points: MaybePath = None
@@ -211,6 +213,7 @@ def _options(settings: Reconstruct) -> dict[str, Any]:
         "yunet_model": settings.yunet,
         "min_score": settings.min_score,
         "views": settings.views,
+        "precision": settings.precision,
         "points": None if settings.points is None else str(settings.points),
         "mediapipe": settings.mediapipe,
     }

@@ -18,6 +18,7 @@ from likeness.cluster.tables import PhotoLine, Row, given_up, parquet_bytes, pho
 from likeness.cluster.worker import FACES, HEADS, Answer, Settings, Task, open_worker, part_name
 from likeness.errors import FileError, LikenessError, StrPath
 from likeness.files import file_digest
+from likeness.networks.regressor import default_network
 from likeness.progress import Steps, unheard
 from likeness.readers import read_json
 from likeness.version import __version__
@@ -218,7 +219,7 @@ def _models(options: Mapping[str, Any]) -> dict[str, str]:
     from likeness.reconstruct.reconstructor import Reconstructor
 
     opened = Reconstructor(**{**options, "threads": 1})
-    files = {"model": asset("face_model.npz"), "network": asset("regressor.onnx")}
+    files = {"model": asset("face_model.npz"), "network": default_network(options.get("precision", "auto"))}
     given = {name: value for name, value in options.items() if value is not None and name != "threads"}
     told = {
         f"option_{name}": file_digest(value) if os.path.isfile(str(value)) else str(value)
@@ -227,6 +228,7 @@ def _models(options: Mapping[str, Any]) -> dict[str, str]:
     return told | {
         "model": opened.model.name,
         "network": opened.network.name,
+        "precision": opened.network.precision,
         "expressions": " ".join(opened.model.expression_names),
         "albedos": " ".join(opened.model.albedo_names),
     }

@@ -14,6 +14,7 @@ from likeness.errors import MissingExtraError, StrPath, as_file_error
 from likeness.evaluate.cache import Cache, key_of
 from likeness.files import digest, file_digest
 from likeness.model.face_model import FaceModel
+from likeness.networks.regressor import default_network
 from likeness.progress import Steps
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def open_predictor(
     own_map = points is None or opened.teacher is not None
     files = [
         file_digest(asset("face_model.npz") if model is None else model),
-        file_digest(asset("regressor.onnx") if network is None else network),
+        file_digest(default_network() if network is None else network),
         None if yunet_model is None else file_digest(yunet_model),
         file_digest(asset("surface_points.npz") if own_map or points is None else points),
         None if opened.teacher is None else f"points of {mediapipe}",

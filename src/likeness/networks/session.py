@@ -28,6 +28,11 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
+def has_gpu() -> bool:
+    """Whether this ONNX Runtime has a GPU."""
+    return GPU in import_onnxruntime().get_available_providers()
+
+
 def open_session(path: StrPath, what: str, *, threads: int | None = None, gpu: bool = False) -> Any:
     """An ``onnxruntime.InferenceSession``.
 
@@ -51,7 +56,7 @@ def open_session(path: StrPath, what: str, *, threads: int | None = None, gpu: b
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-    providers = [GPU, CPU] if gpu and GPU in onnxruntime.get_available_providers() else [CPU]
+    providers = [GPU, CPU] if gpu and has_gpu() else [CPU]
     try:
         # Its second attempt at a damaged file prints what went wrong with the first.
         return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)

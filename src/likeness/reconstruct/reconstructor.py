@@ -18,7 +18,7 @@ from likeness.geometry.crop import Crop
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.model.surface_points import PointMap, default_point_map
 from likeness.networks.mediapipe import FaceLandmarker, installed_landmarker
-from likeness.networks.regressor import CropAnswer, Network
+from likeness.networks.regressor import CropAnswer, Network, Precision, default_network
 from likeness.reconstruct.chance import chance_of_face, disagreement, evidence
 from likeness.reconstruct.inputs import PhotoResult, PhotoSource, as_photo, each_source, label_of, stem_of
 from likeness.reconstruct.people import Groups, people_of, person_of, sight
@@ -61,6 +61,8 @@ class Reconstructor:
         views: of every face, 1, 2 or 4, at least. With 1 a first look that leaves no doubt is enough, as in good
             photos, in two thirds of the time; others, and with 2 all, are looked at twice, and two views that do not
             agree become four. What they are worth: ``docs/speed.md``. For networks without points always four.
+        precision: of the embedded network, see :func:`likeness.networks.regressor.default_network`; one's own is used
+            as it is.
 
     Raises:
         FileError: a file is missing, damaged or does not fit the others.
@@ -78,12 +80,15 @@ class Reconstructor:
         mediapipe: StrPath | None = None,
         refine: bool = True,
         views: int = 2,
+        precision: Precision = "auto",
     ) -> None:
         if not 0 <= min_score <= 1:
             raise ValueError(f"expected min_score from 0 to 1, got {min_score}")
         if views not in (1, 2, 4):
             raise ValueError(f"expected 1, 2 or 4 views, got {views!r}")
-        path = asset("regressor.onnx") if network is None else network
+        if network is not None and precision != "auto":
+            raise ValueError(f"expected precision='auto' with another network than the embedded, got {precision!r}")
+        path = default_network(precision) if network is None else network
         self.network = Network.load(path, threads)
         if not isinstance(model, FaceModel):
             model = FaceModel.load(asset("face_model.npz") if model is None else model)
