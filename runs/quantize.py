@@ -4,11 +4,12 @@
 
 OUT lies beside NETWORK: what is not a convolution's weight it reads from there (ONNX's external data), so that
 nothing is stored twice; its metadata holds NETWORK's sha256, and :meth:`likeness.networks.regressor.Network.load`
-refuses any other. Activations are 8 bits without sign, weights 7 with one, a scale for every channel: with the eighth bit, the
-sums of two products that processors without such instructions form in 16 bits could overflow, and answers would
-depend on the machine. Ranges are those of crops of PHOTOS, as the program cuts them at its second look, half of them
-mirrored, of eight at a time in the mean. The first convolution stays as it is: in 8 bits it is no faster, and where
-pixels are rounded all is a little off. What that moves is printed: crops of ``--judge`` (other people), against NETWORK.
+refuses any other. Activations are 8 bits without sign, weights 7 with one, a scale for every channel: with the eighth
+bit, the sums of two products that processors without such instructions form in 16 bits could overflow, and answers
+would depend on the machine. Ranges are those of crops of PHOTOS, as the program cuts them at its second look, half of
+them mirrored, of eight at a time in the mean. The first convolution stays as it is: in 8 bits it is no faster, and
+where pixels are rounded all is a little off. What that moves is printed: crops of ``--judge`` (other people), against
+NETWORK.
 """
 
 from __future__ import annotations
@@ -117,7 +118,8 @@ def quantised(path: Path, crops: np.ndarray) -> bytes:
 
     data = path.read_bytes()
     model, halves = single_precision(onnx.load_model_from_string(data))
-    chosen = [[node.name for node in model.graph.node if node.op_type == kind][1:] for kind in ("Conv", "Relu")]
+    kinds = ("Conv", "Relu")
+    chosen = [[node.name for node in model.graph.node if node.op_type == kind][1:] for kind in kinds]
 
     class Crops(quantization.CalibrationDataReader):
         def __init__(self) -> None:
@@ -136,8 +138,8 @@ def quantised(path: Path, crops: np.ndarray) -> bytes:
             out,
             Crops(),
             quant_format=quantization.QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Relu"],
-            nodes_to_quantize=sum(chosen, []),
+            op_types_to_quantize=list(kinds),
+            nodes_to_quantize=[name for names in chosen for name in names],
             per_channel=True,
             reduce_range=True,
             activation_type=quantization.QuantType.QUInt8,
