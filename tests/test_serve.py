@@ -8,10 +8,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from serve_client import another, astronaut_jpeg, serving
 from starlette.testclient import TestClient
+from test_view import unpacked, vectors
+from whole_heads import default_model
 
 from likeness import Mesh
 from likeness.mesh.glb_reader import read_glb
@@ -47,6 +50,14 @@ def loaded(data: bytes, suffix: str, folder: Path) -> Mesh:
     return Mesh.load(path)
 
 
+def unpacked_texture(data: bytes) -> list[np.ndarray]:
+    """The textures of a pack's heads."""
+    header, body = unpacked(data)
+    images = [head["texture"]["image"] for head in header["heads"] if head["texture"]]
+    found = [np.frombuffer(body, np.uint8, image["bytes"], image["offset"]) for image in images]
+    return [cv2.imdecode(image, cv2.IMREAD_COLOR) for image in found]
+
+
 def test_a_photo_becomes_a_head_in_the_form_that_is_asked_for(client: TestClient, head: dict, tmp_path: Path) -> None:
     fresh = another(client)  # no session: nothing stays
     answer = fresh.post(
@@ -59,8 +70,9 @@ def test_a_photo_becomes_a_head_in_the_form_that_is_asked_for(client: TestClient
     kept = client.get(head["links"]["glb"])
     with_skin = loaded(kept.content, "glb", tmp_path)
     np.testing.assert_allclose(alone.vertices, with_skin.vertices, atol=1e-3)
-    assert with_skin.texture is not None
-    assert with_skin.texture.shape == (512, 512, 3)
+    assert len(with_skin.vertices) > len(default_model().mean)  # whole
+    (shown,) = unpacked_texture(client.get(head["links"]["pack"]).content)
+    assert shown.shape == (512, 512, 3)
     assert fresh.get("/v1/heads").status_code == 401
     assert "set-cookie" not in answer.headers
 
@@ -162,6 +174,19 @@ def test_the_basis_gives_the_heads_that_the_server_gives(client: TestClient) -> 
     told = client.post("/v1/identities/mesh", json={"of": body["of"]}, headers={"Accept": "application/json"}).json()
     expected = values[0] + np.tensordot(np.array(code), values[1:].astype(np.float64), 1)
     np.testing.assert_allclose(np.array(told["vertices"]), expected, atol=2e-3)
+
+
+def test_the_whole_heads_basis_gives_the_heads_that_are_packed_but_for_closed_lips(
+    client: TestClient, head: dict
+) -> None:
+    directions = client.get("/v1/model").json()["directions"]
+    values = np.frombuffer(client.get("/v1/model/whole").content, "<f4").reshape(directions + 1, -1, 3)
+    header, body = unpacked(client.get(head["links"]["pack"]).content)
+    shown = vectors(body, header["heads"][0]["positions"], 1)[0]
+    expected = values[0] + np.tensordot(np.array(head["result"]["identity"]), values[1:].astype(np.float64), 1)
+    apart = np.linalg.norm(shown - expected, axis=1)
+    assert apart.max() < 2.0
+    assert np.median(apart) < 0.05
 
 
 def test_the_description_names_every_address_and_how_problems_look(client: TestClient) -> None:

@@ -268,7 +268,7 @@ def test_what_users_ask_to_keep_is_kept_under_a_name_of_the_servers(tmp_path: Pa
         head = client.post("/v1/heads?texture=0", files=form).json()["heads"][0]
         name = client.post(f"/v1/heads/{head['id']}/keep").json()["name"]
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [
-        f"{name}.{s}" for s in ("glb", "json", "obj")
+        f"{name}.{s}" for s in ("glb", "json", "mtl", "obj")
     ]
     assert name.startswith("head-")
 

@@ -128,6 +128,20 @@ class Assembly:
             found.append(own if joint.parent is None else found[joint.parent] @ own)
         return np.stack(found)[:, :3]
 
+    def printed(self) -> tuple[str, np.ndarray, np.ndarray] | None:
+        """The part that has texture coordinates, where it is the only one: its name, (F, 3) indices into its uv for
+        all triangles of :meth:`joined`, 0 where they are another part's, and (F,) bool, which are its own."""
+        found = [number for number, part in enumerate(self.parts) if part.mesh.uv is not None]
+        if len(found) != 1:
+            return None
+        mesh = self.parts[found[0]].mesh
+        counts = [len(part.mesh.triangles) for part in self.parts]
+        start = sum(counts[: found[0]])
+        corners, own = np.zeros((sum(counts), 3), np.int32), np.zeros(sum(counts), bool)
+        own[start : start + counts[found[0]]] = True
+        corners[own] = mesh.triangles if mesh.uv_triangles is None else mesh.uv_triangles
+        return self.parts[found[0]].name, corners, own
+
     def joined(self) -> Mesh:
         """All parts as one coloured mesh; a texture's colour is taken at the vertices, a part without colours is
         white. Groups are called after the parts."""

@@ -94,7 +94,7 @@ class Person(Viewable):
         views = [photo.texture_view() for photo in with_pixels[:PAINTED]]
         return texture_of(self.model, self.model.albedo(self.albedo), views, size, relight=relight)
 
-    def _viewed(self, rig: Rig, skin: np.ndarray | None) -> ViewedHead:
+    def _viewed(self, rig: Rig | None, skin: np.ndarray | None) -> ViewedHead:
         at_rest = np.zeros(len(self.model.expression_names), np.float32)
         return viewed_face(self.best, rig, self.name, self.identity, self.albedo, skin, at_rest)
 

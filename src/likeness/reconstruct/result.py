@@ -188,7 +188,7 @@ class Reconstruction(Viewable):
             self.landmarks,
         )
 
-    def _viewed(self, rig: Rig, skin: np.ndarray | None) -> ViewedHead:
+    def _viewed(self, rig: Rig | None, skin: np.ndarray | None) -> ViewedHead:
         found = self.coefficients
         return viewed_face(self, rig, self.name, found.identity, found.albedo, skin, found.expression)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from likeness.geometry.camera import Camera
 from likeness.model.face_model import Coefficients, FaceModel
-from likeness.view.heads import FittedPhoto, Rig, ViewedHead
+from likeness.model.head import has_whole_head
+from likeness.view.heads import OWN_SHAPES, FittedPhoto, Rig, ViewedHead
 from likeness.view.page import Page
 
 TEXTURE = 1024
@@ -41,7 +43,7 @@ class Result(Protocol):
     @property
     def model(self) -> FaceModel: ...
     def texture(self, size: int = ...) -> np.ndarray: ...
-    def _viewed(self, rig: Rig, skin: np.ndarray | None) -> ViewedHead: ...
+    def _viewed(self, rig: Rig | None, skin: np.ndarray | None) -> ViewedHead: ...
 
 
 def page_of(results: Sequence[Result], texture: int | None) -> Page:
@@ -52,13 +54,14 @@ def page_of(results: Sequence[Result], texture: int | None) -> Page:
         texture: side of the skins' textures, texels; None, or a model without texture coordinates: colours at the
             vertices.
     """
-    rigs: dict[int, Rig] = {}
+    shared: dict[int, Rig] = {}
     heads = []
     for result in results:
         model = result.model
-        rig = rigs.setdefault(id(model), rigs.get(id(model)) or Rig.of_model(model))
         skin = result.texture(texture) if texture is not None and len(model.topology.uv) else None
-        heads.append(result._viewed(rig, skin))
+        heads.append(result._viewed(shared.get(id(model)), skin))
+        if len(results) > OWN_SHAPES or not has_whole_head(model):
+            shared.setdefault(id(model), heads[-1].rig)
     return Page(heads, ", ".join(result.name for result in results[:3]) + (" ..." if len(results) > 3 else ""))
 
 
@@ -83,7 +86,7 @@ class Viewable:
 
 def viewed_face(
     face: FittedFace,
-    rig: Rig,
+    rig: Rig | None,
     name: str,
     identity: np.ndarray,
     albedo: np.ndarray,
@@ -91,11 +94,11 @@ def viewed_face(
     weights: np.ndarray,
 ) -> ViewedHead:
     """A head at rest of a code (K,) and albedo weights (A,), with the photo of ``face``; ``weights`` (E,) are the
-    expression's that it starts with."""
-    mesh = face.model.mesh(identity, albedo=albedo if skin is None else None)
+    expression's that it starts with; ``rig`` is shared with another head."""
+    mesh = replace(face.model.mesh(identity, albedo=albedo if skin is None else None), texture=skin)
     fitted: dict[str, Any] = {}
     if face.photo.size:
         posed = face.model.vertices(identity, face.coefficients.expression)
         fitted["photo"] = FittedPhoto(face.photo, face.camera, face.rotation, face.translation).around(posed)
     by_name = dict(zip(face.model.expression_names, np.asarray(weights).tolist(), strict=True))
-    return ViewedHead(name, rig, mesh.vertices, mesh.colors, skin, by_name, **fitted)
+    return ViewedHead.of_model(name, face.model, mesh, rig, weights=by_name, **fitted)

@@ -21,7 +21,7 @@ from likeness.model.face_model import FaceModel
 from likeness.model.head import write_head_glb
 from likeness.register.report import PANEL, registration_picture
 from likeness.result_folder import ResultFolder, Source, fitted
-from likeness.view.heads import Rig, ViewedHead
+from likeness.view.heads import ViewedHead
 from likeness.view.page import Page
 
 Array = np.ndarray
@@ -170,24 +170,23 @@ class Registration:
             "source": self.source.to_dict(),
             "identity": np.round(self.identity, 5).tolist(),
         }
-        usual = srgb_from_linear(model.albedo(np.zeros(len(model.albedo_names))))
-        head = replace(self._at_rest(), colors=usual)
-        write_head_glb(path, model, head, self.expression, printable(self.name), extras)
+        write_head_glb(path, model, self._at_rest(), self.expression, printable(self.name), extras)
 
     def view(self) -> Page:
         """A page of the registered head, with the model's expressions, and the scan beside it
         (:meth:`likeness.Reconstruction.view`)."""
-        rig = Rig.of_model(self.model)
         weights = dict(zip(self.model.expression_names, self.expression.tolist(), strict=True))
-        head = ViewedHead.of_mesh(self.name, self._at_rest(), rig, weights=weights)
+        head = ViewedHead.of_model(self.name, self.model, self._at_rest(), weights=weights)
         return Page([head, ViewedHead.of_mesh(f"{self.name} (scan)", self.scan)], self.name)
 
     def _repr_html_(self) -> str:
         return self.view()._repr_html_()
 
     def _at_rest(self) -> Mesh:
-        weights = np.asarray(self.expression, np.float64)
-        return self.mesh.with_vertices(self.mesh.vertices - np.tensordot(weights, self.model.expression_basis, 1))
+        """The head without its expression, in the model's mean colours."""
+        model, weights = self.model, np.asarray(self.expression, np.float64)
+        rest = self.mesh.with_vertices(self.mesh.vertices - np.tensordot(weights, model.expression_basis, 1))
+        return replace(rest, colors=srgb_from_linear(model.albedo(np.zeros(len(model.albedo_names)))))
 
     def picture(self, side: int = PANEL) -> Array:
         """What ``NAME.png`` shows: scan, head and error map, front above and turned below, each ``side`` pixels."""

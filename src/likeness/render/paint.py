@@ -86,14 +86,11 @@ def painted(assembly: Assembly) -> tuple[Mesh, Paint]:
     roughness = [part.material.roughness for part in assembly.parts]
     exponents = [SHARPNESS / max(one, 0.01) ** 2 if one < WET else 0.0 for one in roughness]
     exponent = np.repeat(exponents, [len(part.mesh.vertices) for part in assembly.parts])
-    printed = [part for part in assembly.parts if part.mesh.texture is not None and part.mesh.uv is not None]
-    if len(printed) != 1 or mesh.groups is None:
+    printed = assembly.printed()
+    if printed is None:
         return mesh, Paint(colors, exponent=exponent)
-    own = Texture.of(printed[0].mesh)
-    assert own is not None
-    rows = mesh.groups[printed[0].name]
-    corners = np.zeros((len(mesh.triangles), 3), own.uv_triangles.dtype)
-    corners[rows] = own.uv_triangles
-    textured = np.zeros(len(corners), bool)
-    textured[rows] = True
-    return mesh, Paint(colors, Texture(own.pixels, own.uv, corners), textured, exponent)
+    name, corners, textured = printed
+    own = assembly[name].mesh
+    if own.texture is None or own.uv is None:
+        return mesh, Paint(colors, exponent=exponent)
+    return mesh, Paint(colors, Texture(own.texture, own.uv, corners), textured, exponent)

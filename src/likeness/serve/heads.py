@@ -17,6 +17,8 @@ from likeness.images.encode import jpeg_bytes
 from likeness.reconstruct.comparison import Compared
 from likeness.reconstruct.person import Person
 from likeness.reconstruct.result import Reconstruction, head_files
+from likeness.view.heads import ViewedHead
+from likeness.view.pack import pack
 
 FORMATS = ("glb", "obj", "json")
 TEXTURE_QUALITY = 95
@@ -27,6 +29,7 @@ MEDIA_TYPES = {
     "json": "application/json",
     "jpg": "image/jpeg",
     "zip": "application/zip",
+    "pack": "application/octet-stream",
 }
 
 LONGEST_TITLE = 80
@@ -106,7 +109,7 @@ class Head:
     def to_dict(self) -> dict[str, Any]:
         """What the API says of it: where its files are, and the numbers of a result's JSON."""
         place = f"/v1/heads/{self.id}"
-        links = {form: f"{place}/{self.file_name}.{form}" for form in (*FORMATS, "zip")}
+        links = {form: f"{place}/{self.file_name}.{form}" for form in (*FORMATS, "zip", "pack")}
         links |= {"portrait": f"{place}/portrait.jpg", "photo": f"{place}/photo.jpg"}
         if self.skin is not None:
             links["texture"] = f"{place}/texture.jpg"
@@ -121,21 +124,38 @@ class Head:
         }
 
     def files(self, formats: Iterable[str] = FORMATS) -> dict[str, bytes]:
-        """Its files: names -> contents; one mesh of the model's vertices, which the page reshapes."""
-        return head_files(self.result, formats, self.file_name, self.skin, whole=False)
+        """Its files: names -> contents."""
+        return head_files(self.result, formats, self.file_name, self.skin)
 
     def content(self, form: str) -> bytes:
-        """One of its files, by suffix; an ``obj`` alone names no texture but has the model's colours."""
+        """One of its files, by suffix; an ``obj`` alone names no materials but has the model's colours, a ``pack`` is
+        what the page draws (:mod:`likeness.view.pack`)."""
         if form == "obj":
-            return head_files(self.result, ["obj"], self.file_name, None, whole=False)[f"{self.file_name}.obj"]
+            return without_materials(head_files(self.result, ["obj"], self.file_name, None)[f"{self.file_name}.obj"])
+        if form == "pack":
+            return pack([self._viewed()])
         if form == "zip":
             return archive(self.files((*FORMATS,)))
         return self.files([form])[f"{self.file_name}.{form}"]
+
+    def _viewed(self) -> ViewedHead:
+        result, names = self.result, self.result.model.expression_names
+        if isinstance(result, Reconstruction):
+            rest, posed = result.mesh(neutral=True, texture=self.skin), result.coefficients.expression
+        else:
+            rest, posed = result.mesh(self.skin), np.zeros(len(names))
+        weights = dict(zip(names, posed.tolist(), strict=True))
+        return ViewedHead.of_model(self.title, result.model, rest, directions=0, weights=weights)
 
     @cached_property
     def texture(self) -> bytes:
         """JPEG of the skin; empty if there is none."""
         return b"" if self.skin is None else jpeg_bytes(self.skin, TEXTURE_QUALITY)
+
+
+def without_materials(obj: bytes) -> bytes:
+    """An OBJ file that names no other one; its vertices have colours."""
+    return b"".join(line for line in obj.splitlines(True) if not line.startswith((b"mtllib", b"usemtl")))
 
 
 def archive(files: dict[str, bytes]) -> bytes:

@@ -90,7 +90,8 @@ def read_head(request: Request, id: str, session: TheSession) -> Response:
 
 @router.get("/heads/{id}/{file}", summary="A head's file", responses=GIVEN_AS)
 def read_file(id: str, file: str, session: TheSession) -> Response:
-    """``NAME.glb``, ``.obj``, ``.json``, ``.zip`` (any name), ``portrait.jpg``, ``photo.jpg``, ``texture.jpg``."""
+    """``NAME.glb``, ``.obj``, ``.json``, ``.zip``, ``.pack`` (any name), ``portrait.jpg``, ``photo.jpg``,
+    ``texture.jpg``."""
     head = session.head(id)
     pictures = {"portrait.jpg": head.portrait, "photo.jpg": session.photos[head.photo].preview}
     if head.skin is not None and file == "texture.jpg":
@@ -98,7 +99,7 @@ def read_file(id: str, file: str, session: TheSession) -> Response:
     if file in pictures:
         return _file(pictures[file], "jpg")
     form = file.rpartition(".")[2]
-    if form not in (*FORMATS, "zip"):
+    if form not in (*FORMATS, "zip", "pack"):
         raise Problem("not-found", "A head has no such file.")
     return _file(head.content(form), form, f"{head.file_name}.{form}")
 

@@ -10,11 +10,12 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from likeness.mesh.glb_writer import glb_bytes
-from likeness.mesh.obj_writer import obj_files
+from likeness.mesh.assembly import Assembly
+from likeness.model.face_model import FaceModel
+from likeness.model.head import following, has_whole_head, head_glb, head_obj_files, whole_head
 from likeness.serve.answers import MaybeSession, TheStudio, accepted
 from likeness.serve.bodies import Adjust, Caricature, Identities, Mesh, Random, Walk
-from likeness.serve.heads import MEDIA_TYPES
+from likeness.serve.heads import MEDIA_TYPES, without_materials
 from likeness.serve.problems import Problem
 from likeness.serve.studio import Studio
 
@@ -57,7 +58,8 @@ def adjust(body: Adjust, studio: TheStudio, session: MaybeSession) -> Identities
     responses={200: {"content": {MEDIA_TYPES["glb"]: {}, MEDIA_TYPES["obj"]: {}}}},
 )
 def mesh(request: Request, body: Mesh, studio: TheStudio, session: MaybeSession) -> Response:
-    """A head as GLB (with all expressions), OBJ or JSON (its vertices), as ``Accept`` says."""
+    """A head as GLB (whole, with all expressions), OBJ (whole) or JSON (vertices of the model's surface), as
+    ``Accept`` says."""
     form, model = accepted(request, ("glb", "obj", "json")), studio.model
     code = np.asarray(body.of.code(studio, session), np.float32)
     unknown = set(body.expression) - set(model.expression_names)
@@ -69,11 +71,10 @@ def mesh(request: Request, body: Mesh, studio: TheStudio, session: MaybeSession)
         return JSONResponse({"vertices": np.round(vertices.astype(np.float64), 4).tolist()})
     colours = np.zeros(len(model.albedo_names), np.float32)
     if form == "obj":
-        data = obj_files("head", model.mesh(code, weights, colours))["head.obj"]
+        data = without_materials(head_obj_files("head", model, model.mesh(code, albedo=colours), weights)["head.obj"])
     else:
-        shapes = dict(zip(model.expression_names, model.expression_basis, strict=True))
         extras = {"model": model.name, "identity": np.round(code.astype(np.float64), 5).tolist()}
-        data = glb_bytes(model.mesh(code, albedo=colours), shapes, weights, "head", extras)
+        data = head_glb(model, model.mesh(code, albedo=colours), weights, "head", extras)
     headers = {"Content-Disposition": f'attachment; filename="head.{form}"'}
     return Response(data, media_type=MEDIA_TYPES[form], headers=headers)
 
@@ -102,6 +103,24 @@ def read_basis(studio: TheStudio) -> Response:
     data = model.mean.astype("<f4").tobytes() + model.identity_basis.astype("<f4").tobytes()
     headers = {"Cache-Control": "private, max-age=3600"}
     return Response(data, media_type="application/octet-stream", headers=headers)
+
+
+@router.get("/model/whole", summary="Whole heads' shapes", responses=NUMBERS)
+def read_whole(studio: TheStudio) -> Response:
+    """As ``/v1/model/basis``, of whole heads: skin, mouth, eyes, teeth and tongue as in a head's ``pack``, (W, 3) and
+    (K, W, 3); to first order, since eyes and teeth are placed by skin and lips."""
+    model = studio.model
+    if has_whole_head(model):
+        mean: np.ndarray = _whole_mean(model).joined().vertices
+        basis = following(model, model.identity_basis)
+    else:
+        mean, basis = model.mean, model.identity_basis
+    data = mean.astype("<f4").tobytes() + basis.astype("<f4").tobytes()
+    return Response(data, media_type="application/octet-stream", headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _whole_mean(model: FaceModel) -> Assembly:
+    return whole_head(model, model.mesh(np.zeros(len(model.identity_basis), np.float32)))
 
 
 def _checked(explore: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:

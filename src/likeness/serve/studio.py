@@ -144,7 +144,7 @@ class Studio:
         if self.keep is None:
             raise Problem("wrong-state", "This server keeps nothing; it was started without --keep.")
         name = f"head-{secrets.token_hex(6)}"
-        for file, data in head_files(head.result, FORMATS, name, head.skin, whole=False).items():
+        for file, data in head_files(head.result, FORMATS, name, head.skin).items():
             write_atomically(self.keep / file, data)
         return name
 

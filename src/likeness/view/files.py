@@ -1,8 +1,9 @@
 """Files to heads: results (.json, .glb), meshes (.obj, .ply, .stl), face models, and folders of them.
 
 Files of one name in one folder are one head: its surface comes from the GLB, else from the code in the JSON, else
-from the mesh; its photo and camera from the JSON. A whole head of several meshes, as this package writes it, is shown
-by the code and the skin that its GLB carries, with the model's directions; any other GLB as all the meshes it has.
+from the mesh; its photo and camera from the JSON. A whole head of several meshes, as this package writes it, is built
+anew from the code and the skin that its GLB carries, with the model's directions; any other GLB is shown as all the
+meshes it has.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from likeness.mesh.glb_carried import read_carried
 from likeness.mesh.glb_reader import read_partly_textured_glb
 from likeness.model.face_model import FaceModel
 from likeness.model.formats import load_model
+from likeness.model.head import has_whole_head
 from likeness.readers import read_json
-from likeness.view.heads import MODEL_DIRECTIONS, FittedPhoto, Rig, Shapes, ViewedHead
+from likeness.view.heads import MODEL_DIRECTIONS, OWN_SHAPES, FittedPhoto, Rig, Shapes, ViewedHead
 
 MESHES = (".glb", ".obj", ".ply", ".stl")
 MODELS = (".npz", ".npy", ".bin", ".mat", ".h5", ".pkl")
@@ -42,6 +44,8 @@ class Heads:
 
     model: FaceModel | None = None
     _rigs: list[Rig] = field(default_factory=list)
+    _are_many: bool = False
+    _whole: Rig | None = None
 
     def read(
         self, paths: Sequence[Path], most: int, watch: Callable[[list[Path]], Iterable[Path]] = iter
@@ -58,6 +62,7 @@ class Heads:
         """
         every = list(dict.fromkeys(_one_of_each(paths)))
         chosen, heads, excluded = every[:most], dict[Path, ViewedHead](), list[Excluded]()
+        self._are_many = len(chosen) > OWN_SHAPES
         for path in watch(chosen):
             try:
                 heads[path] = self.head(path)
@@ -99,8 +104,7 @@ class Heads:
         carried = read_carried(path)
         if carried is None or not self._has_code(carried.extras):
             return None
-        head = self._of_code(path, {**carried.extras, "expression": carried.weights})
-        return replace(head, colors=None, texture=carried.texture)
+        return self._of_code(path, {**carried.extras, "expression": carried.weights}, carried.texture)
 
     def _of_glb(self, path: Path) -> ViewedHead:
         read = read_partly_textured_glb(path)
@@ -113,7 +117,7 @@ class Heads:
         mesh = Mesh.load(path)
         return ViewedHead.of_mesh(path.stem, mesh, self._rig(mesh, Shapes((), np.zeros((0, len(mesh.vertices), 3)))))
 
-    def _of_code(self, path: Path, content: Mapping[str, Any]) -> ViewedHead:
+    def _of_code(self, path: Path, content: Mapping[str, Any], texture: np.ndarray | None = None) -> ViewedHead:
         model = self._model()
         try:
             albedo = content.get("albedo") or {}
@@ -124,16 +128,22 @@ class Heads:
             weights = {str(name): float(weight) for name, weight in (content.get("expression") or {}).items()}
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FileError(path, f"expected {RESULT}, got a damaged one ({error})") from error
-        shapes = Shapes(model.expression_names, model.expression_basis)
-        return ViewedHead.of_mesh(path.stem, mesh, self._rig(mesh, shapes), weights=weights)
+        if texture is not None:
+            mesh = replace(mesh, colors=None, texture=texture)
+        if not has_whole_head(model):
+            rig = self._rig(mesh, Shapes(model.expression_names, model.expression_basis))
+            return ViewedHead.of_mesh(path.stem, mesh, rig, weights=weights)
+        head = ViewedHead.of_model(path.stem, model, mesh, self._whole, weights=weights)
+        self._whole = head.rig if self._are_many else None
+        return head
 
     def _of_model(self, path: Path) -> ViewedHead:
         model = load_model(path)
-        rig = Rig.of_model(model, MODEL_DIRECTIONS)
         mesh = model.mesh(
             np.zeros(len(model.identity_basis), np.float32), albedo=np.zeros(len(model.albedo_names), np.float32)
         )
-        return ViewedHead.of_mesh(model.name, mesh, rig, note="The mean of a face model.")
+        note = "The mean of a face model."
+        return ViewedHead.of_model(model.name, model, mesh, directions=MODEL_DIRECTIONS, note=note)
 
     def _rig(self, mesh: Mesh, shapes: Shapes, covered: np.ndarray | None = None) -> Rig:
         """The rig of a mesh: one that another head has, the face model's, or a new one."""

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from likeness.geometry.camera import Camera
 from likeness.mesh import Mesh
+from likeness.mesh.assembly import Assembly
 from likeness.model.face_model import FaceModel
+from likeness.model.head import following, has_whole_head, whole_head
 
 DIRECTIONS = 10
 """Identity directions that come with a photo's head."""
+
+OWN_SHAPES = 6
+"""So many whole heads of a page have the shapes as each has them, lids that close on its own eyes; of more, all have
+those of the first, since each of its own adds half a megabyte."""
 
 MODEL_DIRECTIONS = 30
 """Identity directions that come with a face model's mean."""
@@ -66,6 +74,28 @@ class Rig:
             model.name,
         )
 
+    @classmethod
+    def of_whole(cls, model: FaceModel, whole: Assembly, directions: int = DIRECTIONS) -> Rig:
+        """A whole head's, with the shapes as this head has them, and how it follows the model's first principal
+        identity directions."""
+        mesh, printed = whole.joined(), whole.printed()
+        covered = None
+        if printed is not None:
+            name, corners, covered = printed
+            mesh = replace(mesh, uv=whole[name].mesh.uv, uv_triangles=corners)
+        deltas = np.zeros((len(model.expression_names), *mesh.vertices.shape), np.float32)
+        start = 0
+        for part in whole.parts:
+            end = start + len(part.mesh.vertices)
+            for number, shape in enumerate(model.expression_names):
+                if shape in part.shapes:
+                    deltas[number, start:end] = part.shapes[shape]
+            start = end
+        is_face = following(model, np.repeat(model.topology.regions["face"][None, :, None], 3, axis=2))[0, :, 0] == 1
+        is_face[len(whole.parts[0].mesh.vertices) :] = False
+        shapes = Shapes(model.expression_names, deltas)
+        return cls(mesh, shapes, _whole_directions(model, directions), is_face, model.name, covered)
+
     def fits(self, mesh: Mesh, names: Sequence[str]) -> bool:
         """Whether a mesh has the same vertices, triangles and expressions, as far as can be told."""
         return (
@@ -73,6 +103,12 @@ class Rig:
             and np.array_equal(mesh.triangles, self.mesh.triangles)
             and tuple(names) in ((), tuple(self.expressions.names))
         )
+
+
+@lru_cache(maxsize=4)
+def _whole_directions(model: FaceModel, count: int) -> Shapes:
+    shapes = principal_directions(model, count) if count else NO_SHAPES
+    return Shapes(shapes.names, following(model, shapes.deltas)) if shapes.names else NO_SHAPES
 
 
 def principal_directions(model: FaceModel, count: int) -> Shapes:
@@ -149,6 +185,34 @@ class ViewedHead:
     def __post_init__(self) -> None:
         if np.shape(self.vertices) != self.rig.mesh.vertices.shape:
             raise ValueError(f"expected vertices {self.rig.mesh.vertices.shape}, got {np.shape(self.vertices)}")
+
+    @classmethod
+    def of_model(
+        cls,
+        name: str,
+        model: FaceModel,
+        rest: Mesh,
+        rig: Rig | None = None,
+        directions: int = DIRECTIONS,
+        **more: Any,
+    ) -> ViewedHead:
+        """A head at rest of a face model, whole where the model knows how.
+
+        Args:
+            name: what people read.
+            model: of the head.
+            rest: in the model's topology, with colours or a texture.
+            rig: that it shares with another head of the model, whose shapes it then has; None: its own, exact one.
+            directions: identity directions of its own rig.
+            more: of the arguments.
+        """
+        if not has_whole_head(model):
+            return cls.of_mesh(name, rest, rig or Rig.of_model(model, directions), **more)
+        whole = whole_head(model, rest)
+        mesh = whole.joined()
+        return cls(
+            name, rig or Rig.of_whole(model, whole, directions), mesh.vertices, mesh.colors, rest.texture, **more
+        )
 
     @classmethod
     def of_mesh(cls, name: str, mesh: Mesh, rig: Rig | None = None, **more: object) -> ViewedHead:

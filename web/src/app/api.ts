@@ -17,7 +17,7 @@ export interface HeadInfo {
   kind: "face" | "person";
   photo: string;
   members: string[];
-  links: Record<"glb" | "obj" | "json" | "zip" | "portrait" | "photo", string> & { texture?: string };
+  links: Record<"glb" | "obj" | "json" | "zip" | "pack" | "portrait" | "photo", string> & { texture?: string };
   result: Partial<Placed> & { identity: number[]; photos?: Placed[]; uncertainty_mm?: number; effective_photos?: number };
 }
 
@@ -131,7 +131,7 @@ export async function mesh(identity: number[], expression: Record<string, number
   return (await ask("/v1/identities/mesh", { method: "POST", headers, body })).blob();
 }
 
-/** Heads of codes, computed here: `mean + sum over k of code[k] basis[k]`. */
+/** Whole heads of codes, computed here: `mean + sum over k of code[k] basis[k]`. */
 export class Basis {
   private constructor(
     private readonly values: Float32Array,
@@ -141,13 +141,14 @@ export class Basis {
 
   static async load(): Promise<Basis> {
     const [model, values] = await Promise.all([
-      get<{ vertices: number; millimetres: number[] }>("/v1/model"),
-      bytes("/v1/model/basis"),
+      get<{ directions: number; millimetres: number[] }>("/v1/model"),
+      bytes("/v1/model/whole"),
     ]);
-    return new Basis(new Float32Array(values), 3 * model.vertices, model.millimetres);
+    const numbers = new Float32Array(values);
+    return new Basis(numbers, numbers.length / (1 + model.directions), model.millimetres);
   }
 
-  /** Vertices (3V,) mm of a code. */
+  /** Vertices (3W,) mm of a code. */
   vertices(code: number[]): Float32Array {
     const found = this.values.slice(0, this.size);
     code.forEach((weight, k) => {

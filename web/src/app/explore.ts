@@ -30,6 +30,7 @@ export class Explorer {
   private basis: Promise<api.Basis> | null = null;
   private code: number[] = [];
   private own: number[] = [];
+  private beside: Float32Array | null = null; // what the person's head has that the basis does not know
   private way: Way | null = null;
   private stronger: Way | null = null;
   private set: Record<number, number> = {};
@@ -80,6 +81,7 @@ export class Explorer {
     const { info } = this.stage;
     if (!info) return;
     this.own = info.result.identity;
+    this.beside = null;
     await this.startAt(this.own, `${info.title}, as found.`, info.title);
   }
 
@@ -157,7 +159,14 @@ export class Explorer {
     this.code = code;
     this.basis ??= api.Basis.load();
     const basis = await this.basis;
-    this.stage.reshape(basis.vertices(code));
+    const shape = this.stage.ownShape;
+    if (!shape) return;
+    if (!this.beside) {
+      const known = basis.vertices(this.own);
+      this.beside = shape.map((value, i) => value - known[i]);
+    }
+    const { beside } = this;
+    this.stage.reshape(basis.vertices(code).map((value, i) => value + beside[i]));
   }
 
   private async save(): Promise<void> {

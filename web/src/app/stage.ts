@@ -1,6 +1,5 @@
 // The canvas with its toolbar: one head, or two, freely or over the photo.
-import { headFromGlb } from "../head/glb";
-import { Head, HeadView, type Mode, type Photo } from "../head";
+import { Head, headsFromPack, HeadView, type Mode, type Photo } from "../head";
 import { button, check, choice, el, slider } from "../parts/dom";
 import { MODES, SIDES } from "../parts/looks";
 import * as api from "./api";
@@ -95,6 +94,11 @@ export class Stage {
     this.known.delete(id);
   }
 
+  /** Vertices (3V,) at rest of the head that is shown, as it came. */
+  get ownShape(): Float32Array | null {
+    return this.head && (this.own.get(this.head) ?? this.head.data.positions);
+  }
+
   /** Gives the head another shape: vertices (3V,) at rest. */
   reshape(positions: Float32Array): void {
     if (!this.head) return;
@@ -131,8 +135,9 @@ export class Stage {
   private load(info: api.HeadInfo): Promise<Head> {
     const there = this.known.get(info.id);
     if (there) return there;
-    const loading = api.bytes(info.links.glb).then(async (data) => {
-      const head = new Head(await headFromGlb(data, info.title));
+    const loading = api.bytes(info.links.pack).then(async (data) => {
+      const [packed] = await headsFromPack(new Uint8Array(data));
+      const head = new Head(packed);
       await head.load();
       return head;
     });

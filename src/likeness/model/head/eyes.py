@@ -11,8 +11,8 @@ from likeness.images.color import srgb_from_linear
 from likeness.mesh import Mesh
 from likeness.model.head.anatomy import Eyelids, sphere_through
 
-GAZE = np.radians(30.0)
-"""How far an eye turns at weight 1 of a shape ``eyeLook...``."""
+GAZE = {"Down": np.radians(25.0), "In": np.radians(30.0), "Out": np.radians(30.0), "Up": np.radians(20.0)}
+"""How far an eye turns at weight 1 of a shape ``eyeLook...``: as far as the model's lids go with it, up and down."""
 
 IRIS_MM, PUPIL_MM = 5.9, 2.1
 """Radii of iris and pupil; adults' irises hardly differ."""
@@ -129,15 +129,21 @@ def _colors(unit: np.ndarray, radius: float, iris: np.ndarray) -> np.ndarray:
 
 def gaze_shapes(eye: Eyeball, vertices: np.ndarray) -> dict[str, np.ndarray]:
     """Displacements (N, 3) of an eyeball's vertices for its four ``eyeLook...`` shapes."""
-    outward = 1.0 if eye.side == "Left" else -1.0
-    turns = {
-        "Down": (GAZE, 0.0, 0.0),
-        "In": (0.0, -outward * GAZE, 0.0),
-        "Out": (0.0, outward * GAZE, 0.0),
-        "Up": (-GAZE, 0.0, 0.0),
-    }
     local = vertices.astype(np.float64) - eye.center
     return {
-        f"eyeLook{name}{eye.side}": (local @ rotation_from_vector(np.array(turn)).T - local).astype(np.float32)
-        for name, turn in turns.items()
+        f"eyeLook{way}{eye.side}": (local @ gaze_turn(eye.side, way).T - local).astype(np.float32) for way in GAZE
     }
+
+
+def gaze_turn(side: str, way: str) -> np.ndarray:
+    """(3, 3) how the eye of a side is turned at weight 1 of ``eyeLook`` in a way of :data:`GAZE`."""
+    outward = 1.0 if side == "Left" else -1.0
+    axis = {"Down": (1, 0, 0), "Up": (-1, 0, 0), "Out": (0, outward, 0), "In": (0, -outward, 0)}[way]
+    return rotation_from_vector(GAZE[way] * np.array(axis, np.float64))
+
+
+def pupil_rim(eye: Eyeball) -> np.ndarray:
+    """(16, 3) mm: the pupil's rim about the eye's middle, where it looks straight ahead."""
+    turn = 2 * np.pi * np.arange(16) / 16
+    away = np.sqrt(max(eye.radius**2 - PUPIL_MM**2, 1.0))
+    return np.column_stack([PUPIL_MM * np.cos(turn), PUPIL_MM * np.sin(turn), np.full(16, away)])

@@ -111,8 +111,7 @@ def _skin(
 ) -> tuple[Part, Part]:
     """The outside with a closed neck, and the mouth's inside."""
     triangles = model.topology.triangles
-    inside = anatomy.cavity[triangles].any(1)
-    outside = anatomy.skin[triangles].all(1) & ~inside
+    outside, inside = surfaces(model, anatomy)
     skin, source = with_closed_neck(_piece(head, outside))
     rows = np.unique(triangles[outside])[source]
     cavity = np.unique(triangles[inside])
@@ -126,6 +125,13 @@ def _skin(
             own = {key: shape for key, shape in own.items() if shape.any()}
         parts.append(Part(name, mesh, Material(name, roughness), own, influence[used]))
     return parts[0], parts[1]
+
+
+def surfaces(model: FaceModel, anatomy: Anatomy) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the model's triangles are skin, and which the mouth's inside: (F,) bool each."""
+    triangles = model.topology.triangles
+    inside = anatomy.cavity[triangles].any(1)
+    return anatomy.skin[triangles].all(1) & ~inside, inside
 
 
 def _piece(head: Mesh, kept: np.ndarray) -> Mesh:
