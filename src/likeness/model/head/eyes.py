@@ -11,7 +11,7 @@ from likeness.images.color import srgb_from_linear
 from likeness.mesh import Mesh
 from likeness.model.head.anatomy import Eyelids, sphere_through
 
-GAZE = {"Down": np.radians(25.0), "In": np.radians(30.0), "Out": np.radians(30.0), "Up": np.radians(20.0)}
+GAZE = {"Down": np.radians(25.0), "In": np.radians(25.0), "Out": np.radians(30.0), "Up": np.radians(20.0)}
 """How far an eye turns at weight 1 of a shape ``eyeLook...``: as far as the model's lids go with it, up and down."""
 
 IRIS_MM, PUPIL_MM = 5.9, 2.1

@@ -31,10 +31,10 @@ LEAST_MM, DEEPEST_MM = 1.0, 4.0
 HALF_WAY = np.linspace(0.1, 1.0, 10)
 """Weights of a blink at which the lids must be in front of the eyeball."""
 
-BESIDE_MM, ALONG_MM = 0.5, 7.0
+BESIDE_MM, ALONG_MM = 0.8, 7.0
 """How far lids stay off the pupil of an eye that looks elsewhere, and over which length of a lid they make way."""
 
-WIDEST_MM = 4.0
+WIDEST_MM = 5.5
 """How far they make way at most."""
 
 SQUINTS = ("eyeSquint", "cheekSquint")
@@ -144,7 +144,7 @@ def _uncover(rest: np.ndarray, eye: Eyeball, lids: Eyelids, turn: np.ndarray, sh
         order = np.argsort(points[:, 0])
         lid = np.arctan2(points[order, 1], points[order, 2])
         missing = upwards * (lift - np.interp(x, points[order, 0], lid)) + BESIDE_MM / eye.radius
-        near = np.clip(1 - np.abs(points[:, :1] - x) / ALONG_MM, 0, 1)
+        near = np.clip(1.4 * (1 - np.abs(points[:, :1] - x) / ALONG_MM), 0, 1)
         wanted = (missing * near * near * (3 - 2 * near)).max(1)
         numbers = np.array([place[int(row)] for row in rows])
         wanted = inwards[numbers] * np.clip(wanted, 0.0, WIDEST_MM / eye.radius)
