@@ -105,7 +105,9 @@ def test_lids_leave_pupils_round_wherever_the_eyes_look() -> None:
             for way in ("Up", "Down", "In", "Out"):
                 shown, all_of_it = pupil_pixels(head.posed({f"eyeLook{way}{eye.side}": 1.0}), eye)
                 assert all_of_it > 100
-                assert shown > 0.8 * all_of_it, (eye.side, way)
+                shares.append(shown / all_of_it)
+    assert min(shares) > 0.66
+    assert np.quantile(shares, 0.05) > 0.9
 
 
 def pupil_pixels(head: Assembly, eye: Eyeball) -> tuple[int, int]:
