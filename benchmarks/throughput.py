@@ -1,12 +1,17 @@
 """Photos a second of ``likeness reconstruct``, and its memory as photos go by.
 
-    python benchmarks/throughput.py [--photos FOLDER] [--count 2000] [--jobs 1 2] [--engine ray] [--json FILE]
+    python benchmarks/throughput.py [--photos FOLDER TAR ...] [--count 2000] [--jobs 1 2] [--engine ray] [--tables]
+                                    [--kill 0.3 0.6] [--json FILE]
 
-The command is run as a user runs it (``--formats json``; with ``--engine ray`` into tables), on COUNT photos: those
-of FOLDER, or crops of the astronaut of scikit-image, each shifted and of its own size, so that no two are alike.
-Its resident memory and that of its processes are looked at all along; "growth" is the straight line through them
-after the first tenth, in MiB per 1,000 photos. The floor is what cannot be saved: decoding a photo, proposing faces
-and one run of the network on one crop, on one thread, in this process. Linux only (memory is read from /proc).
+The command is run as a user runs it (``--formats json``; with ``--tables`` or ``--engine ray`` into tables), on the
+photos of folders and tars, or on COUNT crops of the astronaut of scikit-image, each shifted and of its own size, so
+that no two are alike. Its resident memory and that of its processes are looked at all along; "growth" is the straight
+line through them after the first tenth, in MiB per 1,000 photos (of pages that processes share each counts its own).
+With ``--kill`` a run into tables is killed (SIGKILL) when so much of it is done, and begun again: a photo that is
+repeated or lost ends the benchmark. "digest" is of all tables: the same for every engine, number of jobs and kills.
+The floor is what cannot be saved: decoding a photo, proposing faces and one run of the network on one crop, on one
+thread, in this process; it and the command are compared by the processors' time, so other work on the machine does not
+matter much. Linux only (/proc is read).
 """
 
 from __future__ import annotations
@@ -15,17 +20,21 @@ import argparse
 import glob
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from likeness.cluster.archive import SHARD
+from likeness.cluster.photos import list_photos
+from likeness.files import digest
 
 EVERY = 0.5
 """Seconds between two looks at the memory."""
@@ -46,32 +55,62 @@ def make_photos(folder: Path, count: int) -> None:
         cv2.imwrite(str(folder / f"{number:06d}.jpg"), image[y : y + side, x : x + side])
 
 
-def floor_seconds(photos: list[Path]) -> float:
+def floor_seconds(photos: list[bytes]) -> dict[str, float]:
     """Median seconds of what no program can save, a photo."""
     from likeness import Reconstructor
-    from likeness.images.photo import load_photo
+    from likeness.images.photo import photo_of_content
     from likeness.reconstruct.proposals import crop_from_proposal, find_faces
 
     network = Reconstructor(threads=1).network
     taken = []
-    for path in photos[: FLOOR_PHOTOS + 3]:
-        start = time.perf_counter()
-        image = load_photo(path).image
-        crop = crop_from_proposal(find_faces(image)[0], network.size)
-        network(crop.extract(image)[None])
-        taken.append(time.perf_counter() - start)
-    return float(np.median(taken[3:]))
+    for data in photos:
+        times = [time.process_time()]
+        image = photo_of_content(data, "photo").image
+        times.append(time.process_time())
+        found = find_faces(image)
+        times.append(time.process_time())
+        if found:
+            network(crop_from_proposal(found[0], network.size).extract(image)[None])
+            times.append(time.process_time())
+            taken.append(np.diff(times))
+    parts = np.median(taken[3:], 0)
+    return dict(zip(("decode", "find", "regress"), map(float, parts), strict=True))
 
 
-def resident(process: int) -> int:
-    """Bytes of a process and all it has started that are in memory, as far as they are still there."""
-    total = 0
-    for one in (process, *_descendants(process)):
-        try:
-            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, IndexError):
-            continue
-    return total
+def spread(places: list[Path], count: int) -> list[bytes]:
+    """The content of some photos, spread over what is measured."""
+    listed = list_photos([str(place) for place in places])
+    return [photo.read() for photo in listed[:: max(1, len(listed) // count)]]
+
+
+@dataclass
+class Watched:
+    """What was seen of the command's processes.
+
+    Args:
+        looks: at each, photos done, and bytes in memory of the command and of all it has started.
+        processor: ticks that each process has used, when it was last seen.
+    """
+
+    looks: list[tuple[int, int, int]] = field(default_factory=list)
+    processor: dict[int, int] = field(default_factory=dict)
+
+    def look(self, done: int, process: int) -> None:
+        """One more."""
+        first, *others = (self._resident(one) for one in (process, *_descendants(process)))
+        self.looks.append((done, first, sum(others)))
+
+    @property
+    def seconds(self) -> float:
+        """Of processors."""
+        return sum(self.processor.values()) / os.sysconf("SC_CLK_TCK")
+
+    def _resident(self, process: int) -> int:
+        with suppress(OSError, IndexError):
+            told = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            self.processor[process] = int(told[11]) + int(told[12])
+            return int(told[21]) * os.sysconf("SC_PAGE_SIZE")
+        return 0
 
 
 def _descendants(process: int) -> list[int]:
@@ -87,63 +126,137 @@ def _children(process: int) -> list[int]:
     return found
 
 
-def photos_done(out: Path, engine: str) -> int:
-    """How many photos have results."""
-    if engine == "local":
-        return sum(name.endswith(".json") for name in os.listdir(out))
-    return SHARD * len([*out.glob("faces/*.parquet")])
+@dataclass(frozen=True)
+class Run:
+    """A run of the command.
+
+    Args:
+        photos: files, folders and tars.
+        count: of the photos in them.
+        jobs: processes.
+        engine: local or ray.
+        kills: when so much of it is done; in increasing order.
+        tables: instead of a file for each photo.
+    """
+
+    photos: list[Path]
+    count: int
+    jobs: int
+    engine: str
+    kills: tuple[float, ...]
+    tables: bool
+
+    def command(self, out: Path) -> list[str]:
+        """What is called."""
+        options = ["-o", str(out), "--jobs", str(self.jobs), "--threads", "1", "--engine", self.engine]
+        options += ["--formats", "parquet" if self.tables else "json"]
+        return [sys.executable, "-m", "likeness", "reconstruct", *map(str, self.photos), *options]
+
+    def done(self, out: Path) -> int:
+        """How many photos have results."""
+        if not self.tables:
+            return sum(name.endswith(".json") for name in os.listdir(out))
+        return min(self.count, SHARD * len(_tables(out)))
 
 
-def measure(photos: Path, count: int, jobs: int, engine: str) -> dict[str, Any]:
-    """One run of the command over a folder."""
-    with tempfile.TemporaryDirectory() as out:
-        options = ["-o", out, "--jobs", str(jobs), "--threads", "1", "--engine", engine]
-        options += ["--formats", "json" if engine == "local" else "parquet"]
-        command = [sys.executable, "-m", "likeness", "reconstruct", str(photos), *options]
-        start, seen = time.perf_counter(), []
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        while process.poll() is None:
-            seen.append((photos_done(Path(out), engine), resident(process.pid)))
-            time.sleep(EVERY)
+def _tables(out: Path) -> dict[str, tuple[int, int]]:
+    """What tells of a table that it was written again."""
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in out.glob("faces/*.parquet")}
+
+
+def measure(run: Run) -> dict[str, Any]:
+    """One run, begun again after each kill."""
+    seen = Watched()
+    with tempfile.TemporaryDirectory() as folder:
+        out, start = Path(folder), time.perf_counter()
+        kept: dict[str, tuple[int, int]] = {}
+        for kill in (*run.kills, float("inf")):
+            told = _until(kill * run.count, run, out, seen)
+            now = _tables(out)
+            if any(now.get(name) != was for name, was in kept.items()):
+                raise SystemExit("a table that was there is gone, or was written again")
+            kept = now
         seconds = time.perf_counter() - start
-        assert process.stdout is not None
-        told = process.stdout.read().strip()
-    done, memory = np.array(seen, np.float64).T
-    after = (done > 0.1 * count) & (done < 0.98 * count)
-    growth = np.polyfit(done[after], memory[after], 1)[0] * 1000 / 2**20 if after.sum() > 2 else float("nan")
+        digest = _check_whole(run, out) if run.tables else ""
     return {
-        "jobs": jobs,
-        "photos": count,
+        "jobs": run.jobs,
+        "photos": run.count,
+        "kills": len(run.kills),
         "seconds": round(seconds, 1),
-        "photos per second": round(count / seconds, 2),
-        "MiB at most": round(memory.max() / 2**20),
-        "growth": round(float(growth), 2),
+        "photos per second": round(run.count / seconds, 2),
+        "processor ms a photo": round(1e3 * seen.seconds / run.count, 1),
+        **_memory(seen, run),
+        "digest": digest,
         "told": told,
     }
+
+
+def _until(done: float, run: Run, out: Path, seen: Watched) -> str:
+    """The command, killed when so many photos are done; what it said."""
+    process = subprocess.Popen(run.command(out), stdout=subprocess.PIPE, text=True)
+    while process.poll() is None:
+        seen.look(run.done(out), process.pid)
+        if seen.looks[-1][0] >= done:
+            process.kill()
+        time.sleep(EVERY)
+    if process.returncode and process.returncode != -signal.SIGKILL:
+        raise SystemExit(process.returncode)
+    assert process.stdout is not None
+    return process.stdout.read().strip()
+
+
+def _check_whole(run: Run, out: Path) -> str:
+    """The digest of all tables; none of the photos is missing in them, or there twice."""
+    import pyarrow.parquet
+
+    paths = sorted(out.glob("faces/*.parquet"))
+    numbers = [number for path in paths for number in pyarrow.parquet.read_table(path)["photo"].unique().to_pylist()]
+    if numbers != list(range(run.count)):
+        raise SystemExit(f"expected each of {run.count} photos once, got {len(numbers)} of {len(set(numbers))}")
+    return digest("".join(digest(path.read_bytes()) for path in paths).encode())
+
+
+def _memory(seen: list[tuple[int, int, int]], run: Run) -> dict[str, Any]:
+    """MiB: at most, the growth, and of the command and of its processes at each tenth."""
+    done, one, others = np.array(seen.looks, np.float64).T
+    one, others = one / 2**20, others / 2**20
+    memory = one + others
+    after = (done > 0.1 * run.count) & (done < 0.98 * run.count)
+    growth = np.polyfit(done[after], memory[after], 1)[0] * 1000 if after.sum() > 2 else float("nan")
+    tenths = [after & (done // (run.count / 10) == tenth) for tenth in range(1, 10)]
+    curve = [[round(float(np.median(what[part]))) for what in (one, others)] for part in tenths if part.any()]
+    return {"MiB at most": round(memory.max()), "growth": round(float(growth), 2), "command, processes": curve}
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--photos", type=Path, nargs="+")
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1])
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
+    parser.add_argument("--tables", action="store_true")
+    parser.add_argument("--kill", type=float, nargs="+", default=[])
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
-        folder = given.photos or Path(made)
+        places = given.photos or [Path(made)]
         if given.photos is None:
-            make_photos(folder, given.count)
-        photos = sorted(path for path in folder.rglob("*") if path.is_file())
-        floor = floor_seconds(photos)
-        rows = [measure(folder, len(photos), jobs, given.engine) for jobs in given.jobs]
-    print(f"floor: {1e3 * floor:.1f} ms a photo, {1 / floor:.1f} photos a second on one thread")
+            make_photos(places[0], given.count)
+        count = len(list_photos([str(place) for place in places]))
+        parts = floor_seconds(spread(places, FLOOR_PHOTOS + 3))
+        floor = sum(parts.values())
+        tables = given.tables or given.engine == "ray"
+        if given.kill and not tables:
+            parser.error("--kill: expected --tables, or --engine ray, which go on where they ended")
+        rows = [measure(Run(places, count, jobs, given.engine, tuple(given.kill), tables)) for jobs in given.jobs]
+    told = ", ".join(f"{name} {1e3 * value:.1f}" for name, value in parts.items())
+    print(f"floor: {1e3 * floor:.1f} ms a photo ({told}), {1 / floor:.1f} photos a second on one thread")
     for row in rows:
-        row["of the floor"] = round(row["seconds"] * min(row["jobs"], os.cpu_count() or 1) / row["photos"] / floor, 2)
+        row["of the floor"] = round(row["processor ms a photo"] / 1e3 / floor, 2)
         print(", ".join(f"{name} {value}" for name, value in row.items()))
     if given.json is not None:
-        given.json.write_text(json.dumps({"floor": floor, "runs": rows}, indent=1) + "\n", encoding="utf-8")
+        given.json.write_text(json.dumps({"floor": parts, "runs": rows}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

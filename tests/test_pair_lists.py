@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from evaluate_data import predictor, write_photos
 
 from likeness import FaceModel, FileError
-from likeness.datasets.pair_lists import read_pairs
+from likeness.datasets.pair_lists import _lines, _of_columns, _of_lines, read_pairs
 from likeness.evaluate.collection import Collection
 from likeness.evaluate.pair_rows import matched, rows_by_name
 from likeness.evaluate.run import evaluate
@@ -108,6 +110,57 @@ def test_lists_of_no_kind_say_what_is_expected(tmp_path: Path, text: str, messag
     (tmp_path / "pairs.txt").write_text(text)
     with pytest.raises(FileError, match=message):
         read_pairs(tmp_path / "pairs.txt")
+
+
+WORDS = ["a.jpg", "b/0001.png", "1", "0", "same", "2", "37", "000012", "first", "second", "label", "fold", "x"]
+
+
+def made_list(rng: random.Random) -> str:
+    """Lines of one kind or of several, or of none."""
+    words, counts, flags = rng.sample(WORDS, 4), ["1", "2", "12", "0"], ["1", "0", "same", "no"]
+    width = rng.randint(2, 5)
+    kinds: list[Callable[[], list[str]]] = [
+        lambda: rng.choices(words, k=2) + [rng.choice(flags[:2])],
+        lambda: rng.choices(words, k=2) + [rng.choice(flags)],
+        lambda: rng.choices(words, k=2) + [rng.choice(flags), rng.choice(counts)],
+        lambda: [rng.choice(words), *rng.choices(counts, k=2)],
+        lambda: [rng.choice(words), rng.choice(counts), rng.choice(words), rng.choice(counts)],
+        lambda: [rng.choice(words), rng.choice(flags[:2])],
+        lambda: rng.choices(words, k=width),
+        lambda: rng.choices(words, k=rng.randint(0, 4)),
+    ]
+    chosen = rng.sample(kinds, rng.choice([1, 1, 1, 2]))
+    rows = [rng.choice(chosen)() for _ in range(rng.randint(0, 7))]
+    heads = [["first", "second", "label", "fold"], ["file1", "file2", "same"], ["index", "a", "b", "same"]]
+    rows = [rng.choice([*heads, ["1", "2"], ["2"], ["a", "b", "c"]]), *rows] if rng.random() < 0.5 else rows
+    separator, end = rng.choice([" ", "\t", ",", ";", ", "]), rng.choice(["\n", "\n", "\r\n", "\n\n"])
+    return end.join(separator.join(row) for row in rows) + rng.choice(["", end]) or "\n"
+
+
+def test_whole_columns_say_what_single_lines_say(tmp_path: Path) -> None:
+    """Any list gives the same pairs, or the same message."""
+    rng, path, by_columns = random.Random(0), tmp_path / "pairs.txt", 0
+    for _ in range(1500):
+        text = made_list(rng)
+        path.write_text(text, newline="")
+        assert told(lambda: read_pairs(path)) == told(lambda text=text: _of_lines(path, _lines(path, text))), text
+        by_columns += _of_columns(text) is not None
+    assert by_columns > 100
+
+
+def told(read: Callable[[], Pairs]) -> object:
+    try:
+        pairs = read()
+    except FileError as error:
+        return str(error)
+    return pairs.first, pairs.second, pairs.same.tolist(), pairs.fold.tolist()
+
+
+def test_plain_lists_are_read_by_columns(tmp_path: Path) -> None:
+    """Or millions of lines would take long; those with something odd in them may."""
+    by_columns = {name for name, text in LISTS.items() if _of_columns(text) is not None}
+    assert by_columns >= {"head.txt", "tabs.txt", "bare.txt", "arcface.txt", "arcface.csv", "titled_tabs.tsv"}
+    assert by_columns >= {"semicolons.csv", "odd_titles.csv", "flag_first.txt", "words.csv", "two_lines.txt"}
 
 
 def test_folds_are_kept(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Commands that write, killed at random moments: nothing half-written is taken for whole, nothing is left over.
 
-Each is killed twice here, and the quick ones only; ``make torture`` kills all of them ``TORTURE_TIMES`` times (100).
+Each is killed twice here, and the quick ones only; ``make torture`` kills all of them ``TORTURE_TIMES`` times (100),
+and writes a line for each into the file ``TORTURE_REPORT`` if that is set.
 """
 
 from __future__ import annotations
@@ -8,131 +9,94 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
+from torture_targets import MEDIAPIPE, TARGETS, Inputs, Target
 
 from likeness import FaceModel, Mesh
-from likeness.assets import asset
 from likeness.unfinished import _NAMES
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 TIMES = int(os.environ.get("TORTURE_TIMES", "0"))
-MODEL = str(asset("face_model.npz"))
+ROUND = 10
+"""Kills into one folder, before the command is run to its end there."""
+
+WRITE_NOTHING = {"models info", "completion"}
+HERE = Path(__file__).parent
 
 
-@dataclass(frozen=True)
-class Target:
-    """A command.
+class Warm:
+    """The process from which commands are forked (warm.py)."""
 
-    Args:
-        arguments: all but the output, of the folder with the inputs.
-        out: what is written to, in a folder of its own.
-        is_same: to the last byte, whenever it is run on the same inputs.
-        is_quick: enough for every run of the tests.
-        needs: a package without which there is no such command.
-    """
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "warm.py")],
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "TMPDIR": str(folder),
+                "XDG_CACHE_HOME": str(folder / "cache"),
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._answer() == "ready"
 
-    arguments: Callable[[Path], list[str]]
-    out: str = "out"
-    is_same: bool = True
-    is_quick: bool = True
-    needs: str = "likeness"
+    def __call__(self, **request: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({**request, "told": str(self.folder / "told.txt")}) + "\n")
+        self._process.stdin.flush()
+        outcome: dict[str, Any] = json.loads(self._answer())
+        return outcome
 
+    @property
+    def told(self) -> str:
+        """What the last command said."""
+        return (self.folder / "told.txt").read_text()
 
-def photos(inputs: Path, *more: str) -> list[str]:
-    return ["reconstruct", str(inputs / "people"), "--threads", "1", *more]
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
 
-
-TARGETS = {
-    "reconstruct": Target(photos),
-    "reconstruct by two": Target(lambda inputs: photos(inputs, "--jobs", "2")),
-    "reconstruct into tables": Target(
-        lambda inputs: photos(inputs, "--formats", "parquet", "json", "--jobs", "2"), is_quick=False, needs="pyarrow"
-    ),
-    "fit": Target(lambda inputs: ["fit", str(inputs / "face.pts"), "--size", "400", "400"]),
-    "register": Target(lambda inputs: ["register", str(inputs / "scan.obj")], is_same=False, is_quick=False),
-    "models convert": Target(lambda _: ["models", "convert", MODEL], "again.npz"),
-    "models transfer": Target(
-        lambda inputs: ["models", "transfer", MODEL, MODEL, str(inputs / "scan.obj")], is_quick=False
-    ),
-    "evaluate recognisability": Target(
-        lambda inputs: [
-            "evaluate",
-            "recognisability",
-            str(inputs / "codes.npz"),
-            "--model",
-            MODEL,
-            "--bootstrap",
-            "20",
-        ]
-    ),
-    "evaluate photos": Target(lambda inputs: ["evaluate", "recognisability", str(inputs / "people")], is_quick=False),
-    "train synthetic": Target(lambda _: ["train", "synthetic", "--model", MODEL, "--count", "6"]),
-    "train skins": Target(
-        lambda inputs: ["train", "skins", "--data", str(inputs / "people"), "--size", "64"],
-        "skins.npz",
-        is_quick=False,
-    ),
-    "train scans": Target(
-        lambda inputs: ["train", "scans", MODEL, "--budget", "200", "--size", "8"], "made.npz", False, False
-    ),
-    "train photos": Target(
-        lambda inputs: ["train", "photos", "--data", str(inputs / "people"), "--budget", "224"],
-        is_same=False,
-        is_quick=False,
-    ),
-}
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import cv2
-
-    folder = tmp_path_factory.mktemp("inputs")
-    image = pytest.importorskip("skimage.data").astronaut()[..., ::-1]
-    for number, name in enumerate(("anna/1", "anna/2", "berta/1", "berta/2")):
-        path = folder / "people" / f"{name}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), image[: 320 + 8 * number, 90 : 410 + 8 * number])
-    model = FaceModel.load(MODEL)
-    points = model.landmark_map.gather(model.mean)
-    inner, outer = points[:51], points[51:].reshape(17, -1, 3)[:, -1]
-    placed = np.concatenate([outer, inner]) @ np.diag([1, -1, -1]) + [0, 0, 900]
-    pixels = 900 * placed[:, :2] / placed[:, 2:] + 200
-    lines = ["version: 1", "n_points: 68", "{", *(f"{x:.2f} {y:.2f}" for x, y in pixels), "}", ""]
-    (folder / "face.pts").write_text("\n".join(lines))
-    Mesh(model.mean, model.topology.triangles).save(folder / "scan.obj")
-    codes = np.random.default_rng(0).standard_normal((8, len(model.identity_basis)))
-    np.savez(folder / "codes.npz", codes=codes, labels=np.repeat(["a", "b", "c", "d"], 2))
-    return folder
+def inputs(tmp_path_factory: pytest.TempPathFactory, small_model: FaceModel) -> Inputs:
+    return Inputs(tmp_path_factory.mktemp("inputs"), small_model)
 
 
-def start(target: Target, inputs: Path, out: Path) -> subprocess.Popen[str]:
-    first, *more = target.arguments(inputs)
-    out.parent.mkdir(exist_ok=True)
-    option = [] if more[0] == "convert" else ["-o"]
-    return subprocess.Popen(
-        [sys.executable, "-m", "likeness", first, *more, *option, str(out)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    process = Warm(tmp_path_factory.mktemp("temporary"))
+    yield process
+    process.close()
 
 
 def visible(folder: Path) -> dict[str, Path]:
-    """The files that somebody who opens the folder sees."""
+    """The files that somebody who opens the folder sees as results."""
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path for name, path in found.items() if not any(part[0] == "." for part in Path(name).parts)}
+    return {
+        name: path
+        for name, path in found.items()
+        if not any(part[0] == "." or _NAMES.fullmatch(part) for part in Path(name).parts)
+    }
+
+
+def everything(folder: Path) -> set[str]:
+    """Files, hidden ones too, and folders."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
 def check_whole(path: Path) -> None:
@@ -155,34 +119,143 @@ def check_whole(path: Path) -> None:
         pytest.importorskip("onnx").checker.check_model(str(path))
     elif path.suffix == ".pt":
         pytest.importorskip("torch").load(path, weights_only=True)
+    elif path.suffix == ".parquet":
+        assert pytest.importorskip("pyarrow.parquet").read_table(path).num_rows
+    elif path.suffix == ".mp4":
+        from likeness.images.video import VideoFile
+
+        assert list(VideoFile(path).frames())
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_it_is_killed(name: str, inputs: Path, tmp_path: Path) -> None:
-    target, rng = TARGETS[name], random.Random(name)
+@dataclass
+class Report:
+    """What kills did.
+
+    Args:
+        command: that was killed.
+        kills: how often.
+        half_written: files that were taken for whole, and are not.
+        left_over: what the next run left of a killed one.
+        other: results that differ, and runs that failed.
+        ended: runs that were quicker than their kill.
+        seconds: all in all.
+    """
+
+    command: str
+    kills: int = 0
+    half_written: list[str] = field(default_factory=list)
+    left_over: list[str] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)
+    ended: int = 0
+    seconds: float = 0.0
+
+    def write(self) -> None:
+        """Where ``TORTURE_REPORT`` says."""
+        if place := os.environ.get("TORTURE_REPORT"):
+            with open(place, "a") as stream:
+                stream.write(json.dumps(vars(self)) + "\n")
+
+
+class Torture:
+    """One command, killed in a folder beside one in which it was let alone."""
+
+    def __init__(self, name: str, inputs: Inputs, folder: Path, warm: Warm) -> None:
+        self.target, self.inputs, self.folder, self.warm = TARGETS[name], inputs, folder, warm
+        self.report, self.rng = Report(name), random.Random(name)
+
+    def __call__(self, times: int) -> Report:
+        began = time.monotonic()
+        self.whole = self._let_alone("whole")
+        self.files = {one: path.read_bytes() for one, path in visible(self.folder / "whole").items()}
+        number = 0
+        while self.report.kills < times and number < 3 * times // ROUND + 3:
+            number += 1
+            self._round(f"killed-{number}", min(ROUND, times - self.report.kills))
+        self.report.seconds = round(time.monotonic() - began, 1)
+        return self.report
+
+    def _round(self, name: str, kills: int) -> None:
+        """Kills into one folder, and a run to the end there."""
+        for _ in range(kills):
+            outcome = self._run(name, **self._moment())
+            if outcome["code"] < 0:
+                self.report.kills += 1
+            else:
+                self.report.ended += 1
+                self._check_code(outcome)
+            self._look(name)
+        self._let_alone(name)
+        there, right = everything(self.folder / name), everything(self.folder / "whole")
+        if self.target.is_named:
+            self.report.left_over += sorted(there - right)
+            self.report.other += [f"{one} is missing" for one in sorted(right - there)]
+        self.report.left_over += [one for one in there if _NAMES.fullmatch(Path(one).name)]
+        self._look(name)
+
+    def _moment(self) -> dict[str, Any]:
+        """Mostly when a file is touched, or a little later; sometimes whenever; sometimes without its processes."""
+        alone = self.rng.random() < 0.2
+        if self.whole["touches"] > 2 and self.rng.random() < 0.8:
+            late = self.rng.choice([0.0, self.rng.expovariate(50), self.rng.expovariate(5)])
+            return {"touches": self.rng.randint(1, self.whole["touches"]), "seconds": late, "alone": alone}
+        return {"seconds": self.rng.uniform(0.1, 1.0) * self.whole["seconds"], "alone": alone}
+
+    def _look(self, name: str) -> None:
+        """At what somebody takes for results."""
+        for one, path in visible(self.folder / name).items():
+            try:
+                check_whole(path)
+            except Exception as error:  # whatever a reader says of half a file
+                self.report.half_written.append(f"{one}: {error!r}")
+                continue
+            if self.target.is_same and "cache/" not in one and path.read_bytes() != self.files.get(one):
+                self.report.other.append(f"{one} differs")
+
+    def _let_alone(self, name: str) -> dict[str, Any]:
+        outcome = self._run(name)
+        self._check_code(outcome)
+        return outcome
+
+    def _run(self, name: str, **more: Any) -> dict[str, Any]:
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        arguments = self.target.arguments(self.inputs, str(folder / self.target.out))
+        return self.warm(arguments=arguments, folder=str(folder), function=self.target.function, **more)
+
+    def _check_code(self, outcome: dict[str, Any]) -> None:
+        if outcome["code"]:
+            self.report.other.append(f"ended with {outcome['code']}: {self.warm.told[-400:]}")
+
+
+def skip_what_is_missing(name: str, target: Target) -> None:
     if not (TIMES or target.is_quick):
         pytest.skip("takes long; make torture has it")
     pytest.importorskip(target.needs)
-    began = time.monotonic()
-    process = start(target, inputs, tmp_path / "whole" / target.out)
-    told = process.communicate()[1]
-    assert process.returncode == 0, told
-    seconds = time.monotonic() - began
-    whole = {one: path.read_bytes() for one, path in visible(tmp_path / "whole").items()}
-    for _ in range(TIMES or 2):
-        process = start(target, inputs, tmp_path / "killed" / target.out)
-        time.sleep(rng.uniform(0.2, 1.0) * seconds)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        for one, path in visible(tmp_path / "killed").items():
-            check_whole(path)
-            if target.is_same and "cache/" not in one:
-                assert path.read_bytes() == whole[one], one
-    process = start(target, inputs, tmp_path / "killed" / target.out)
-    told = process.communicate()[1]
-    assert process.returncode == 0, told
-    again = visible(tmp_path / "killed")
-    assert again.keys() == whole.keys()
-    if target.is_same:
-        assert {one: path.read_bytes() for one, path in again.items()} == whole
-    assert not [path for path in (tmp_path / "killed").rglob("*") if _NAMES.fullmatch(path.name)]
+    if name == "train label-points" and not MEDIAPIPE.is_dir():
+        pytest.skip("no shared data")
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_it_is_killed(name: str, inputs: Inputs, tmp_path: Path, warm: Warm) -> None:
+    skip_what_is_missing(name, TARGETS[name])
+    report = Torture(name, inputs, tmp_path, warm)(TIMES or 2)
+    report.write()
+    assert (report.half_written, report.left_over, report.other) == ([], [], [])
+    assert report.kills >= (TIMES or 1)
+
+
+def test_every_command_that_writes_is_killed() -> None:
+    from likeness.cli.main import Likeness
+
+    named = {words for words in leaves(get_type_hints(Likeness, include_extras=True)["command"])}
+    assert "train photos" in named
+    assert {words for words in named if not any(name.startswith(words) for name in TARGETS)} == WRITE_NOTHING
+
+
+def leaves(kind: Any, before: str = "") -> Iterator[str]:
+    """The words of each command that has none below it."""
+    for one in get_args(kind):
+        command, *told = get_args(one)
+        words = f"{before} {told[0].name}".strip()
+        below = get_type_hints(command, include_extras=True).get("command")
+        yield from [words] if below is None else leaves(below, words)

@@ -11,7 +11,25 @@ from pathlib import Path
 
 import numpy as np
 
-from likeness.datasets.pairs import SAME, has_titles, is_lfw_head, lfw_pair, lfw_pairs, titled_pairs
+from likeness.datasets.pair_columns import (
+    LONGEST_LINE,
+    NEARLY_ALL,
+    SEPARATORS,
+    columns_of,
+    lfw_lines,
+    plain_text,
+    titled_columns,
+    untitled_columns,
+)
+from likeness.datasets.pairs import (
+    flagged_pair,
+    has_titles,
+    is_count,
+    is_lfw_head,
+    lfw_pair,
+    lfw_pairs,
+    titled_pairs,
+)
 from likeness.errors import FileError, StrPath, printable
 from likeness.files import read_bytes, without_mark
 from likeness.images.header import SUFFIXES
@@ -46,7 +64,25 @@ def read_pairs(path: StrPath) -> Pairs:
     Raises:
         FileError: missing, empty, no text, or a line of another kind (says which).
     """
-    lines = _lines(path)
+    text = _text(path)
+    return _of_columns(text) or _of_lines(path, _lines(path, text))
+
+
+def _of_columns(text: str) -> Pairs | None:
+    """Of lines that are all alike; None where single lines have to be looked at."""
+    plain = plain_text(text)
+    columns = None if plain is None else columns_of(plain)
+    if plain is None or columns is None:
+        return None if plain is None else lfw_lines(plain)
+    head = [column[0] for column in columns]
+    if has_titles(head):
+        return titled_columns(columns)
+    if len(columns[0]) > 1 and _is_title(head, [column[1] for column in columns]):
+        columns = [column[1:] for column in (columns[1:] if head[0].lower() in _COUNTERS else columns)]
+    return untitled_columns(columns) or lfw_lines(plain)
+
+
+def _of_lines(path: StrPath, lines: list[Line]) -> Pairs:
     if not lines:
         raise FileError(path, f"is empty; {EXPECTED}")
     head = lines[0][1]
@@ -61,7 +97,7 @@ def read_pairs(path: StrPath) -> Pairs:
 
 def _is_title(first: Sequence[str], second: Sequence[str]) -> bool:
     """Whether the first row is no pair; a title may be a word that also tells a pair's kind, such as ``match``."""
-    if not any(kind(first) for kind in (lfw_pair, _flagged, _single)):
+    if not any(kind(first) for kind in (lfw_pair, flagged_pair, _single)):
         return True
     return not re.search(r"\d", "".join(first)) and bool(re.search(r"\d", second[-1]))
 
@@ -69,7 +105,7 @@ def _is_title(first: Sequence[str], second: Sequence[str]) -> bool:
 def _untitled(path: StrPath, lines: Sequence[Line]) -> Pairs:
     """Of the kind that most lines are of."""
     rows = [row for _, row in lines]
-    lfw, flagged, single = (sum(kind(row) is not None for row in rows) for kind in (lfw_pair, _flagged, _single))
+    lfw, flagged, single = (len(rows) - [*map(kind, rows)].count(None) for kind in (lfw_pair, flagged_pair, _single))
     if not max(lfw, flagged, single):
         number, row = lines[0]
         raise FileError(path, f"line {number}: {EXPECTED}; got {' '.join(row)[:60]!r}")
@@ -84,7 +120,7 @@ def _untitled(path: StrPath, lines: Sequence[Line]) -> Pairs:
 def _of_flags(path: StrPath, lines: Sequence[Line]) -> Pairs:
     found = []
     for number, row in lines:
-        pair = _flagged(row)
+        pair = flagged_pair(row)
         if pair is None:
             raise FileError(path, f"line {number}: expected 'photo photo 1' (or 0), got {' '.join(row)[:60]!r}")
         found.append(pair)
@@ -111,18 +147,6 @@ def _of_two_lines(path: StrPath, lines: Sequence[Line]) -> Pairs:
     return Pairs(tuple(a for a, _ in found[::2]), tuple(b for b, _ in found[1::2]), alike, dealt_folds(alike))
 
 
-def _flagged(row: Sequence[str]) -> tuple[str, str, bool, str] | None:
-    """Two photos, whether they are of one person, and the fold (empty: not told)."""
-    fold = ""
-    if len(row) == 4 and row[3].isdecimal():
-        row, fold = row[:3], row[3]
-    if len(row) != 3:
-        return None
-    if row[2].lower() in SAME:
-        return row[0], row[1], SAME[row[2].lower()], fold
-    return (row[1], row[2], SAME[row[0].lower()], fold) if row[0].lower() in SAME else None
-
-
 def _single(row: Sequence[str]) -> tuple[str, int] | None:
     return (row[0], int(row[1])) if len(row) == 2 and re.fullmatch(r"[0-9]{1,3}", row[1]) else None
 
@@ -132,8 +156,8 @@ def _full(lines: Sequence[Line]) -> list[Line]:
     return [(number, [field for field in row if field]) for number, row in lines]
 
 
-def _lines(path: StrPath) -> list[Line]:
-    """The fields of all lines that are not blank. Names that are not UTF-8 are spelled as photos' names are."""
+def _text(path: StrPath) -> str:
+    """The content. Names that are not UTF-8 are spelled as photos' names are."""
     source = Path(path)
     if not source.is_file():
         raise FileError(path, f"no such file; {EXPECTED}")
@@ -142,6 +166,11 @@ def _lines(path: StrPath) -> list[Line]:
     text = without_mark(read_bytes(path)).decode("utf-8", "surrogateescape")
     if "\0" in text:
         raise FileError(path, "cannot be read as text; expected a list of pairs")
+    return text
+
+
+def _lines(path: StrPath, text: str) -> list[Line]:
+    """The fields of all lines that are not blank."""
     lines = [
         (number, line)
         for number, line in enumerate(text.splitlines(), 1)
@@ -157,20 +186,22 @@ def _lines(path: StrPath) -> list[Line]:
 
 def _separated(lines: Sequence[str]) -> Callable[[str], list[str]]:
     """How lines fall into fields: by the comma, semicolon or tab that nearly all have, else by blanks."""
-    for separator in (",", ";", "\t"):
-        if sum(separator in line for line in lines) >= 0.9 * len(lines):
+    for separator in SEPARATORS:
+        if sum(separator in line for line in lines) >= NEARLY_ALL * len(lines):
             return partial(_by_separator, separator)
     return _by_blanks
 
 
 def _by_separator(separator: str, line: str) -> list[str]:
+    if '"' not in line and len(line) < LONGEST_LINE:
+        return line.split(separator)
     return next(csv.reader(io.StringIO(line), delimiter=separator, skipinitialspace=True), [])
 
 
 def _by_blanks(line: str) -> list[str]:
     """By blanks; where that gives more than four fields, photos' names have blanks, and end with their suffixes."""
     words = line.split()
-    if len(words) <= 3 or lfw_pair(words) is not None:
+    if len(words) <= 3 or (len(words) == 4 and is_count(words[1]) and is_count(words[3])):
         return words
     photos = _PHOTO.findall(line)
     return photos if len(photos) in (2, 3, 4) else words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,11 +52,30 @@ def is_lfw_head(words: Sequence[str]) -> bool:
 
 def lfw_pair(words: Sequence[str]) -> tuple[str, str, bool] | None:
     """Two photos and whether they are of one person, of ``name i j`` or ``name i other j``; else None."""
-    numbers, people = (words[1:], (words[0], words[0])) if len(words) == 3 else (words[1::2], words[::2])
-    if len(words) not in (3, 4) or not all(re.fullmatch(r"[0-9]{1,9}", word) for word in numbers):
+    if len(words) not in (3, 4):
         return None
-    a, b = (f"{name}/{name}_{int(number):04d}" for name, number in zip(people, numbers, strict=True))
-    return a, b, people[0] == people[1]
+    name, i, *others, j = words
+    other = others[0] if others else name
+    if not (is_count(i) and is_count(j)):
+        return None
+    return f"{name}/{name}_{int(i):04d}", f"{other}/{other}_{int(j):04d}", name == other
+
+
+def is_count(word: str) -> bool:
+    """Whether a word is a number of LFW's lists."""
+    return len(word) <= 9 and word.isascii() and word.isdecimal()
+
+
+def flagged_pair(row: Sequence[str]) -> tuple[str, str, bool, str] | None:
+    """Two photos, whether they are of one person, and the fold (empty: not told)."""
+    fold = ""
+    if len(row) == 4 and row[3].isdecimal():
+        row, fold = row[:3], row[3]
+    if len(row) != 3:
+        return None
+    if row[2].lower() in SAME:
+        return row[0], row[1], SAME[row[2].lower()], fold
+    return (row[1], row[2], SAME[row[0].lower()], fold) if row[0].lower() in SAME else None
 
 
 def lfw_pairs(path: StrPath, lines: Sequence[tuple[int, Sequence[str]]], head: Sequence[str] = ()) -> Pairs:
