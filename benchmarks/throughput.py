@@ -10,8 +10,8 @@ line through them after the first tenth, in MiB per 1,000 photos (of pages that 
 With ``--kill`` a run into tables is killed (SIGKILL) when so much of it is done, and begun again: a photo that is
 repeated or lost ends the benchmark. "digest" is of all tables: the same for every engine, number of jobs and kills.
 The floor is what cannot be saved: decoding a photo, proposing faces and one run of the network on one crop, on one
-thread, in this process; it and the command are compared by the processors' time, so other work on the machine does not
-matter much. Linux only (/proc is read).
+thread, in this process; it and the command are compared by the processors' time, so other work on the machine matters
+less. Linux only (/proc is read).
 """
 
 from __future__ import annotations

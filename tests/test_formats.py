@@ -251,6 +251,22 @@ def test_flames_landmarks_and_masks(kind: str, tensors: bool, small_model: FaceM
         load_model(WRITERS["eos1"](tmp_path, small_model).path, masks=given / "FLAME_masks.pkl")
 
 
+def test_flames_other_files_say_what_they_are(small_model: FaceModel, tmp_path: Path) -> None:
+    import pickle
+
+    path = format_files.write_flame_npz(tmp_path, small_model).path
+    embedding = {"lmk_face_idx": np.arange(51), "lmk_b_coords": np.full((51, 3), 1 / 3)}
+    (tmp_path / "flame_static_embedding.pkl").write_bytes(pickle.dumps(embedding, protocol=2))
+    with pytest.raises(FileError, match=r"51 landmarks .* no head; .* landmark_embedding\.npy"):
+        load_model(tmp_path / "flame_static_embedding.pkl")
+    with pytest.raises(FileError, match=r"expected landmark_embedding\.npy: .* no jaw line"):
+        load_model(path, landmarks=tmp_path / "flame_static_embedding.pkl")
+    masks = {"face": np.arange(5), "left_eyeball": np.arange(3)}
+    (tmp_path / "FLAME_masks.pkl").write_bytes(pickle.dumps(masks, protocol=2))
+    with pytest.raises(FileError, match="masks and no head"):
+        load_model(tmp_path / "FLAME_masks.pkl")
+
+
 @pytest.mark.parametrize("name", ["landmark_embedding.npy", "FLAME_masks.pkl"])
 def test_a_bad_companion_is_told_and_left_out_or_refused_where_it_was_asked_for(
     name: str, small_model: FaceModel, tmp_path: Path

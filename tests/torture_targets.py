@@ -348,6 +348,11 @@ TARGETS = {
         is_quick=True,
         needs="torch",
     ),
+    "train skins": Target(
+        lambda inputs, out: ["train", "skins", "--data", inputs.people, "--size", "64", "-o", out],
+        "skins.npz",
+        needs="torch",
+    ),
     "train morphs": Target(
         lambda inputs, out: [
             *("train", "morphs", "--data", inputs.frames, "--teacher", inputs.teacher),

@@ -184,6 +184,8 @@ def _with_flames_companions(path: Path, parts: Parts, landmarks: StrPath | None,
     """FLAME with the landmarks and regions of files given, or found beside it: those are left out if they are bad."""
     from likeness.model.formats import flame_companions as companions
 
+    if landmarks is not None and Path(landmarks).suffix.lower() == ".pkl":
+        raise FileError(landmarks, f"expected {companions.EMBEDDING}: FLAME's .pkl of landmarks has no jaw line")
     if landmarks is not None and Path(landmarks).suffix.lower() != ".npy":
         parts = replace(parts, landmarks=read_landmarks(landmarks))
     else:

@@ -19,6 +19,7 @@ from likeness.errors import FileError, StrPath
 from likeness.files import read_bytes
 from likeness.model.formats.arrays import Npz
 from likeness.model.formats.assembly import Parts, numbered, points
+from likeness.model.formats.flame_companions import check_model
 from likeness.model.formats.pickles import as_array, load_pickle
 
 IDENTITY, EXPRESSION = 300, 100
@@ -33,6 +34,7 @@ def read_flame_pickle(path: StrPath) -> Parts:
     content: Any = load_pickle(path, read_bytes(path))
     if not isinstance(content, dict):
         raise FileError(path, "expected FLAME's dict with v_template, shapedirs and f")
+    check_model(path, content)
     return _parts(path, lambda key: as_array(content.get(key)))
 
 

@@ -29,6 +29,24 @@ _OURS = {
 """Our regions, of FLAME's masks."""
 
 
+def check_model(path: StrPath, content: dict[Any, Any]) -> None:
+    """Say of FLAME's other files what they are, where a model is expected.
+
+    Raises:
+        FileError: its landmarks (``flame_static_embedding.pkl``) or its masks.
+    """
+    if "lmk_face_idx" in content:
+        raise FileError(
+            path,
+            f"has 51 landmarks of FLAME (no jaw line) and no head; expected generic_model.pkl or the like, and for "
+            f"landmarks {EMBEDDING}, which has all 68, beside it",
+        )
+    if "v_template" not in content and _OURS["eyes"][0] in content:
+        raise FileError(
+            path, f"has FLAME's masks and no head; expected generic_model.pkl or the like, and {MASKS} beside it"
+        )
+
+
 def read_embedding(path: StrPath, triangles: np.ndarray) -> Embedding:
     """The 68 points on the surface with ``triangles`` (F, 3), FLAME's own and in its order.
 
