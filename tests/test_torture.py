@@ -15,10 +15,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
+import tyro
 from torture_targets import MEDIAPIPE, TARGETS, Inputs, Target
 
 from likeness import FaceModel, Mesh
@@ -247,15 +249,26 @@ def test_it_is_killed(name: str, inputs: Inputs, tmp_path: Path, warm: Warm) -> 
 def test_every_command_that_writes_is_killed() -> None:
     from likeness.cli.main import Likeness
 
-    named = {words for words in leaves(get_type_hints(Likeness, include_extras=True)["command"])}
+    named = set(leaves(Likeness))
     assert "train photos" in named
     assert {words for words in named if not any(name.startswith(words) for name in TARGETS)} == WRITE_NOTHING
 
 
-def leaves(kind: Any, before: str = "") -> Iterator[str]:
+def leaves(command: type, words: str = "") -> Iterator[str]:
     """The words of each command that has none below it."""
-    for one in get_args(kind):
-        command, *told = get_args(one)
-        words = f"{before} {told[0].name}".strip()
-        below = get_type_hints(command, include_extras=True).get("command")
-        yield from [words] if below is None else leaves(below, words)
+    below = [one for kind in get_type_hints(command, include_extras=True).values() for one in subcommands(kind)]
+    if not below:
+        yield words
+    for name, one in below:
+        yield from leaves(one, f"{words} {name}".strip())
+
+
+def subcommands(kind: Any) -> Iterator[tuple[str, type]]:
+    """Names and settings that a field can have."""
+    if get_origin(kind) is Annotated:
+        kind, *told = get_args(kind)
+        names = [one.name for one in told if isinstance(one, type(tyro.conf.subcommand("")))]
+        yield from [(names[0], kind)] if names else subcommands(kind)
+    elif get_origin(kind) in (Union, UnionType):
+        for one in get_args(kind):
+            yield from subcommands(one)
