@@ -22,6 +22,14 @@ KEPT = 2
 """How many models' and sizes' atlases are kept."""
 
 
+@dataclass(frozen=True)
+class Window:
+    """Rows and columns of a picture."""
+
+    rows: slice
+    columns: slice
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """The texels of a square picture that lie on the head.
@@ -61,6 +69,18 @@ class Grid:
         return interpolate_corners(
             self.triangle, self.barycentric, self.corners, np.ascontiguousarray(attributes, np.float32)
         )
+
+    def part(self, attributes: np.ndarray, window: Window) -> np.ndarray:
+        """What vertices carry (V, C) in a window of the picture (h, w, C) float32; 0 outside the head."""
+        top, bottom = window.rows.start, window.rows.stop
+        first, last = np.searchsorted(self.texel, [top * self.side, bottom * self.side])
+        some = slice(int(first), int(last))
+        values = interpolate_corners(
+            self.triangle[some], self.barycentric[some], self.corners, np.ascontiguousarray(attributes, np.float32)
+        )
+        out = np.zeros(((bottom - top) * self.side, values.shape[1]), np.float32)
+        out[self.texel[some] - top * self.side] = values
+        return out.reshape(bottom - top, self.side, -1)[:, window.columns]
 
     def picture(self, values: np.ndarray, outside: float = 0.0) -> np.ndarray:
         """Values (N, C) or (N,) at the texels as a picture (side, side, C) or (side, side) float32."""

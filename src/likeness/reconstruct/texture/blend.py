@@ -15,37 +15,22 @@ colours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from likeness.images.color import srgb_from_linear
 from likeness.model.face_model import FaceModel
-from likeness.reconstruct.texture.atlas import SMOOTH, Atlas, atlas_of
+from likeness.reconstruct.texture.atlas import SMOOTH, Atlas, Window, atlas_of
 from likeness.reconstruct.texture.eyes import paint_eyes
-from likeness.reconstruct.texture.fill import averaged, resized, spread_out
-from likeness.reconstruct.texture.front import uncovered
-from likeness.reconstruct.texture.laid import base_of, laid
-from likeness.reconstruct.texture.skin import agreeing, on_top
-from likeness.reconstruct.texture.view import Sampler, View, smoothstep
+from likeness.reconstruct.texture.fill import averaged, resized, resized_part, spread_out
+from likeness.reconstruct.texture.laid import base_of
+from likeness.reconstruct.texture.layers import Layer, layer_of, seen_window, sharpness
+from likeness.reconstruct.texture.skin import on_top
+from likeness.reconstruct.texture.view import View
 
 SIZES = (64, 8192)
 """Smallest and largest side of a texture."""
-
-COARSE_PHOTO, FINE_PHOTO = 0.12, 0.4
-"""Photo pixels per millimetre: below the first (a face of some 20 pixels) no detail is taken, from the second on
-all."""
-
-MOST_COLOR = 0.4
-"""Log reflectance by which a channel may differ from the others, once the face's own colour is taken off."""
-
-EVEN, EVENED, EVENED_COLOR = 0.05, 0.5, 0.9
-"""Standard deviation, of the texture's side, over which skin should be even, and how much of what is not is taken for
-light, of brightness and of colour: lamps of two colours, and highlights in which a channel is at its end, are common,
-cheeks of two colours are not."""
-
-MOSTLY = 0.95
-"""Share of what is seen that is skin, below which the light is fitted again, to that alone."""
 
 FAR = 0.08
 """Of the texture's side: how far colours reach beyond what was seen."""
@@ -53,20 +38,9 @@ FAR = 0.08
 BEST = 4.0
 """Of several photos those that see a texel best decide: weights to this power."""
 
-
-@dataclass(frozen=True, eq=False)
-class _Layer:
-    """What one view says: log reflectance (S, S, 3) of the texture and (C, C, 3) of the coarse grid, weights (C, C),
-    where hair is (C, C), how much of the detail counts, how sharp it is, and the face's
-    mean light (3,)."""
-
-    fine: np.ndarray
-    coarse: np.ndarray
-    weight: np.ndarray
-    hair: np.ndarray
-    detail: float
-    sharpness: float
-    light: np.ndarray
+DARK, STEPS, BAND = -9.0, 2**15, 64
+"""The least log reflectance that is told from black (a fiftieth of a byte's step), steps of the table from there to
+white (less than a twentieth of a byte's step each), and rows of the texture that are looked up at a time."""
 
 
 def texture_of(
@@ -87,6 +61,17 @@ def texture_of(
     Raises:
         ValueError: a size, shape or range is wrong, or the model has no texture coordinates.
     """
+    check_texture_of(model, albedo, views, size)
+    atlas = atlas_of(model, size)
+    base = base_of(atlas, albedo)
+    layers = [layer_of(atlas, albedo, base, view, relight) for view in views]
+    log_texture = _filled(atlas, base, layers)
+    paint_eyes(atlas, log_texture, albedo, views, [layer.light for layer in layers])
+    return _bytes(log_texture)
+
+
+def check_texture_of(model: FaceModel, albedo: np.ndarray, views: Sequence[View], size: int) -> None:
+    """ValueError unless these are arguments of :func:`texture_of`."""
     if not SIZES[0] <= size <= SIZES[1]:
         raise ValueError(f"expected a texture of {SIZES[0]} to {SIZES[1]} pixels, got {size}")
     if albedo.shape != model.mean.shape or not np.isfinite(albedo).all() or albedo.min() < 0:
@@ -94,126 +79,91 @@ def texture_of(
     for view in views:
         if view.vertices.shape != model.mean.shape:
             raise ValueError(f"expected vertices {model.mean.shape}, got {view.vertices.shape}")
-    atlas = atlas_of(model, size)
-    base = base_of(atlas, albedo)
-    layers = [_layer(atlas, albedo, base, view, relight) for view in views]
-    log_texture = _filled(atlas, base, layers)
-    log_texture = paint_eyes(atlas, log_texture, albedo, views, [layer.light for layer in layers])
-    return np.asarray(np.rint(255 * srgb_from_linear(np.exp(log_texture))), np.uint8)
 
 
-def _layer(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, relight: bool) -> _Layer:
-    found = laid(atlas, albedo, view)
-    learned = uncovered(atlas, found.color - base, found.weight)
-    if learned is not None and (found.weight * learned).sum() < MOSTLY * found.weight.sum():
-        # What is in front has no part in the light on the skin.
-        found = laid(atlas, albedo, view, learned)
-        learned = uncovered(atlas, found.color - base, found.weight)
-    side, coarse, light = atlas.coarse.side, found.color, found.light
-    trust, hair = agreeing(atlas, base, coarse, found.weight)
-    weight = found.weight * (trust if learned is None else learned)
-    if relight:
-        rest = resized(_uneven_light(atlas, coarse - base, weight, hair), side)
-        coarse, light = coarse - rest, light + rest
-    else:
-        coarse, light = coarse + light, np.zeros_like(light)
-    places = atlas.fine.picture(atlas.fine.values(view.pixels))
-    fine = Sampler(view, found.per_texel)(places) - resized(light, atlas.size)
-    usual = _usual(coarse - base, weight)
-    coarse = base + usual + _as_skin(coarse - base - usual)
-    expected = resized(base + usual, atlas.size)
-    fine = expected + _as_skin(fine - expected)
-    detail = float(smoothstep(np.array(view.per_mm), COARSE_PHOTO, FINE_PHOTO))
-    # What the photo is too coarse to show is no reason to take it from the model.
-    coarse = coarse + (1 - detail) * (base - _as_coarse(base, 0.6 * atlas.size / side / found.per_texel))
-    mean_light = found.mean_light if relight else np.ones(3)
-    return _Layer(fine, coarse, weight, hair, detail, _sharpness(fine, weight), mean_light)
+@cache
+def _table() -> np.ndarray:
+    """(STEPS + 1,) uint8: the sRGB bytes of log reflectance from :data:`DARK` to 0."""
+    return np.rint(255 * srgb_from_linear(np.exp(np.linspace(DARK, 0, STEPS + 1)))).astype(np.uint8)
 
 
-def _usual(ratio: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(3,) the middle of what is well seen of a picture (C, C, 3)."""
-    sure = weight > 0.5
-    return np.asarray(np.median(ratio[sure], axis=0) if sure.any() else np.zeros(3), np.float32)
+def _bytes(log_texture: np.ndarray) -> np.ndarray:
+    """(S, S, 3) uint8 sRGB of log reflectance, which is used up."""
+    out, table = np.empty(log_texture.shape, np.uint8), _table()
+    for top in range(0, len(out), BAND):
+        rows = log_texture[top : top + BAND]
+        rows -= DARK
+        rows *= -STEPS / DARK
+        rows += 0.5
+        np.clip(rows, 0, STEPS, out=rows)
+        table.take(rows.astype(np.int32), out=out[top : top + BAND])
+    return out
 
 
-def _as_skin(difference: np.ndarray) -> np.ndarray:
-    """Log reflectance over the expected one (S, S, 3), its colour kept within what skin does: a coloured lamp leaves
-    little of a channel, and divided by that little its noise would shine in all colours."""
-    brightness = difference.mean(axis=2, keepdims=True)
-    return np.asarray(brightness + MOST_COLOR * np.tanh((difference - brightness) / MOST_COLOR))
-
-
-def _as_coarse(picture: np.ndarray, sigma: float) -> np.ndarray:
-    """A picture as pixels of some texels' size show it."""
-    import cv2
-
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), min(sigma, 0.1 * len(picture))))
-
-
-def _uneven_light(atlas: Atlas, ratio: np.ndarray, weight: np.ndarray, hair: np.ndarray) -> np.ndarray:
-    """(s, s, 3) log of the light that nine harmonics missed: shadows that noses throw, lamps that stand near.
-
-    What a face's ratio of photo to model does over some centimetres is mostly light: skin changes over millimetres,
-    or as the model knows. So most of it is taken out; beards, brows and lips, which the model knows least, are left
-    out of the mean.
-    """
-    import cv2
-
-    known = np.clip(sum(atlas.zones[name] for name in ("brows", "beard", "lids", "lips", "hair")), 0, 1)
-    plain = weight * (1 - 0.95 * known) * (1 - np.clip(2 * hair, 0, 1))
-    sure = plain > 0.5
-    if not sure.any():
-        return np.zeros((SMOOTH, SMOOTH, 3), np.float32)
-    usual = np.median(ratio[sure], axis=0)
-    low, share = averaged(ratio - usual, plain, SMOOTH), resized(plain, SMOOTH)
-    sums = cv2.GaussianBlur(low * share[..., None], (0, 0), EVEN * SMOOTH)
-    mean = sums / (cv2.GaussianBlur(share, (0, 0), EVEN * SMOOTH) + 0.02)[..., None]
-    brightness = mean.mean(axis=2, keepdims=True)
-    return np.asarray(EVENED * brightness + EVENED_COLOR * (mean - brightness), np.float32)
-
-
-def _sharpness(fine: np.ndarray, weight: np.ndarray) -> float:
-    """Mean size of what is finer than some texels, over what is seen: the same measure for photos of any size."""
-    import cv2
-
-    luminance = np.ascontiguousarray(fine[..., 1])
-    size = np.abs(luminance - cv2.GaussianBlur(luminance, (0, 0), 2.0))
-    return float(np.average(np.minimum(resized(size, weight.shape[0]), 0.3), weights=weight + 1e-6))
-
-
-def _filled(atlas: Atlas, base: np.ndarray, layers: Sequence[_Layer]) -> np.ndarray:
+def _filled(atlas: Atlas, base: np.ndarray, layers: Sequence[Layer]) -> np.ndarray:
     """(S, S, 3) log reflectance: the layers over the model's own."""
-    size = atlas.size
-    if not layers:
-        return resized(base, size)
-    sharpest = max(max(layer.sharpness for layer in layers), 1e-6)
-    powers = [(layer.weight * max(layer.detail, 0.05) * (layer.sharpness / sharpest)) ** BEST for layer in layers]
-    total = np.maximum(np.sum(powers, axis=0), 1e-12)
-    shares = [power / total for power in powers]
+    window = seen_window(atlas, layers) if layers else None
+    if window is None:
+        return resized(base, atlas.size)
+    overs = [layer.over(atlas, base, window) for layer in layers]
+    shares = shares_of(atlas, layers, overs, window)
     weight = np.max([layer.weight for layer in layers], axis=0)
     offsets = _matched(layers, shares)
     parts = list(zip(shares, layers, offsets, strict=True))
     coarse = np.sum([share[..., None] * (layer.coarse - offset) for share, layer, offset in parts], axis=0)
-    low_base = resized(base, SMOOTH)
     hair = np.sum([share * layer.hair for share, layer, _ in parts], axis=0)
     top = on_top(atlas, coarse, weight).astype(np.float32)
     top = resized(top if top.any() else hair, SMOOTH)
     ratio = averaged(coarse - base, weight, SMOOTH)
     correction = _correction(atlas, ratio, resized(weight, SMOOTH), resized(hair, SMOOTH), top)
-    ground = resized(low_base + correction, size) + resized(base, size) - resized(low_base, size)
-    out = ground
-    detail = np.zeros_like(ground)
-    for share, layer, offset in parts:
-        detail += (layer.detail * resized(share * weight, size))[..., None] * (layer.fine - offset - ground)
-    detail *= atlas.fine.covered[..., None]
-    out = ground + detail
+    correction = resized(correction, atlas.coarse.side)
+    ground = resized(base + correction, atlas.size)
+    covered = atlas.fine.covered[window.rows, window.columns]
+    detail = np.zeros((*covered.shape, 3), np.float32)
+    for (share, layer, offset), over in zip(parts, overs, strict=True):
+        over -= resized_part(correction + offset, atlas.size, window)
+        over *= _threefold(covered * resized_part(layer.detail * share * weight, atlas.size, window))
+        detail += over
+    shown = ground[window.rows, window.columns]
     if atlas.symmetric:
-        missing = resized(1 - weight, size)[..., None]
-        out = out + missing * detail[:, ::-1]
-    return np.asarray(out)
+        shown += _threefold(resized_part(1 - weight, atlas.size, window)) * detail[:, ::-1]
+    shown += detail
+    return ground
 
 
-def _matched(layers: Sequence[_Layer], shares: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _threefold(picture: np.ndarray) -> np.ndarray:
+    """(h, w, 3) float32 of (h, w): NumPy is slow where the last axis is three long."""
+    import cv2
+
+    return np.asarray(cv2.merge([picture.astype(np.float32, copy=False)] * 3))
+
+
+def shares_of(atlas: Atlas, layers: Sequence[Layer], overs: Sequence[np.ndarray], window: Window) -> list[np.ndarray]:
+    """(C, C) of each layer: its share of what is shown; they sum to 1 where anything is seen.
+
+    Args:
+        atlas: of the texture.
+        layers: at least one.
+        overs: (h, w, 3) of each what :meth:`Layer.over` gives for the ``window``.
+        window: of the texture.
+    """
+    sharp = np.ones(len(layers))
+    if len(layers) > 1:
+        sharp = np.array(
+            [
+                sharpness(over, resized_part(layer.weight, atlas.size, window))
+                for layer, over in zip(layers, overs, strict=True)
+            ]
+        )
+        sharp /= max(float(sharp.max()), 1e-6)
+    powers = [
+        (layer.weight * max(layer.detail, 0.05) * one) ** BEST for layer, one in zip(layers, sharp, strict=True)
+    ]
+    total = np.maximum(np.sum(powers, axis=0), 1e-12)
+    return [power / total for power in powers]
+
+
+def _matched(layers: Sequence[Layer], shares: Sequence[np.ndarray]) -> list[np.ndarray]:
     """(3,) of each layer: by how much it is brighter than the one that says most, where both see."""
     says = [float((share * layer.weight).sum()) for share, layer in zip(shares, layers, strict=True)]
     first = int(np.argmax(says))

@@ -30,8 +30,8 @@ UNUSUAL = 5.0
 
 def paint_eyes(
     atlas: Atlas, texture: np.ndarray, albedo: np.ndarray, views: Sequence[View], lights: Sequence[np.ndarray]
-) -> np.ndarray:
-    """The texture with eyes; as it is where the model knows no irises.
+) -> None:
+    """Paint eyes into a texture, in place; nothing where the model knows no irises.
 
     Args:
         atlas: of the texture.
@@ -40,28 +40,30 @@ def paint_eyes(
         views: the photos, in which the iris' colour is looked for.
         lights: (3,) of each, the linear light on the face.
     """
-    model = atlas.model
-    rings = _rings(model)
+    rings = _rings(atlas.model)
     if not rings:
-        return texture
+        return
     iris = _iris_color(views, lights, rings)
-    texture = texture.copy().reshape(-1, 3)
-    mean = model.mean.astype(np.float32)
+    flat = texture.reshape(-1, 3)
+    for eye, (texel, radius, size) in zip(rings, _places(atlas, rings), strict=True):
+        sclera = np.log(np.maximum(np.median(albedo[eye[0]], axis=0), 1e-3))
+        flat[texel] = _painted(radius, size, np.log(iris), sclera)
+
+
+def _places(atlas: Atlas, rings: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Of each eye its texels (N,), how far they are from its axis (N,) mm, and its iris' radius."""
+    grid, mean = atlas.fine, atlas.model.mean.astype(np.float32)
+    found = []
     for eye, ring in rings:
         mine = np.zeros(len(mean), bool)
         mine[eye] = True
-        rows = np.flatnonzero(mine[model.topology.triangles[atlas.fine.triangle, 0]])
+        rows = np.flatnonzero(mine[grid.corners[:, 0]].take(grid.triangle))
+        some = Grid(grid.side, grid.texel[rows], grid.triangle[rows], grid.barycentric[rows], grid.corners)
         centre = mean[ring].mean(0)
-        place = Grid.values(_rows(atlas.fine, rows), mean) - centre
+        place = some.values(mean) - centre
         radius = np.where(place[:, 2] > -8.0, np.hypot(place[:, 0], place[:, 1]), np.inf)
-        size = float(np.hypot(*(mean[ring] - centre)[:, :2].T).mean())
-        sclera = np.log(np.maximum(np.median(albedo[eye], axis=0), 1e-3))
-        texture[atlas.fine.texel[rows]] = _painted(radius, size, np.log(iris), sclera)
-    return texture.reshape(atlas.size, atlas.size, 3)
-
-
-def _rows(grid: Grid, rows: np.ndarray) -> Grid:
-    return Grid(grid.side, grid.texel[rows], grid.triangle[rows], grid.barycentric[rows], grid.corners)
+        found.append((some.texel, radius, float(np.hypot(*(mean[ring] - centre)[:, :2].T).mean())))
+    return found
 
 
 def _painted(radius: np.ndarray, size: float, iris: np.ndarray, sclera: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from likeness.reconstruct.texture.atlas import Window
+
 FULL = 0.25
 """Share of known pixels from which on a coarser pixel's mean is taken as it is."""
 
@@ -43,6 +45,21 @@ def resized(picture: np.ndarray, side: int) -> np.ndarray:
     how = cv2.INTER_AREA if side < picture.shape[0] else cv2.INTER_LINEAR
     found = cv2.resize(picture, (side, side), interpolation=how)
     return np.asarray(found.reshape(side, side, *picture.shape[2:]))
+
+
+def resized_part(picture: np.ndarray, side: int, window: Window) -> np.ndarray:
+    """A window of :func:`resized`, which is no smaller than the square picture (S, S) or (S, S, C): (h, w) or (h, w,
+    C) float32, bilinear."""
+    import cv2
+
+    scale = len(picture) / side
+    start = [(edge.start + 0.5) * scale - 0.5 for edge in (window.columns, window.rows)]
+    size = (window.columns.stop - window.columns.start, window.rows.stop - window.rows.start)
+    map_back = np.array([[scale, 0, start[0]], [0, scale, start[1]]])
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(picture.astype(np.float32, copy=False), map_back, size, None, how, cv2.BORDER_REPLICATE)
+    )
 
 
 def averaged(values: np.ndarray, weights: np.ndarray, side: int) -> np.ndarray:

@@ -220,11 +220,19 @@ class Sampler:
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Photo pixels (H, W, 2) -> log of linear RGB (H, W, 3) float32, bicubic."""
+        return self.at(self.places(pixels))
+
+    def places(self, pixels: np.ndarray) -> np.ndarray:
+        """Photo pixels (..., 2) -> pixels of the smaller photo (..., 2) float32, linear in them."""
+        return np.asarray((pixels - self.low + 0.5) / self.shrink - 0.5, np.float32)
+
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """Places (H, W, 2) as :meth:`places` gives them -> log of linear RGB (H, W, 3) float32, bicubic."""
         import cv2
 
-        maps = ((pixels - self.low + 0.5) / self.shrink - 0.5).astype(np.float32)
-        found = cv2.remap(self.linear, maps[..., 0], maps[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(cv2.log(np.maximum(found, DARKEST)))
+        found = cv2.remap(self.linear, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        np.maximum(found, DARKEST, out=found)
+        return np.asarray(cv2.log(found, found))
 
 
 def fitted_light(

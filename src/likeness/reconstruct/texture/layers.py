@@ -1,0 +1,187 @@
+"""One photo's part of a texture: what it says over the face model, roughly and in full detail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from likeness.reconstruct.texture.atlas import SMOOTH, Atlas, Window
+from likeness.reconstruct.texture.fill import averaged, resized, resized_part
+from likeness.reconstruct.texture.front import uncovered
+from likeness.reconstruct.texture.laid import laid
+from likeness.reconstruct.texture.skin import agreeing
+from likeness.reconstruct.texture.view import Sampler, View, smoothstep
+
+COARSE_PHOTO, FINE_PHOTO = 0.12, 0.4
+"""Photo pixels per millimetre: below the first (a face of some 20 pixels) no detail is taken, from the second on
+all."""
+
+MOST_COLOR = 0.4
+"""Log reflectance by which a channel may differ from the others, once the face's own colour is taken off."""
+
+EVEN, EVENED, EVENED_COLOR = 0.05, 0.5, 0.9
+"""Standard deviation, of the texture's side, over which skin should be even, and how much of what is not is taken for
+light, of brightness and of colour: lamps of two colours, and highlights in which a channel is at its end, are common,
+cheeks of two colours are not."""
+
+MOSTLY = 0.95
+"""Share of what is seen that is skin, below which the light is fitted again, to that alone."""
+
+_FROM_MEAN = np.eye(3, dtype=np.float32) - np.float32(1 / 3)
+"""Takes off three channels' mean."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What one view says.
+
+    Args:
+        view: the photo.
+        coarse: (C, C, 3) log reflectance on the coarse grid.
+        weight: (C, C) how far to believe it.
+        hair: (C, C) where hair is.
+        detail: how much of the photo's detail counts, 0 to 1.
+        light: (3,) the face's mean light.
+        removed: (C, C, 3) log of the light that is taken out.
+        usual: (3,) log reflectance of the face over the model's.
+        per_texel: photo pixels per texel.
+    """
+
+    view: View
+    coarse: np.ndarray
+    weight: np.ndarray
+    hair: np.ndarray
+    detail: float
+    light: np.ndarray
+    removed: np.ndarray
+    usual: np.ndarray
+    per_texel: float
+
+    def over(self, atlas: Atlas, base: np.ndarray, window: Window) -> np.ndarray:
+        """(h, w, 3) float32 log reflectance by the photo over the model's, texel by texel of a window of the texture;
+        of what is not on the head anything.
+
+        Args:
+            atlas: of the texture.
+            base: (C, C, 3) log reflectance by the model.
+            window: of the texture.
+        """
+        sampler = Sampler(self.view, self.per_texel)
+        found = sampler.at(atlas.fine.part(sampler.places(self.view.pixels), window))
+        found -= resized_part(self.removed + base + self.usual, atlas.size, window)
+        found = _as_skin(found)
+        found += self.usual
+        return found
+
+
+def layer_of(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, relight: bool = True) -> Layer:
+    """What a view says.
+
+    Args:
+        atlas: of the texture.
+        albedo: (V, 3) linear reflectance by the model.
+        base: (C, C, 3) its logarithm on the coarse grid.
+        view: the photo.
+        relight: take the photo's light out.
+    """
+    found = laid(atlas, albedo, view)
+    learned = uncovered(atlas, found.color - base, found.weight)
+    if learned is not None and (found.weight * learned).sum() < MOSTLY * found.weight.sum():
+        # What is in front has no part in the light on the skin.
+        found = laid(atlas, albedo, view, learned)
+        learned = uncovered(atlas, found.color - base, found.weight)
+    side, coarse, light = atlas.coarse.side, found.color, found.light
+    trust, hair = agreeing(atlas, base, coarse, found.weight)
+    weight = found.weight * (trust if learned is None else learned)
+    if relight:
+        rest = resized(_uneven_light(atlas, coarse - base, weight, hair), side)
+        coarse, light = coarse - rest, light + rest
+    else:
+        coarse, light = coarse + light, np.zeros_like(light)
+    usual = _usual(coarse - base, weight)
+    coarse = base + usual + _as_skin(coarse - base - usual)
+    detail = float(smoothstep(np.array(view.per_mm), COARSE_PHOTO, FINE_PHOTO))
+    # What the photo is too coarse to show is no reason to take it from the model.
+    coarse = coarse + (1 - detail) * (base - _as_coarse(base, 0.6 * atlas.size / side / found.per_texel))
+    mean_light = found.mean_light if relight else np.ones(3)
+    return Layer(view, coarse, weight, hair, detail, mean_light, light, usual, found.per_texel)
+
+
+def sharpness(over: np.ndarray, weight: np.ndarray) -> float:
+    """Mean size of what is finer than some texels: the same measure for photos of any size.
+
+    Args:
+        over: (h, w, 3) what a layer says, texel by texel.
+        weight: (h, w) how far to believe it.
+    """
+    import cv2
+
+    luminance = np.ascontiguousarray(over[..., 1])
+    size = np.abs(luminance - cv2.GaussianBlur(luminance, (0, 0), 2.0))
+    return float((np.minimum(size, 0.3) * weight).sum() / (weight.sum() + 1e-6))
+
+
+def seen_window(atlas: Atlas, layers: Sequence[Layer]) -> Window | None:
+    """The part of the texture that the photos show, as wide to the left of its middle as to the right; None:
+    nothing."""
+    seen = np.any([layer.weight > 0 for layer in layers], axis=0)
+    if not seen.any():
+        return None
+    side, step = len(seen), atlas.size / len(seen)
+    rows = np.flatnonzero(seen.any(axis=1))
+    columns = np.flatnonzero(seen.any(axis=0) | seen.any(axis=0)[::-1])
+    edges = [(int(np.floor((one[0] - 1) * step)), int(np.ceil((one[-1] + 2) * step))) for one in (rows, columns)]
+    top, bottom = np.clip(edges[0], 0, atlas.size).tolist()
+    left = int(np.clip(min(edges[1][0], atlas.size - edges[1][1]), 0, side * step))
+    return Window(slice(top, bottom), slice(left, atlas.size - left))
+
+
+def _usual(ratio: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(3,) the middle of what is well seen of a picture (C, C, 3)."""
+    sure = weight > 0.5
+    return np.asarray(np.median(ratio[sure], axis=0) if sure.any() else np.zeros(3), np.float32)
+
+
+def _as_skin(difference: np.ndarray) -> np.ndarray:
+    """Log reflectance over the expected one (S, S, 3), its colour kept within what skin does: a coloured lamp leaves
+    little of a channel, and divided by that little its noise would shine in all colours."""
+    import cv2
+
+    color = cv2.transform(np.ascontiguousarray(difference, np.float32), _FROM_MEAN)
+    brightness = difference - color
+    color *= np.float32(1 / MOST_COLOR)
+    np.tanh(color, out=color)
+    color *= np.float32(MOST_COLOR)
+    color += brightness
+    return color
+
+
+def _as_coarse(picture: np.ndarray, sigma: float) -> np.ndarray:
+    """A picture as pixels of some texels' size show it."""
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), min(sigma, 0.1 * len(picture))))
+
+
+def _uneven_light(atlas: Atlas, ratio: np.ndarray, weight: np.ndarray, hair: np.ndarray) -> np.ndarray:
+    """(s, s, 3) log of the light that nine harmonics missed: shadows that noses throw, lamps that stand near.
+
+    What a face's ratio of photo to model does over some centimetres is mostly light: skin changes over millimetres,
+    or as the model knows. So most of it is taken out; beards, brows and lips, which the model knows least, are left
+    out of the mean.
+    """
+    import cv2
+
+    known = np.clip(sum(atlas.zones[name] for name in ("brows", "beard", "lids", "lips", "hair")), 0, 1)
+    plain = weight * (1 - 0.95 * known) * (1 - np.clip(2 * hair, 0, 1))
+    sure = plain > 0.5
+    if not sure.any():
+        return np.zeros((SMOOTH, SMOOTH, 3), np.float32)
+    usual = np.median(ratio[sure], axis=0)
+    low, share = averaged(ratio - usual, plain, SMOOTH), resized(plain, SMOOTH)
+    sums = cv2.GaussianBlur(low * share[..., None], (0, 0), EVEN * SMOOTH)
+    mean = sums / (cv2.GaussianBlur(share, (0, 0), EVEN * SMOOTH) + 0.02)[..., None]
+    brightness = mean.mean(axis=2, keepdims=True)
+    return np.asarray(EVENED * brightness + EVENED_COLOR * (mean - brightness), np.float32)
