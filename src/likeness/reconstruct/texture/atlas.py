@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -63,6 +63,10 @@ class Grid:
             found.barycentric.reshape(-1, 3)[texel],
             np.ascontiguousarray(topology.triangles, np.int32),
         )
+
+    def on(self, corners: np.ndarray) -> Grid:
+        """The same texels of triangles (F, 3) with other vertices at their corners."""
+        return replace(self, corners=np.ascontiguousarray(corners, np.int32))
 
     def values(self, attributes: np.ndarray) -> np.ndarray:
         """What vertices carry (V, C) at the texels, (N, C) float32."""
@@ -131,6 +135,11 @@ class Atlas:
         symmetric = model.topology.mirror is not None and bool((coarse.covered == mirrored).mean() > 0.99)
         height = coarse.picture(coarse.values(model.mean[:, 1:2])[:, 0])
         return cls(model, size, fine, coarse, zones, height, symmetric)
+
+    def region(self, name: str) -> np.ndarray:
+        """(C, C) float32 in [0, 1]: one of the model's regions; 0 where it has none of that name."""
+        mask = self.model.topology.regions.get(name, np.zeros(len(self.model.mean), bool))
+        return self.coarse.picture(self.coarse.values(mask[:, None].astype(np.float32))[:, 0])
 
     @cached_property
     def places(self) -> np.ndarray:

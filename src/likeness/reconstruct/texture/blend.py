@@ -23,17 +23,27 @@ from likeness.images.color import srgb_from_linear
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.texture.atlas import SMOOTH, Atlas, Window, atlas_of
 from likeness.reconstruct.texture.eyes import paint_eyes
-from likeness.reconstruct.texture.fill import averaged, resized, resized_part, spread_out
+from likeness.reconstruct.texture.fill import averaged, resized, resized_part, spread_out, threefold
 from likeness.reconstruct.texture.laid import base_of
 from likeness.reconstruct.texture.layers import Layer, layer_of, seen_window, sharpness
 from likeness.reconstruct.texture.skin import on_top
-from likeness.reconstruct.texture.view import View
+from likeness.reconstruct.texture.view import View, smoothstep
 
 SIZES = (64, 8192)
 """Smallest and largest side of a texture."""
 
 FAR = 0.08
 """Of the texture's side: how far colours reach beyond what was seen."""
+
+BETWEEN = (0.55, 0.85)
+"""Share of hair among what is known around a place that nobody saw, beside or above the face, from which on it has
+some hair, and is hair."""
+
+CLOSING = 0.04
+"""Of the texture's side: how far around a place that is."""
+
+BESIDE_MM = (-15.0, 0.0)
+"""Heights between which hair beside the face ends."""
 
 BEST = 4.0
 """Of several photos those that see a texel best decide: weights to this power."""
@@ -116,26 +126,19 @@ def _filled(atlas: Atlas, base: np.ndarray, layers: Sequence[Layer]) -> np.ndarr
     top = resized(top if top.any() else hair, SMOOTH)
     ratio = averaged(coarse - base, weight, SMOOTH)
     correction = _correction(atlas, ratio, resized(weight, SMOOTH), resized(hair, SMOOTH), top)
-    correction = resized(correction, atlas.coarse.side)
+    correction = _with_hair(atlas, base, resized(correction, len(base)), weight, hair)
     ground = resized(base + correction, atlas.size)
     covered = atlas.fine.covered[window.rows, window.columns]
     detail = np.zeros((*covered.shape, 3), np.float32)
     for (share, layer, offset), over in zip(parts, overs, strict=True):
         over -= resized_part(correction + offset, atlas.size, window)
-        over *= _threefold(covered * resized_part(layer.detail * share * weight, atlas.size, window))
+        over *= threefold(covered * resized_part(layer.detail * share * weight, atlas.size, window))
         detail += over
     shown = ground[window.rows, window.columns]
     if atlas.symmetric:
-        shown += _threefold(resized_part(1 - weight, atlas.size, window)) * detail[:, ::-1]
+        shown += threefold(resized_part(1 - weight, atlas.size, window)) * detail[:, ::-1]
     shown += detail
     return ground
-
-
-def _threefold(picture: np.ndarray) -> np.ndarray:
-    """(h, w, 3) float32 of (h, w): NumPy is slow where the last axis is three long."""
-    import cv2
-
-    return np.asarray(cv2.merge([picture.astype(np.float32, copy=False)] * 3))
 
 
 def shares_of(atlas: Atlas, layers: Sequence[Layer], overs: Sequence[np.ndarray], window: Window) -> list[np.ndarray]:
@@ -204,6 +207,34 @@ def _correction(atlas: Atlas, ratio: np.ndarray, weight: np.ndarray, hair: np.nd
     on_hair = _settling(ratio, weight * top)
     known = 1 - resized(atlas.zones["eyes"], SMOOTH) - resized(atlas.zones["mouth"], SMOOTH)
     return np.asarray((on_skin + scalp[..., None] * (on_hair - on_skin)) * np.clip(known, 0, 1)[..., None])
+
+
+def _with_hair(
+    atlas: Atlas, base: np.ndarray, correction: np.ndarray, weight: np.ndarray, hair: np.ndarray
+) -> np.ndarray:
+    """A correction (C, C, 3) of the model's log reflectance ``base`` (C, C, 3) that also closes the gap which nobody
+    saw between hair at the temples and the scalp.
+
+    Args:
+        atlas: of the texture.
+        base, correction: of which the sum is shown where nothing is seen.
+        weight: (C, C) how well each place is seen.
+        hair: (C, C) where the photos show hair.
+    """
+    import cv2
+
+    scalp, seen = resized(atlas.zones["hair"], SMOOTH), resized(weight, SMOOTH)
+    if atlas.symmetric:
+        hair = np.maximum(hair, ((1 - weight) * hair)[:, ::-1])
+        seen = np.maximum(seen, seen[:, ::-1])
+    known = np.clip(np.maximum(seen, scalp), 0, 1)
+    share = cv2.GaussianBlur(known, (0, 0), CLOSING * SMOOTH)
+    hairy = known * np.maximum(resized(hair, SMOOTH), scalp)
+    around = resized(cv2.GaussianBlur(hairy, (0, 0), CLOSING * SMOOTH) / (share + 1e-3), len(base))
+    above = smoothstep(atlas.height, *BESIDE_MM) * (1 - atlas.region("ears")) * atlas.coarse.covered
+    closed = (1 - resized(seen, len(base))) * above * smoothstep(around, *BETWEEN)
+    color = resized(spread_out(resized(base + correction, SMOOTH), scalp**2), len(base))
+    return np.asarray(correction + closed[..., None] * (color - base - correction), np.float32)
 
 
 def _settling(ratio: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from likeness.model.face_model import FaceModel
-from likeness.reconstruct.texture.atlas import Atlas, Grid
+from likeness.reconstruct.texture.atlas import Atlas
 from likeness.reconstruct.texture.view import Sampler, View, smoothstep
 
 PUPIL_SHARE, PUPIL = 0.36, np.log(0.012)
@@ -58,7 +59,7 @@ def _places(atlas: Atlas, rings: list[tuple[np.ndarray, np.ndarray]]) -> list[tu
         mine = np.zeros(len(mean), bool)
         mine[eye] = True
         rows = np.flatnonzero(mine[grid.corners[:, 0]].take(grid.triangle))
-        some = Grid(grid.side, grid.texel[rows], grid.triangle[rows], grid.barycentric[rows], grid.corners)
+        some = replace(grid, texel=grid.texel[rows], triangle=grid.triangle[rows], barycentric=grid.barycentric[rows])
         centre = mean[ring].mean(0)
         place = some.values(mean) - centre
         radius = np.where(place[:, 2] > -8.0, np.hypot(place[:, 0], place[:, 1]), np.inf)

@@ -62,6 +62,13 @@ def resized_part(picture: np.ndarray, side: int, window: Window) -> np.ndarray:
     )
 
 
+def threefold(picture: np.ndarray) -> np.ndarray:
+    """(h, w, 3) float32 of (h, w): NumPy is slow where the last axis is three long."""
+    import cv2
+
+    return np.asarray(cv2.merge([picture.astype(np.float32, copy=False)] * 3))
+
+
 def averaged(values: np.ndarray, weights: np.ndarray, side: int) -> np.ndarray:
     """Weighted means of a square picture (S, S, C), weights (S, S), on a smaller grid (side, side, C)."""
     return np.asarray(

@@ -25,6 +25,7 @@ class Laid:
         pixels: (C, C, 2) where each is in the photo.
         per_texel: photo pixels per texel of the texture.
         mean_light: (3,) linear, on the head.
+        sh: (9, 3) the light that was fitted.
     """
 
     color: np.ndarray
@@ -33,6 +34,7 @@ class Laid:
     pixels: np.ndarray
     per_texel: float
     mean_light: np.ndarray
+    sh: np.ndarray
 
 
 def base_of(atlas: Atlas, albedo: np.ndarray) -> np.ndarray:
@@ -52,7 +54,8 @@ def laid(atlas: Atlas, albedo: np.ndarray, view: View, skin: np.ndarray | None =
     points, normals, pixels = values[:, :3], values[:, 3:6], values[:, 6:]
     normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
     trust = None if skin is None else _at_vertices(atlas, skin)
-    shading = log_shading(view, grid, fitted_light(view, model, albedo, seen, trust), normals)
+    sh = fitted_light(view, model, albedo, seen, trust)
+    shading = log_shading(sh, normals)
     light = spread_out(grid.picture(shading), grid.covered.astype(np.float32))
     weight = grid.picture(seen.weights(points, normals, pixels))
     per_texel = view.per_mm / texels_per_mm(atlas)
@@ -60,7 +63,7 @@ def laid(atlas: Atlas, albedo: np.ndarray, view: View, skin: np.ndarray | None =
     shown = Sampler(view, per_texel * atlas.size / grid.side)(places)
     weight *= _not_black(shown)
     weight *= (1 - atlas.zones["eyes"]) * (1 - atlas.zones["mouth"])
-    return Laid(shown - light, light, weight, places, per_texel, np.exp(np.median(shading, axis=0)))
+    return Laid(shown - light, light, weight, places, per_texel, np.exp(np.median(shading, axis=0)), sh)
 
 
 def _at_vertices(atlas: Atlas, picture: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.reconstruct.texture.atlas import SMOOTH, Atlas, Window
-from likeness.reconstruct.texture.fill import averaged, resized, resized_part
+from likeness.reconstruct.texture.fill import averaged, resized, resized_part, threefold
 from likeness.reconstruct.texture.front import uncovered
 from likeness.reconstruct.texture.laid import laid
 from likeness.reconstruct.texture.skin import agreeing
@@ -18,8 +18,18 @@ COARSE_PHOTO, FINE_PHOTO = 0.12, 0.4
 """Photo pixels per millimetre: below the first (a face of some 20 pixels) no detail is taken, from the second on
 all."""
 
-MOST_COLOR = 0.4
-"""Log reflectance by which a channel may differ from the others, once the face's own colour is taken off."""
+MOST_COLOR, PLAIN_COLOR = 0.4, 0.28
+"""Log reflectance by which a channel may differ from the others, once the face's own colour is taken off: at most,
+and on plain skin, where what differs more is a lamp's colour, a photo's noise, or what lies behind."""
+
+RIM_REACH, RIM_LIKE, RIM_OFF, RIM_SURE = 0.03, 0.3, 0.3, 0.8
+"""Of the texture's side: how far around the rim of what is seen colours are compared with better seen skin; log
+reflectance by which they may differ, and by how much more they may hardly; and the weight from which on a texel is no
+rim."""
+
+NECK_MM, NECK_OFF = (-60.0, -80.0), 0.4
+"""Heights, not on the face, between which the neck begins, and log reflectance by which it may differ from the face:
+more is a shadow of the chin, hair, or a collar."""
 
 EVEN, EVENED, EVENED_COLOR = 0.05, 0.5, 0.9
 """Standard deviation, of the texture's side, over which skin should be even, and how much of what is not is taken for
@@ -47,6 +57,7 @@ class Layer:
         removed: (C, C, 3) log of the light that is taken out.
         usual: (3,) log reflectance of the face over the model's.
         per_texel: photo pixels per texel.
+        sh: (9, 3) the light that was fitted.
     """
 
     view: View
@@ -58,6 +69,7 @@ class Layer:
     removed: np.ndarray
     usual: np.ndarray
     per_texel: float
+    sh: np.ndarray
 
     def over(self, atlas: Atlas, base: np.ndarray, window: Window) -> np.ndarray:
         """(h, w, 3) float32 log reflectance by the photo over the model's, texel by texel of a window of the texture;
@@ -71,7 +83,7 @@ class Layer:
         sampler = Sampler(self.view, self.per_texel)
         found = sampler.at(atlas.fine.part(sampler.places(self.view.pixels), window))
         found -= resized_part(self.removed + base + self.usual, atlas.size, window)
-        found = _as_skin(found)
+        found = _as_skin(found, resized_part(_most_color(atlas), atlas.size, window))
         found += self.usual
         return found
 
@@ -101,12 +113,13 @@ def layer_of(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, rel
     else:
         coarse, light = coarse + light, np.zeros_like(light)
     usual = _usual(coarse - base, weight)
-    coarse = base + usual + _as_skin(coarse - base - usual)
+    weight = weight * _like_skin(atlas, coarse - base - usual, weight)
+    coarse = base + usual + _as_skin(coarse - base - usual, _most_color(atlas))
     detail = float(smoothstep(np.array(view.per_mm), COARSE_PHOTO, FINE_PHOTO))
     # What the photo is too coarse to show is no reason to take it from the model.
     coarse = coarse + (1 - detail) * (base - _as_coarse(base, 0.6 * atlas.size / side / found.per_texel))
     mean_light = found.mean_light if relight else np.ones(3)
-    return Layer(view, coarse, weight, hair, detail, mean_light, light, usual, found.per_texel)
+    return Layer(view, coarse, weight, hair, detail, mean_light, light, usual, found.per_texel, found.sh)
 
 
 def sharpness(over: np.ndarray, weight: np.ndarray) -> float:
@@ -144,18 +157,59 @@ def _usual(ratio: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.asarray(np.median(ratio[sure], axis=0) if sure.any() else np.zeros(3), np.float32)
 
 
-def _as_skin(difference: np.ndarray) -> np.ndarray:
-    """Log reflectance over the expected one (S, S, 3), its colour kept within what skin does: a coloured lamp leaves
-    little of a channel, and divided by that little its noise would shine in all colours."""
+def _as_skin(difference: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """Log reflectance over the expected one (h, w, 3), its colour kept within ``most`` (h, w), what skin does: a
+    coloured lamp leaves little of a channel, and divided by that little its noise would shine in all colours."""
     import cv2
 
     color = cv2.transform(np.ascontiguousarray(difference, np.float32), _FROM_MEAN)
     brightness = difference - color
-    color *= np.float32(1 / MOST_COLOR)
+    limit = threefold(most)
+    color /= limit
     np.tanh(color, out=color)
-    color *= np.float32(MOST_COLOR)
+    color *= limit
     color += brightness
     return color
+
+
+def _most_color(atlas: Atlas) -> np.ndarray:
+    """(C, C) float32 of what colour the texels of a face may be: :data:`MOST_COLOR` where hair and lips are and eyes
+    are painted, else :data:`PLAIN_COLOR`."""
+    import cv2
+
+    colored = np.max([atlas.zones[name] for name in ("brows", "lids", "lips", "hair", "scalp")], axis=0)
+    reach = 2 * max(1, round(0.012 * len(colored))) + 1
+    wide = cv2.dilate(colored, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    share = cv2.GaussianBlur(np.minimum(2 * wide, 1), (0, 0), reach / 4)
+    return np.asarray(PLAIN_COLOR + share * (MOST_COLOR - PLAIN_COLOR), np.float32)
+
+
+def _like_skin(atlas: Atlas, difference: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(C, C) how far to believe the rim of what is seen, where the wall behind shines through, and the neck.
+
+    Args:
+        atlas: of the texture.
+        difference: (C, C, 3) log reflectance over the expected one.
+        weight: (C, C) how well it is seen.
+    """
+    import cv2
+
+    sure = resized(weight**3, SMOOTH)
+    inner = averaged(difference, weight**3, SMOOTH) * sure[..., None]
+    sigma = RIM_REACH * SMOOTH
+    inner = cv2.GaussianBlur(inner, (0, 0), sigma) / (cv2.GaussianBlur(sure, (0, 0), sigma) + 0.01)[..., None]
+    rim = 1 - smoothstep(weight, 0.5 * RIM_SURE, RIM_SURE)
+    neck = (1 - atlas.zones["face"]) * smoothstep(-atlas.height, -NECK_MM[0], -NECK_MM[1])
+    smooth = averaged(difference, weight, SMOOTH)
+    off = rim * np.maximum(resized(_apart(smooth - inner), len(weight)) - RIM_LIKE, 0) / RIM_OFF
+    off = np.maximum(off, neck * _apart(difference) / NECK_OFF)
+    return np.asarray(np.exp(-(off**2)), np.float32)
+
+
+def _apart(difference: np.ndarray) -> np.ndarray:
+    """(C, C) size of differences (C, C, 3): of brightness, and twice that of colour."""
+    brightness = difference.mean(axis=2)
+    return np.asarray(np.abs(brightness) + 2 * np.abs(difference - brightness[..., None]).max(axis=2))
 
 
 def _as_coarse(picture: np.ndarray, sigma: float) -> np.ndarray:

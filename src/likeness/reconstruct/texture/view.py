@@ -14,7 +14,6 @@ from likeness.images.color import linear_from_srgb
 from likeness.mesh import Mesh, vertex_normals
 from likeness.mesh.assembly import vertex_colors
 from likeness.model.face_model import FaceModel
-from likeness.reconstruct.texture.atlas import Grid
 from likeness.render.lighting import shade
 from likeness.render.raster import rasterize_view
 
@@ -283,9 +282,9 @@ def light_on(view: View, model: FaceModel, rest: Mesh) -> np.ndarray:
     return fitted_light(view, model, linear_from_srgb(vertex_colors(rest)), Seen(view, model))
 
 
-def log_shading(view: View, grid: Grid, light: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """(N, 3) float32 log of the light that a white surface would reflect at a grid's texels with ``normals`` (N, 3),
-    camera axes, never less than :data:`LEAST_LIGHT` of the mean."""
+def log_shading(light: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """(N, 3) float32 log of the light (9, 3) that a white surface with ``normals`` (N, 3), camera axes, would
+    reflect, never less than :data:`LEAST_LIGHT` of the mean."""
     lit = shade(normals @ FRONTAL, np.ones((len(normals), 1)), light)
     least = LEAST_LIGHT * np.maximum(np.median(lit, axis=0), 1e-3)
     return np.asarray(np.log(np.maximum(lit, least)), np.float32)
