@@ -128,6 +128,8 @@ def _check_meshes(glb: Glb) -> None:
             assert np.allclose(np.linalg.norm(attributes["NORMAL"], axis=1), 1, atol=5e-4), (
                 "normals of another length"
             )
+            if "TANGENT" in attributes:
+                _check_tangents(attributes["TANGENT"], attributes["NORMAL"])
             for index in primitive["attributes"].values():
                 assert _target(glb, index) == VERTICES, "vertices without their target"
             assert _target(glb, primitive["indices"]) == INDICES, "indices without their target"
@@ -142,6 +144,13 @@ def _check_meshes(glb: Glb) -> None:
                 assert {"min", "max"} <= set(glb.list("accessors")[index]), "positions without bounds"
             assert len(names) == len(set(names)) == len(targets), "names of targets"
             assert len(mesh.get("weights", [])) == len(targets), "weights of targets"
+
+
+def _check_tangents(tangents: np.ndarray, normals: np.ndarray) -> None:
+    """[3.7.2.1] unit vectors across normals, and a hand."""
+    assert np.allclose(np.linalg.norm(tangents[:, :3], axis=1), 1, atol=5e-4), "tangents of another length"
+    assert np.abs((tangents[:, :3] * normals).sum(1)).max() < 1e-3, "tangents that are not across normals"
+    assert (np.abs(tangents[:, 3]) == 1).all(), "tangents without a hand"
 
 
 def _check_skins(glb: Glb) -> None:
@@ -218,11 +227,14 @@ def _check_nothing_is_idle(glb: Glb) -> None:
         used["materials"].add(primitive["material"])
         has_texture = "baseColorTexture" in material["pbrMetallicRoughness"]
         assert ("TEXCOORD_0" in primitive["attributes"]) == has_texture, "uv without texture"
+        assert ("TANGENT" in primitive["attributes"]) == ("normalTexture" in material), "tangents without normal map"
         targets = [index for target in primitive.get("targets", []) for index in target.values()]
         used["accessors"] |= {*primitive["attributes"].values(), primitive["indices"], *targets}
     for material in glb.list("materials"):
         if "baseColorTexture" in material["pbrMetallicRoughness"]:
             used["textures"].add(material["pbrMetallicRoughness"]["baseColorTexture"]["index"])
+        if "normalTexture" in material:
+            used["textures"].add(material["normalTexture"]["index"])
     for texture in glb.list("textures"):
         used["images"].add(texture["source"])
         used["samplers"].add(texture["sampler"])

@@ -23,7 +23,7 @@ from likeness.mesh import Mesh
 from likeness.mesh.animation import Animation
 from likeness.mesh.glb_writer import glb_bytes, read_glb, write_glb
 from likeness.model.face_model import ARKIT_NAMES
-from likeness.model.head import write_head_glb
+from likeness.model.head import head_glb, write_head_glb
 
 TEXTURE = np.full((64, 64, 3), (40, 200, 90), np.uint8)
 TEXTURE[::8] //= 2  # lines, so that what moves is seen without shading
@@ -73,6 +73,7 @@ def files(
             "odd",
             "huge",
             "whole",
+            "relief",
             "played",
         )
     }
@@ -87,6 +88,7 @@ def files(
     write_head_glb(
         paths["whole"], model, painted, np.linspace(0, 1, 52), "Ann", {"model": model.name}, jpeg_quality=90
     )
+    paths["relief"].write_bytes(head_glb(model, painted, normal_map=TEXTURE))
     write_head_glb(paths["played"], model, person, animation=performance())
     seams = seamed(texture=TEXTURE)
     write_glb(paths["all"], seams, blendshapes(seams), animation=moves())

@@ -33,6 +33,7 @@ class Output:
     out: Path
     formats: tuple[str, ...]
     texture: int | None
+    normal_map: bool
     max_faces: int | None
     overwrite: bool
 
@@ -151,7 +152,14 @@ def _save(person: Person, settings: Output, names: list[str], source: Source) ->
     folder = ResultFolder(settings.out, "reconstruct", overwrite=settings.overwrite)
     name = folder.claim(_candidates(names, source), source)
     head = person.called(name, source)
-    files = head.save(settings.out, settings.formats, name, texture=settings.texture, overwrite=settings.overwrite)
+    files = head.save(
+        settings.out,
+        settings.formats,
+        name,
+        texture=settings.texture,
+        normal_map=settings.normal_map,
+        overwrite=settings.overwrite,
+    )
     for one in person.left_out:
         _tell(one)
     count = len(person.photos)

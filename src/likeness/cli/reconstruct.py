@@ -56,6 +56,9 @@ class Reconstruct:
     """Who does the work: this machine, or a Ray cluster (extra `cluster`), into tables."""
     texture: Literal["1024", "2048", "none"] = "1024"
     """Side of the texture with the person's own skin, in pixels; none: colours of the face model."""
+    normal_map: bool = False
+    """Also a normal map of wrinkles and pores, from the photo, of the texture's size: in NAME.glb and as
+    NAME-normal.png beside NAME.obj."""
     max_faces: MaybeInt = None
     """Keep only the best faces of each photo, and of each video the people who are seen longest."""
     min_score: float = 0.8
@@ -139,6 +142,8 @@ def reconstruct(settings: Reconstruct) -> int:
     jobs = 1 if settings.jobs is None else settings.jobs
     if jobs < 1 or (of_people and jobs > 1):
         raise ValueError(f"expected --jobs of at least 1, and of 1 with --person, --people or --group, got {jobs}")
+    if settings.normal_map and settings.texture == "none":
+        raise ValueError("expected --texture 1024 or 2048 with --normal-map, got none")
     if settings.engine == "ray" or "parquet" in settings.formats:
         return _tables(settings)
     settings = replace(settings, formats=settings.formats or HEAD_FORMATS, jobs=jobs)
@@ -153,6 +158,7 @@ def reconstruct(settings: Reconstruct) -> int:
         settings.out,
         settings.formats,
         _texture_size(settings),
+        settings.normal_map,
         settings.max_faces,
         settings.overwrite,
     )
@@ -225,6 +231,8 @@ def _tables(settings: Reconstruct) -> int:
         raise ValueError("expected no --person, --people or --group with tables (parquet)")
     if settings.threads not in (None, 1):
         raise ValueError("expected --jobs in place of --threads: for tables every process has one thread")
+    if settings.normal_map:
+        raise ValueError("expected no --normal-map with tables (parquet)")
     if Path("-") in settings.photos:
         raise ValueError("expected files, folders, tars or URLs for tables, got stdin")
     from likeness.cli.tables import Tables, reconstruct_tables
@@ -299,7 +307,12 @@ def _save_faces(result: PhotoResult, settings: Reconstruct, names: ResultNames) 
     for number, face in enumerate(result.faces):
         name = names.of(source, number)
         files = replace(face, source=source).save(
-            settings.out, settings.formats, name, texture=_texture_size(settings), overwrite=settings.overwrite
+            settings.out,
+            settings.formats,
+            name,
+            texture=_texture_size(settings),
+            normal_map=settings.normal_map,
+            overwrite=settings.overwrite,
         )
         heads.append(
             {

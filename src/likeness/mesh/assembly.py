@@ -12,17 +12,20 @@ from likeness.images.texture import nearest_texels
 from likeness.mesh.mesh import Mesh
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Material:
     """How a part's surface looks.
 
     Args:
         name: what programs show.
         roughness: 0 (a mirror) to 1.
+        normal_map: (H, W, 3) uint8 for the mesh's uv: ``2 * value / 255 - 1`` are a normal's components along growing
+            u, growing v and out of the surface; None: none.
     """
 
     name: str
     roughness: float = 0.6
+    normal_map: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

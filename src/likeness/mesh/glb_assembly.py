@@ -17,7 +17,7 @@ from likeness.mesh.animation import Animation
 from likeness.mesh.assembly import Assembly, Joint
 from likeness.mesh.glb_content import Content
 from likeness.mesh.glb_mesh import gltf_mesh
-from likeness.mesh.glb_writer import add_texture, animation_entry, material_entry
+from likeness.mesh.glb_writer import add_normal_map, add_texture, animation_entry, material_entry
 
 
 def write_assembly(
@@ -93,6 +93,9 @@ def assembly_bytes(
         texture = assembly.parts[number].mesh.texture
         if texture is not None:
             add_texture(content, document, texture, jpeg_quality, number)
+    for number, part in enumerate(assembly.parts):
+        if part.material.normal_map is not None:
+            add_normal_map(content, document, part.material.normal_map, number)
     if animation is not None:
         columns = {shape: column for column, shape in enumerate(animated)}
         weighted = {first + row: [columns[one] for one in part.shapes] for row, part in enumerate(assembly.parts)}
@@ -111,6 +114,7 @@ def _meshes(content: Content, assembly: Assembly, weights: Mapping[str, float]) 
             part.name,
             material=number,
             with_normals=True,
+            with_tangents=part.material.normal_map is not None,
             influence=part.influence,
         )
         for number, part in enumerate(assembly.parts)

@@ -13,6 +13,7 @@ from likeness.mesh.fields import MeshFields
 from likeness.mesh.glb_content import INDICES, VERTICES, Content
 from likeness.mesh.normals import vertex_normals
 from likeness.mesh.seams import split_seams
+from likeness.mesh.tangents import vertex_tangents
 
 STILL = 1e-4
 """mm; a morph target leaves alone the vertices that it moves less (numerical noise of the model's arithmetic)."""
@@ -30,6 +31,7 @@ def gltf_mesh(
     *,
     material: int = 0,
     with_normals: bool = False,
+    with_tangents: bool = False,
     influence: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """A mesh's arrays put into the binary chunk, and its entry in ``meshes``.
@@ -42,15 +44,18 @@ def gltf_mesh(
         name: of the mesh.
         material: its number.
         with_normals: give the targets normals too.
+        with_tangents: give the vertices tangents, for a normal map.
         influence: (V, J) of joints; None: no skin.
 
     Raises:
-        ValueError: no such triangles, or shapes or weights of the wrong kind.
+        ValueError: no such triangles, shapes or weights of the wrong kind, or tangents of a mesh without a texture.
     """
     mesh = _drawn(mesh)
     source, triangles, uv = split_seams(mesh)
     index_type = np.uint16 if len(source) <= 65535 else np.uint32  # the type's largest value is reserved
     attributes = _attributes(content, mesh, source, uv)
+    if with_tangents:
+        attributes["TANGENT"] = _tangents(content, mesh, source, triangles, uv)
     if influence is not None:
         attributes |= _influence(content, influence[source])
     primitive: dict[str, Any] = {
@@ -117,6 +122,16 @@ def _attributes(content: Content, mesh: MeshFields, source: np.ndarray, uv: np.n
     if mesh.colors is not None and mesh.texture is None:
         attributes["COLOR_0"] = content.add(linear_from_srgb(mesh.colors)[source], VERTICES)
     return attributes
+
+
+def _tangents(
+    content: Content, mesh: MeshFields, source: np.ndarray, triangles: np.ndarray, uv: np.ndarray | None
+) -> int:
+    """The accessor of tangents; ``source``, ``triangles`` and ``uv`` as :func:`split_seams` gives them."""
+    if uv is None:
+        raise ValueError("expected a normal map on a mesh with a texture, got one on a mesh without")
+    places = mesh.vertices.astype(np.float64)[source]
+    return content.add(vertex_tangents(places, _normals(mesh)[source], triangles, uv), VERTICES)
 
 
 def _influence(content: Content, influence: np.ndarray) -> dict[str, int]:

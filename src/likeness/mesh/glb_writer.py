@@ -72,11 +72,13 @@ def glb_bytes(
     *,
     jpeg_quality: int | None = None,
     animation: Animation | None = None,
+    normal_map: np.ndarray | None = None,
 ) -> bytes:
-    """The content of the file that `write_glb` writes; same arguments."""
+    """The content of the file that `write_glb` writes; same arguments, and the normal map (H, W, 3) uint8 of a mesh
+    with a texture (:class:`likeness.mesh.assembly.Material`)."""
     content = Content()
     shapes = {} if shapes is None else shapes
-    written = gltf_mesh(content, mesh, shapes, weights, name)
+    written = gltf_mesh(content, mesh, shapes, weights, name, with_tangents=normal_map is not None)
     document: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": "likeness"},
         "scene": 0,
@@ -89,6 +91,8 @@ def glb_bytes(
         document["nodes"][0]["extras"] = extras
     if mesh.texture is not None:
         add_texture(content, document, mesh.texture, jpeg_quality)
+    if normal_map is not None:
+        add_normal_map(content, document, normal_map)
     if animation is not None:
         document["animations"] = [animation_entry(content, animation, 0, {0: range(len(shapes))}, len(shapes))]
     return content.container(document)
@@ -143,10 +147,22 @@ def material_entry(name: str, roughness: float) -> dict[str, Any]:
 def add_texture(
     content: Content, document: dict[str, Any], pixels: np.ndarray, jpeg_quality: int | None, material: int = 0
 ) -> None:
-    """Embed the file's one texture (H, W, 3) uint8, as JPEG or (None) PNG, as a material's base colour."""
+    """Embed a texture (H, W, 3) uint8, as JPEG or (None) PNG, as a material's base colour."""
+    shown = {"index": _add_image(content, document, pixels, jpeg_quality)}
+    document["materials"][material]["pbrMetallicRoughness"]["baseColorTexture"] = shown
+
+
+def add_normal_map(content: Content, document: dict[str, Any], pixels: np.ndarray, material: int = 0) -> None:
+    """Embed a normal map (H, W, 3) uint8 as a material's, without loss."""
+    document["materials"][material]["normalTexture"] = {"index": _add_image(content, document, pixels, None)}
+
+
+def _add_image(content: Content, document: dict[str, Any], pixels: np.ndarray, jpeg_quality: int | None) -> int:
+    """Embed a picture; the number of its texture."""
     image = png_bytes(pixels) if jpeg_quality is None else jpeg_bytes(pixels, jpeg_quality)
     mime = "image/png" if jpeg_quality is None else "image/jpeg"
-    document["images"] = [{"bufferView": content.view(image), "mimeType": mime}]
+    images, textures = document.setdefault("images", []), document.setdefault("textures", [])
     document["samplers"] = [{"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR}]
-    document["textures"] = [{"source": 0, "sampler": 0}]
-    document["materials"][material]["pbrMetallicRoughness"]["baseColorTexture"] = {"index": 0}
+    images.append({"bufferView": content.view(image), "mimeType": mime})
+    textures.append({"source": len(images) - 1, "sampler": 0})
+    return len(textures) - 1

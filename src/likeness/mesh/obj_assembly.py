@@ -9,7 +9,7 @@ import numpy as np
 from likeness.images.color import linear_from_srgb, srgb_from_linear
 from likeness.mesh.assembly import Assembly, Material
 from likeness.mesh.fields import MeshFields
-from likeness.mesh.obj_writer import FIRST, face_lines, image_bytes, referable, vertex_lines
+from likeness.mesh.obj_writer import FIRST, face_lines, image_bytes, normal_map_lines, referable, vertex_lines
 
 
 def assembly_obj_files(stem: str, assembly: Assembly, *, image: str | None = None) -> dict[str, bytes]:
@@ -42,6 +42,8 @@ def assembly_obj_files(stem: str, assembly: Assembly, *, image: str | None = Non
             text += [f"usemtl {label}\n", face_lines(only, before, before_uv)]
             shine = f"Ks 0.04 0.04 0.04\nNs {_shininess(part.material):.0f}\n"
             shown = "" if picture is None else f"map_Kd {picture}\n"
+            if part.material.normal_map is not None:
+                shown += normal_map_lines(files, beside, part.material.normal_map)
             materials.append(f"newmtl {label}\n{_diffuse(only)}\n{shine}{shown}")
         before, before_uv = before + len(mesh.vertices), before_uv + (0 if mesh.uv is None else len(mesh.uv))
     files[f"{beside}.mtl"] = "".join(materials).encode(errors="surrogateescape")

@@ -38,8 +38,16 @@ def write_obj(path: StrPath, mesh: MeshFields, *, image: str | None = None) -> N
         write_atomically(target.with_name(name), data)
 
 
-def obj_files(stem: str, mesh: MeshFields, *, image: str | None = None, suffix: str = ".obj") -> dict[str, bytes]:
-    """What :func:`write_obj` writes: the files' names -> their content, the OBJ file last."""
+def obj_files(
+    stem: str,
+    mesh: MeshFields,
+    *,
+    image: str | None = None,
+    suffix: str = ".obj",
+    normal_map: np.ndarray | None = None,
+) -> dict[str, bytes]:
+    """What :func:`write_obj` writes: the files' names -> their content, the OBJ file last; the normal map (H, W, 3)
+    uint8 of a mesh with a texture (:class:`likeness.mesh.assembly.Material`) becomes NAME-normal.png."""
     files: dict[str, bytes] = {}
     text = [FIRST]
     if mesh.texture is not None:
@@ -48,10 +56,20 @@ def obj_files(stem: str, mesh: MeshFields, *, image: str | None = None, suffix: 
         image = f"{beside}.png" if image is None else referable(image)
         files[image] = image_bytes(mesh.texture, image)
         properties = f"newmtl {material}\nKd 1 1 1\nKs 0 0 0\nmap_Kd {image}\n"
+        if normal_map is not None:
+            properties += normal_map_lines(files, beside, normal_map)
         files[f"{beside}.mtl"] = properties.encode(errors="surrogateescape")
         text.append(f"mtllib {beside}.mtl\nusemtl {material}\n")
     text += [vertex_lines(mesh), face_lines(mesh)]
     return {**files, f"{stem}{suffix}": "".join(text).encode(errors="surrogateescape")}
+
+
+def normal_map_lines(files: dict[str, bytes], stem: str, normal_map: np.ndarray) -> str:
+    """Put a normal map (H, W, 3) uint8 to the files, and what a material says of it: ``norm`` for who knows it, and
+    ``map_Bump``, which Blender takes for a normal map."""
+    name = f"{stem}-normal.png"
+    files[name] = png_bytes(normal_map)
+    return f"norm {name}\nmap_Bump {name}\n"
 
 
 def image_bytes(texture: np.ndarray, name: str) -> bytes:

@@ -17,9 +17,9 @@ from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.reconstruct.overview import PANEL
-from likeness.reconstruct.result import FORMATS, TEXTURE, Reconstruction, head_files, save_head, skin_of
+from likeness.reconstruct.result import FORMATS, TEXTURE, Reconstruction, files_of, save_head
 from likeness.reconstruct.rigged import posed_files, rigged_files, rounded
-from likeness.reconstruct.texture import texture_of
+from likeness.reconstruct.texture import View, normal_map_of, texture_of
 from likeness.reconstruct.viewed import Viewable, viewed_face
 from likeness.result_folder import Source, fitted
 from likeness.view.heads import Rig, ViewedHead
@@ -89,10 +89,17 @@ class Person(Viewable):
 
         Args, returns and raises as :meth:`likeness.Reconstruction.texture`.
         """
+        return texture_of(self.model, self.model.albedo(self.albedo), self._painting(), size, relight=relight)
+
+    def normal_map(self, size: int = TEXTURE) -> np.ndarray:
+        """Wrinkles and pores from the same photos, for the texture: :meth:`likeness.Reconstruction.normal_map`."""
+        return normal_map_of(self.model, self.model.albedo(self.albedo), self._painting(), size)
+
+    def _painting(self) -> list[View]:
+        """The photos of which the texture is made."""
         order = np.argsort(-self.precision, kind="stable")
         with_pixels = [self.photos[row] for row in order if self.photos[row].photo.size]
-        views = [photo.texture_view() for photo in with_pixels[:PAINTED]]
-        return texture_of(self.model, self.model.albedo(self.albedo), views, size, relight=relight)
+        return [photo.texture_view() for photo in with_pixels[:PAINTED]]
 
     def _viewed(self, rig: Rig | None, skin: np.ndarray | None) -> ViewedHead:
         at_rest = np.zeros(len(self.model.expression_names), np.float32)
@@ -133,6 +140,7 @@ class Person(Viewable):
         name: str | None = None,
         *,
         texture: int | None = TEXTURE,
+        normal_map: bool = False,
         overwrite: bool = False,
     ) -> dict[str, Path]:
         """Write ``NAME.glb`` and ``NAME.obj`` (the head at rest; in the GLB with the blendshapes), ``NAME.json``
@@ -140,22 +148,31 @@ class Person(Viewable):
 
         Args, returns and raises as :meth:`likeness.Reconstruction.save`.
         """
-        return save_head(self, folder, formats, name, texture, overwrite)
+        return save_head(self, folder, formats, name, texture, overwrite, normal_map)
 
     def files(
-        self, formats: Iterable[str] = FORMATS, name: str | None = None, *, texture: int | None = TEXTURE
+        self,
+        formats: Iterable[str] = FORMATS,
+        name: str | None = None,
+        *,
+        texture: int | None = TEXTURE,
+        normal_map: bool = False,
     ) -> dict[str, bytes]:
         """What :meth:`save` writes, in memory: the files' names -> their content. Arguments as of :meth:`save`."""
-        return head_files(self, formats, name or fitted(self.name), skin_of(self, formats, texture))
+        return files_of(self, formats, name or fitted(self.name), texture, normal_map)
 
-    def _glb_files(self, name: str, skin: np.ndarray | None, whole: bool = True) -> dict[str, bytes]:
+    def _glb_files(
+        self, name: str, skin: np.ndarray | None, whole: bool = True, relief: np.ndarray | None = None
+    ) -> dict[str, bytes]:
         light = self.best.coefficients.light
         face = Coefficients(self.identity, np.zeros(len(self.model.expression_names), np.float32), self.albedo, light)
         extras = {"source": self.source.to_dict(), "photos": len(self.photos)}
-        return rigged_files(name, self.model, face, self.name, extras, skin, whole)
+        return rigged_files(name, self.model, face, self.name, extras, skin, whole, relief)
 
-    def _obj_files(self, name: str, skin: np.ndarray | None, whole: bool = True) -> dict[str, bytes]:
-        return posed_files(name, self.model, self.mesh(skin), whole=whole)
+    def _obj_files(
+        self, name: str, skin: np.ndarray | None, whole: bool = True, relief: np.ndarray | None = None
+    ) -> dict[str, bytes]:
+        return posed_files(name, self.model, self.mesh(skin), whole=whole, relief=relief)
 
     def _json_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
         return {f"{name}.json": (json.dumps(self.to_dict(), indent=1) + "\n").encode()}

@@ -21,7 +21,7 @@ from likeness.model.head import whole_head
 from likeness.reconstruct.overview import PANEL, Sitter, overview
 from likeness.reconstruct.posterior import HeadSize, ShapePosterior
 from likeness.reconstruct.rigged import posed_files, rigged_files, rounded
-from likeness.reconstruct.texture import View, light_on, texture_of
+from likeness.reconstruct.texture import View, light_on, normal_map_of, texture_of
 from likeness.reconstruct.viewed import TEXTURE, Viewable, viewed_face
 from likeness.result_folder import ResultFolder, Source, fitted
 from likeness.view.heads import Rig, ViewedHead
@@ -171,10 +171,18 @@ class Reconstruction(Viewable):
         Raises:
             ValueError: a size that cannot be, another model in ``others``, or one without texture coordinates.
         """
+        albedo = self.model.albedo(self.coefficients.albedo)
+        return texture_of(self.model, albedo, self._views(others), size, relight=relight)
+
+    def normal_map(self, size: int = 1024, others: Sequence[Reconstruction] = ()) -> np.ndarray:
+        """Wrinkles and pores, (size, size, 3) uint8 (:func:`likeness.reconstruct.texture.normal_map_of`); as
+        :meth:`texture`."""
+        return normal_map_of(self.model, self.model.albedo(self.coefficients.albedo), self._views(others), size)
+
+    def _views(self, others: Sequence[Reconstruction]) -> list[View]:
         if any(other.model is not self.model for other in others):
             raise ValueError("expected faces of one model")
-        views = [face.texture_view() for face in (self, *others)]
-        return texture_of(self.model, self.model.albedo(self.coefficients.albedo), views, size, relight=relight)
+        return [face.texture_view() for face in (self, *others)]
 
     def texture_view(self) -> View:
         """What a texture needs of the photo."""
@@ -250,6 +258,7 @@ class Reconstruction(Viewable):
         name: str | None = None,
         *,
         texture: int | None = TEXTURE,
+        normal_map: bool = False,
         overwrite: bool = False,
     ) -> dict[str, Path]:
         """Write ``NAME.glb`` (the whole head at rest, :meth:`whole`, with this photo's weights as default),
@@ -262,6 +271,7 @@ class Reconstruction(Viewable):
             name: file name without suffix, with folders if you like; default: the photo's.
             texture: side of the skin's texture, texels (:meth:`texture`); None, or a model without texture
                 coordinates: colours at the vertices. Above 512 it is stored as JPEG.
+            normal_map: with a texture also :meth:`normal_map`, in ``NAME.glb`` and as ``NAME-normal.png``.
             overwrite: also replace files that are no earlier results of this photo (or, of an array, of an array), or
                 were changed since. What :mod:`likeness.result_folder` has on record is replaced in any case.
 
@@ -269,25 +279,34 @@ class Reconstruction(Viewable):
             format -> path of what was written.
 
         Raises:
-            ValueError: an unknown format.
+            ValueError: an unknown format, or a normal map without a texture.
             FileError: the folder cannot be made or written to, or a file there belongs to somebody else; nothing is
                 written then.
         """
-        return save_head(self, folder, formats, name, texture, overwrite)
+        return save_head(self, folder, formats, name, texture, overwrite, normal_map)
 
     def files(
-        self, formats: Iterable[str] = FORMATS, name: str | None = None, *, texture: int | None = TEXTURE
+        self,
+        formats: Iterable[str] = FORMATS,
+        name: str | None = None,
+        *,
+        texture: int | None = TEXTURE,
+        normal_map: bool = False,
     ) -> dict[str, bytes]:
         """What :meth:`save` writes, in memory: the files' names -> their content. Arguments as of :meth:`save`."""
-        return head_files(self, formats, name or fitted(self.name), skin_of(self, formats, texture))
+        return files_of(self, formats, name or fitted(self.name), texture, normal_map)
 
-    def _glb_files(self, name: str, skin: np.ndarray | None, whole: bool = True) -> dict[str, bytes]:
+    def _glb_files(
+        self, name: str, skin: np.ndarray | None, whole: bool = True, relief: np.ndarray | None = None
+    ) -> dict[str, bytes]:
         extras = {"source": self.source.to_dict()}
-        return rigged_files(name, self.model, self.coefficients, self.name, extras, skin, whole)
+        return rigged_files(name, self.model, self.coefficients, self.name, extras, skin, whole, relief)
 
-    def _obj_files(self, name: str, skin: np.ndarray | None, whole: bool = True) -> dict[str, bytes]:
+    def _obj_files(
+        self, name: str, skin: np.ndarray | None, whole: bool = True, relief: np.ndarray | None = None
+    ) -> dict[str, bytes]:
         rest = self.mesh(neutral=True, texture=skin)
-        return posed_files(name, self.model, rest, self.coefficients.expression, whole)
+        return posed_files(name, self.model, rest, self.coefficients.expression, whole, relief)
 
     def _json_files(self, name: str, skin: np.ndarray | None) -> dict[str, bytes]:
         return {f"{name}.json": (json.dumps(self.to_dict(), indent=1) + "\n").encode()}
@@ -306,6 +325,7 @@ class Head(Protocol):
     @property
     def source(self) -> Source: ...
     def texture(self, size: int = ...) -> np.ndarray: ...
+    def normal_map(self, size: int = ...) -> np.ndarray: ...
 
 
 def skin_of(head: Head, formats: Iterable[str], texture: int | None) -> np.ndarray | None:
@@ -315,8 +335,24 @@ def skin_of(head: Head, formats: Iterable[str], texture: int | None) -> np.ndarr
     return head.texture(texture)
 
 
+def files_of(
+    head: Head, formats: Iterable[str], name: str, texture: int | None, normal_map: bool
+) -> dict[str, bytes]:
+    """A head's files with what it is painted with; arguments as of :meth:`Reconstruction.save`."""
+    if normal_map and texture is None:
+        raise ValueError("expected a texture beside a normal map, got none")
+    skin = skin_of(head, formats := tuple(formats), texture)
+    relief = head.normal_map(len(skin)) if normal_map and skin is not None and set(formats) - {"png"} else None
+    return head_files(head, formats, name, skin, relief=relief)
+
+
 def head_files(
-    head: Head, formats: Iterable[str], name: str, skin: np.ndarray | None, whole: bool = True
+    head: Head,
+    formats: Iterable[str],
+    name: str,
+    skin: np.ndarray | None,
+    whole: bool = True,
+    relief: np.ndarray | None = None,
 ) -> dict[str, bytes]:
     """A head's files: names, with ``/`` between folders, -> contents; an OBJ file after what it names.
 
@@ -324,7 +360,7 @@ def head_files(
         head: the result.
         formats: any of :data:`FORMATS`.
         name: of the files, without suffix.
-        skin: texture (S, S, 3) uint8; None: colours at the vertices.
+        skin, relief: texture and normal map (S, S, 3) uint8; None: colours at the vertices, no normal map.
         whole: if not, ``glb`` and ``obj`` have one mesh of the model's own vertices.
 
     Raises:
@@ -335,17 +371,23 @@ def head_files(
         raise ValueError(f"expected formats of {FORMATS}, got {sorted(unknown)}")
     files: dict[str, bytes] = {}
     for format in formats:
-        asked = {"whole": whole} if format in ("glb", "obj") else {}
+        asked = {"whole": whole, "relief": relief} if format in ("glb", "obj") else {}
         files |= getattr(head, f"_{format}_files")(name, skin, **asked)
     return files
 
 
 def save_head(
-    head: Head, folder: StrPath, formats: Iterable[str], name: str | None, texture: int | None, overwrite: bool
+    head: Head,
+    folder: StrPath,
+    formats: Iterable[str],
+    name: str | None,
+    texture: int | None,
+    overwrite: bool,
+    normal_map: bool = False,
 ) -> dict[str, Path]:
     """Write a head's files, all or none; arguments, return and errors as of :meth:`Reconstruction.save`."""
     name, formats = name or fitted(head.name), tuple(formats)
-    files = head_files(head, formats, name, skin_of(head, formats, texture))
+    files = files_of(head, formats, name, texture, normal_map)
 
     def write(stage: Path) -> None:
         output_paths(stage, name, formats, FORMATS)  # makes folders of the name

@@ -25,6 +25,7 @@ def rigged_files(
     extras: dict[str, Any],
     skin: np.ndarray | None = None,
     whole: bool = True,
+    relief: np.ndarray | None = None,
 ) -> dict[str, bytes]:
     """A GLB file of a coloured head at rest with the model's expressions as blendshapes: its name -> its content.
 
@@ -36,22 +37,37 @@ def rigged_files(
         extras: what the file carries besides the model's name and the code.
         skin: (S, S, 3) uint8 texture; None: the model's colours at the vertices.
         whole: if not, one mesh of the model's own vertices.
+        relief: (S, S, 3) uint8 normal map of a head with a texture; None: none.
     """
     carried = {"model": model.name, **extras, "identity": rounded(face.identity, 5)}
     mesh = replace(model.mesh(face.identity, albedo=face.albedo if skin is None else None), texture=skin)
     quality = JPEG_QUALITY if _as_jpeg(skin) else None
-    data = head_glb(model, mesh, face.expression, printable(name), carried, jpeg_quality=quality, whole=whole)
+    data = head_glb(
+        model,
+        mesh,
+        face.expression,
+        printable(name),
+        carried,
+        jpeg_quality=quality,
+        normal_map=relief,
+        whole=whole,
+    )
     return {f"{file}.glb": data}
 
 
 def posed_files(
-    file: str, model: FaceModel, rest: Mesh, expression: np.ndarray | None = None, whole: bool = True
+    file: str,
+    model: FaceModel,
+    rest: Mesh,
+    expression: np.ndarray | None = None,
+    whole: bool = True,
+    relief: np.ndarray | None = None,
 ) -> dict[str, bytes]:
     """An OBJ file of a head at rest with an expression (E,), and what it names; its texture, if it has one, is called
-    ``NAME-texture.jpg`` or ``.png``."""
+    ``NAME-texture.jpg`` or ``.png``, its normal map ``NAME-normal.png``."""
     folder, _, stem = file.rpartition("/")
     image = f"{stem}-texture.{'jpg' if _as_jpeg(rest.texture) else 'png'}"
-    found = head_obj_files(stem, model, rest, expression, image=image, whole=whole)
+    found = head_obj_files(stem, model, rest, expression, image=image, normal_map=relief, whole=whole)
     return {f"{folder}/{one}".lstrip("/"): data for one, data in found.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from likeness.errors import StrPath
 from likeness.files import write_atomically
 from likeness.mesh import Mesh
 from likeness.mesh.animation import Animation
+from likeness.mesh.assembly import Assembly
 from likeness.mesh.glb_assembly import assembly_bytes
 from likeness.mesh.glb_writer import glb_bytes
 from likeness.mesh.obj_assembly import assembly_obj_files
@@ -51,6 +53,7 @@ def head_glb(
     *,
     jpeg_quality: int | None = None,
     animation: Animation | None = None,
+    normal_map: np.ndarray | None = None,
     whole: bool = True,
 ) -> bytes:
     """A GLB file of a head with the model's expressions as morph targets: the whole head with its joints
@@ -64,6 +67,7 @@ def head_glb(
         extras: anything JSON can hold; the first node's.
         jpeg_quality: 1..100: embed the texture as JPEG; None: as PNG.
         animation: of the model's E weights, and of the head's place.
+        normal_map: (S, S, 3) uint8 of a head with a texture (:class:`likeness.mesh.assembly.Material`); None: none.
         whole: if not, one mesh of the model's own vertices.
 
     Raises:
@@ -72,9 +76,11 @@ def head_glb(
     names = model.expression_names
     if not (whole and has_whole_head(model)):
         shapes = dict(zip(names, model.expression_basis, strict=True))
-        return glb_bytes(head, shapes, weights, name, extras, jpeg_quality=jpeg_quality, animation=animation)
+        return glb_bytes(
+            head, shapes, weights, name, extras, jpeg_quality=jpeg_quality, animation=animation, normal_map=normal_map
+        )
     given = None if weights is None else dict(zip(names, np.asarray(weights, np.float64).tolist(), strict=True))
-    built = whole_head(model, head)
+    built = _with_relief(whole_head(model, head), normal_map)
     return assembly_bytes(built, given, name, extras, jpeg_quality=jpeg_quality, animation=animation, animated=names)
 
 
@@ -85,6 +91,7 @@ def head_obj_files(
     weights: np.ndarray | None = None,
     *,
     image: str | None = None,
+    normal_map: np.ndarray | None = None,
     whole: bool = True,
 ) -> dict[str, bytes]:
     """An OBJ file of a head with an expression, whole as :func:`head_glb` has it, and what it names.
@@ -94,6 +101,7 @@ def head_obj_files(
         model, head: as for :func:`head_glb`.
         weights: (E,) of the expression; None: at rest.
         image: the texture's file name (:func:`likeness.mesh.obj_writer.write_obj`).
+        normal_map: as for :func:`head_glb`; becomes ``STEM-normal.png``.
         whole: if not, one mesh of the model's own vertices.
 
     Returns:
@@ -104,7 +112,19 @@ def head_obj_files(
     """
     given = np.zeros(len(model.expression_names)) if weights is None else np.asarray(weights, np.float64)
     if whole and has_whole_head(model):
-        posed = whole_head(model, head).posed(dict(zip(model.expression_names, given.tolist(), strict=True)))
+        built = _with_relief(whole_head(model, head), normal_map)
+        posed = built.posed(dict(zip(model.expression_names, given.tolist(), strict=True)))
         return assembly_obj_files(stem, posed, image=image)
     moved = head.vertices + np.tensordot(given, model.expression_basis, 1)
-    return obj_files(stem, head.with_vertices(moved.astype(head.vertices.dtype)), image=image)
+    return obj_files(stem, head.with_vertices(moved.astype(head.vertices.dtype)), image=image, normal_map=normal_map)
+
+
+def _with_relief(whole: Assembly, normal_map: np.ndarray | None) -> Assembly:
+    """A whole head whose skin has a normal map."""
+    if normal_map is None:
+        return whole
+    parts = tuple(
+        replace(part, material=replace(part.material, normal_map=normal_map)) if part.name == "skin" else part
+        for part in whole.parts
+    )
+    return replace(whole, parts=parts)
