@@ -113,12 +113,12 @@ def _slopes(atlas: Atlas, base: np.ndarray, layers: Sequence[Layer], window: Win
         mean += seen * fine
     down, right = np.gradient(mean)
     told += SURE * DEPTH_MM * texels_per_mm(atlas) * np.dstack([right, -down])
-    slope = _limited(_solved(square, told))
+    slope = _solved(square, told)
     if atlas.symmetric:
         best = np.max([layer.weight for layer in layers], axis=0)
         missing = resized_part(1 - best, atlas.size, window)
         slope = slope + missing[..., None] * slope[:, ::-1] * np.array([-1, 1], np.float32)
-    return slope
+    return _limited(slope)
 
 
 def _bare(atlas: Atlas) -> np.ndarray:
