@@ -38,7 +38,7 @@ from likeness.metrics.fidelity_shapes import shape_fidelity
 from likeness.metrics.roc import auc, counts_of
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.agreement import BANDS, Agreement, resemblance
-from likeness.reconstruct.grouping import UNSURE, groups, margins
+from likeness.reconstruct.grouping import GROUPED, UNSURE, groups, margins
 from likeness.reconstruct.people import Sighting, Sightings, chosen_of, fused_identity
 from likeness.reconstruct.result import Reconstruction
 
@@ -152,10 +152,11 @@ def measure_cross_photo(look: Looker, album: Album) -> dict[int, dict[str, float
 
 def measure_groups(album: Album) -> dict[str, float]:
     """BCubed of the sorted photos, and of those that are sure."""
-    alike = Sightings(tuple(Sighting(n, str(n), "", face) for n, face in enumerate(album.faces)), 0, ()).alike()
+    seen = Sightings(tuple(Sighting(n, str(n), "", face) for n, face in enumerate(album.faces)), 0, ())
+    alike, evidence = seen.alike()
     photo = np.arange(len(album.faces))
-    number = groups(alike, photo)
-    sure = margins(alike, photo, number) >= UNSURE
+    number = groups(alike, photo, GROUPED, evidence)
+    sure = margins(alike, photo, number, evidence) >= UNSURE
     return {
         "people": float(len(album.people)),
         "found": float(number.max() + 1),
@@ -239,9 +240,10 @@ def calibrated(real: Album, rendered: Album, model: FaceModel) -> dict[str, list
 
 
 def resemblances(album: Album, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean resemblance of faces to so many others of the same person, and to so many of another."""
-    faces = tuple(Sighting(n, "", "", face) for n, face in enumerate(album.faces))
-    alike, rng = Sightings(faces, 0, ()).alike(), np.random.default_rng(0)
+    """Mean plain resemblance of faces to so many others of the same person, and to so many of another."""
+    codes = np.stack([face.coefficients.identity for face in album.faces])
+    features = np.stack([face.cues.features for face in album.faces if face.cues is not None])
+    alike, rng = resemblance(codes, features), np.random.default_rng(0)
     found: tuple[list[float], list[float]] = ([], [])
     for row, who in enumerate(album.who):
         for person in album.people:

@@ -47,6 +47,7 @@ class Looker:
 
     def __init__(self, predictor: Predictor, cache: Cache) -> None:
         self.predictor, self.cache = predictor, cache
+        self.network: str = predictor.reconstruct.network_digest  # type: ignore[attr-defined]
 
     def __call__(
         self, picture: Callable[[], np.ndarray], key: str, landmarks: np.ndarray | None = None, cut: bool = True
@@ -95,7 +96,7 @@ class Looker:
             NO_PIXELS,
             points=stored["points"],
             deviation=stored["deviation"],
-            cues=Cues(stored["features"], stored["fitted"], stored["free"], float(stored["precision"])),
+            cues=Cues(stored["features"], stored["fitted"], stored["free"], float(stored["precision"]), self.network),
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from likeness.model.face_model import FaceModel
-from likeness.reconstruct.agreement import SAME, Agreement, evidence_of_same, probability, resemblance
+from likeness.reconstruct.agreement import PLAIN, Agreement, probability, resemblance
 from likeness.reconstruct.grouping import groups, margins, members
 
 
@@ -147,7 +147,7 @@ def test_of_several_faces_in_a_photo_the_one_that_belongs_is_taken() -> None:
 
 
 def test_evidence_grows_with_resemblance_and_with_photos() -> None:
-    assert evidence_of_same(SAME, 1.0) > 0 > evidence_of_same(0.0, 1.0)
-    assert evidence_of_same(SAME, 9.0) > evidence_of_same(SAME, 1.0)
+    assert PLAIN(PLAIN.same, 1.0) > 0 > PLAIN(0.0, 1.0)
+    assert PLAIN(PLAIN.same, 9.0) > PLAIN(PLAIN.same, 1.0)
     assert probability(0.0) == 0.5
     assert 0 <= probability(-1e9) < 1e-9

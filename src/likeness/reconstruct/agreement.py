@@ -53,11 +53,31 @@ ALIKE = 0.3
 """Two photos whose shapes differ by less than this share of what photos of a person usually do (squared) are alike,
 and if they do not differ at all one photo: frames of a clip, copies."""
 
-SAME, OTHER = 0.58, 0.18
-"""Mean :func:`resemblance` of two photos of one person and of two people (the same)."""
 
-LASTING, PASSING = 0.0133, 0.0117
-"""Variance of one photo's mean resemblance to n others of one person: ``LASTING + PASSING / n``."""
+@dataclass(frozen=True)
+class Evidence:
+    """What resemblance is worth as evidence that photos show one person: two normal distributions of one variance.
+
+    Args:
+        same, other: mean :func:`resemblance` of two photos of one person and of two people.
+        lasting, passing: variance of one photo's mean resemblance to n others of one person is
+            ``lasting + passing / n``.
+    """
+
+    same: float
+    other: float
+    lasting: float
+    passing: float
+
+    def __call__(self, mean: np.ndarray | float, photos: np.ndarray | float) -> np.ndarray:
+        """Logarithm of the likelihood ratio, one person against two, of a photo's mean resemblance (...) to n >= 1
+        (...) others of one person."""
+        variance = self.lasting + self.passing / np.asarray(photos, np.float64)
+        return np.asarray((self.same - self.other) * (np.asarray(mean) - 0.5 * (self.same + self.other)) / variance)
+
+
+PLAIN = Evidence(same=0.58, other=0.18, lasting=0.0133, passing=0.0117)
+"""Of codes as they are, on 60 training people (``benchmarks/fusion.py --calibrate``)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,19 +176,6 @@ def resemblance(*codes: np.ndarray) -> np.ndarray:
     """
     units = [code / np.maximum(np.linalg.norm(code, axis=1, keepdims=True), 1e-9) for code in codes]
     return np.asarray(sum(unit @ unit.T for unit in units) / len(units))
-
-
-def evidence_of_same(mean: np.ndarray | float, photos: np.ndarray | float) -> np.ndarray:
-    """Logarithm of the likelihood ratio, one person against two, of a photo's mean resemblance to n others of one
-    person: of two normal distributions with one variance (:data:`SAME`, :data:`OTHER`, :data:`LASTING`,
-    :data:`PASSING`).
-
-    Args:
-        mean: (...) resemblances.
-        photos: (...) n >= 1.
-    """
-    variance = LASTING + PASSING / np.asarray(photos, np.float64)
-    return np.asarray((SAME - OTHER) * (np.asarray(mean) - 0.5 * (SAME + OTHER)) / variance)
 
 
 def probability(evidence: float) -> float:

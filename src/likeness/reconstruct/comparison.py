@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.model.face_model import FaceModel
-from likeness.reconstruct.agreement import evidence_of_same, probability, resemblance
+from likeness.reconstruct.agreement import Evidence, probability, resemblance
 from likeness.reconstruct.result import Reconstruction
+from likeness.reconstruct.whitening import compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ class Comparison:
         millimetres: (N, N) RMS mm between shapes of the face at rest, after the best similarity.
         cosine: (N, N) of the codes, -1 to 1.
         chance: (N, N) that both are one person where that was as likely as not before they were looked at
-            (:func:`likeness.reconstruct.agreement.evidence_of_same`); 0 for two faces of one photo; 1 for heads that
+            (:class:`likeness.reconstruct.agreement.Evidence`); 0 for two faces of one photo; 1 for heads that
             have a face in common.
     """
 
@@ -52,19 +53,18 @@ def compare(model: FaceModel, heads: Sequence[Compared]) -> Comparison:
     faces = [face for head in heads for face in head.members]
     photos = [photo for head in heads for photo in head.photos]
     own = np.stack([face.coefficients.identity for face in faces]).astype(np.float64)
-    cues = [face.cues for face in faces]
-    features = [code if one is None else one.features for code, one in zip(own, cues, strict=True)]
-    alike = resemblance(own, np.stack(features))
+    alike, evidence = compared(own, [face.cues for face in faces])
     ends = np.cumsum([0, *(len(head.members) for head in heads)])
     spans = [slice(*ends[i : i + 2]) for i in range(len(heads))]
     chance = np.ones((len(heads), len(heads)))
     for i, a in enumerate(spans):
         for j, b in enumerate(spans[:i]):
-            chance[i, j] = chance[j, i] = _chance(alike[a, b], faces[a], faces[b], photos[a], photos[b])
+            chance[i, j] = chance[j, i] = _chance(evidence, alike[a, b], faces[a], faces[b], photos[a], photos[b])
     return Comparison(apart, resemblance(codes), chance)
 
 
 def _chance(
+    evidence: Evidence,
     alike: np.ndarray,
     ours: Sequence[Reconstruction],
     theirs: Sequence[Reconstruction],
@@ -75,4 +75,4 @@ def _chance(
         return 1.0
     if set(our_photos) & set(their_photos):
         return 0.0
-    return probability(float(evidence_of_same(alike.mean(), float(alike.size))))
+    return probability(float(evidence(alike.mean(), float(alike.size))))

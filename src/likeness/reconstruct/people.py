@@ -17,12 +17,13 @@ import numpy as np
 from likeness.errors import Excluded, LikenessError, listed
 from likeness.fit import Start, Stopping, fit_person
 from likeness.model.face_model import FaceModel
-from likeness.reconstruct.agreement import Agreement, Fused, probability, resemblance
-from likeness.reconstruct.grouping import BELONGS, UNSURE, groups, margins, members
+from likeness.reconstruct.agreement import Agreement, Evidence, Fused, probability
+from likeness.reconstruct.grouping import BELONGS, GROUPED, UNSURE, groups, margins, members
 from likeness.reconstruct.inputs import PhotoResult, PhotoSource, as_photo
 from likeness.reconstruct.person import Person
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Cues, Reconstruction
+from likeness.reconstruct.whitening import compared
 
 PARALLAX = 0.3
 """How much of what the joint fit says beyond the mean of the photos' own fits is believed. Rendered people would have
@@ -75,12 +76,10 @@ class Sightings:
         """(M,) number of each face's photo."""
         return np.array([one.photo for one in self.faces], int)
 
-    def alike(self) -> np.ndarray:
-        """(M, M) how much the faces resemble each other."""
+    def alike(self) -> tuple[np.ndarray, Evidence]:
+        """(M, M) how much the faces resemble each other, and what that is worth."""
         codes = np.stack([one.face.coefficients.identity for one in self.faces])
-        cues = [one.face.cues for one in self.faces]
-        features = [code if one is None else one.features for code, one in zip(codes, cues, strict=True)]
-        return resemblance(codes, np.stack(features))
+        return compared(codes, [one.face.cues for one in self.faces])
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +152,9 @@ def chosen_of(seen: Sightings) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         LikenessError: no person is in more than half of the photos that show a face.
     """
-    photo, alike = seen.photo, seen.alike()
-    chosen, odds = members(alike, photo, _largest(groups(alike, photo, BELONGS), photo, seen))
+    photo, (alike, evidence) = seen.photo, seen.alike()
+    group = _largest(groups(alike, photo, BELONGS, evidence), photo, seen)
+    chosen, odds = members(alike, photo, group, evidence)
     shown = len(np.unique(photo))
     if 2 * np.unique(photo[chosen]).size <= shown:
         _no_majority(chosen, seen, shown)
@@ -190,9 +190,9 @@ def people_of(model: FaceModel, refiner: Refiner | None, seen: Sightings) -> Gro
     """Everybody whom the photos show; arguments as of :func:`person_of`."""
     if not seen.faces:
         return Groups((), (), seen.left_out)
-    photo, alike = seen.photo, seen.alike()
-    number = groups(alike, photo)
-    sure = margins(alike, photo, number) >= UNSURE
+    photo, (alike, evidence) = seen.photo, seen.alike()
+    number = groups(alike, photo, GROUPED, evidence)
+    sure = margins(alike, photo, number, evidence) >= UNSURE
     unsure = tuple(
         Excluded(
             seen.faces[row].label, f"face {seen.faces[row].face.number} resembles several people, or nobody enough"

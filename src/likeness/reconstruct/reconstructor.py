@@ -12,6 +12,7 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import FileError, LikenessError, MissingExtraError, StrPath, as_file_error
+from likeness.files import file_digest
 from likeness.fit import Start
 from likeness.geometry.camera import Camera
 from likeness.geometry.crop import Crop
@@ -112,6 +113,7 @@ class Reconstructor:
         self.refiner = None
         if refine and self.points is not None:
             self.refiner = Refiner(model, self.points, self.network.fusion)
+        self.network_digest = file_digest(path)
 
     def __call__(
         self,
@@ -344,7 +346,9 @@ class Reconstructor:
         if self.refiner is None:
             return found
         start = Start(rotation, translation)
-        fitted = self.refiner(pixels, deviation, face.crop.scale, camera, start, answer.mean).placed(found)
+        fitted = self.refiner(pixels, deviation, face.crop.scale, camera, start, answer.mean).placed(
+            found, self.network_digest
+        )
         return self._of_teacher(fitted, face.crop.scale)
 
     def _of_teacher(self, found: Reconstruction, scale: float) -> Reconstruction:

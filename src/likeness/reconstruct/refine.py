@@ -64,8 +64,8 @@ class Refined:
     free: FaceFit
     precision: float
 
-    def placed(self, face: Reconstruction) -> Reconstruction:
-        """A reconstruction with this head, pose and landmarks instead of its own."""
+    def placed(self, face: Reconstruction, network: str = "") -> Reconstruction:
+        """A reconstruction with this head, pose and landmarks instead of its own; ``network``: of :class:`Cues`."""
         features = face.coefficients.identity if face.cues is None else face.cues.features
         return replace(
             face,
@@ -74,7 +74,7 @@ class Refined:
             translation=self.translation,
             landmarks=self.landmarks,
             box=np.concatenate([self.landmarks.min(0), self.landmarks.max(0)]),
-            cues=Cues(features, self.free.identity, self.free.expression, self.precision),
+            cues=Cues(features, self.free.identity, self.free.expression, self.precision, network),
             posterior=ShapePosterior(face.model, self.identity, self.free),
         )
 

@@ -41,12 +41,14 @@ class Cues:
         fitted: (K,) the code that the points alone say, under the population's prior.
         expression: (E,) the weights that fit the points with that code.
         precision: how much the photo tells of the person's shape; 1: as much as a usual one.
+        network: sha256 of the network's file, for how its codes are compared; empty: as they are.
     """
 
     features: np.ndarray
     fitted: np.ndarray
     expression: np.ndarray
     precision: float
+    network: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,190 @@
+"""What tells people apart in their codes, and what changes from photo to photo of one person.
+
+Codes of one person's photos scatter more in some directions than in others: with the light, the turn of the head,
+the camera. Whitened by that scatter (within-class covariance normalisation, Hatch et al. 2006, known from speaker
+verification) every direction counts as much as it can be relied on, and the cosine of two codes tells people better
+apart. The scatter belongs to a network: it is measured on training people (``runs/whiten_codes.py``) and used with
+that network alone; with another one, plain cosines are taken.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from likeness.assets import asset
+from likeness.errors import FileError, StrPath
+from likeness.files import write_atomically
+from likeness.readers import read_npz
+from likeness.reconstruct.agreement import PLAIN, Evidence, resemblance
+
+if TYPE_CHECKING:
+    from likeness.reconstruct.result import Cues
+
+SHRINK = 0.15
+"""The share of an even scatter in the one that is taken: few photos do not tell the directions of least scatter."""
+
+OTHERS = 12
+"""Other people with whom each photo is compared to learn what resemblance is worth."""
+
+LARGEST = 10_000_000
+"""Bytes of one array of a file; more than any needs."""
+
+FIGURES = ("same", "other", "lasting", "passing")
+
+
+@dataclass(frozen=True, eq=False)
+class Whitening:
+    """How the codes of one network are compared.
+
+    Args:
+        network: sha256 of its file.
+        identity: (K, K) symmetric; ``code @ identity`` scatters evenly within people, for the codes of heads.
+        features: (K, K) the same for the codes that features alone say.
+        evidence: what resemblance of such codes is worth.
+
+    Raises:
+        ValueError: matrices that are not square, or not of one size.
+    """
+
+    network: str
+    identity: np.ndarray
+    features: np.ndarray
+    evidence: Evidence
+
+    def __post_init__(self) -> None:
+        size = len(self.identity)
+        if self.identity.shape != (size, size) or self.features.shape != (size, size):
+            raise ValueError(f"expected two matrices (K, K), got {self.identity.shape} and {self.features.shape}")
+
+    @classmethod
+    def learned(cls, network: str, identity: np.ndarray, features: np.ndarray, person: np.ndarray) -> Whitening:
+        """From photos of training people.
+
+        What resemblance is worth is measured on people whose scatter was not learned from: on each half of them with
+        the other half's.
+
+        Args:
+            network: sha256 of the file whose codes these are.
+            identity, features: (N, K) codes.
+            person: (N,) whose; half of them with 8 photos at least.
+        """
+        half = person % 2 == 0
+        alike = np.full((len(person),) * 2, np.nan)
+        for learned, asked in ((half, ~half), (~half, half)):
+            rows = np.flatnonzero(asked)
+            codes = (kind[rows] @ whitener(kind[learned], person[learned]) for kind in (identity, features))
+            alike[np.ix_(rows, rows)] = resemblance(*codes)
+        evidence = evidence_from(alike, person)
+        return cls(network, whitener(identity, person), whitener(features, person), evidence)
+
+    def resemblance(self, identity: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """(N, N) from -1 to 1, of codes (N, K)."""
+        return resemblance(identity @ self.identity, features @ self.features)
+
+    def save(self, path: StrPath) -> None:
+        """Write an ``.npz``; raises FileError."""
+        buffer, figures = io.BytesIO(), asdict(self.evidence)
+        np.savez_compressed(
+            buffer,
+            allow_pickle=False,
+            network=np.array(self.network),
+            identity=self.identity.astype(np.float16),
+            features=self.features.astype(np.float16),
+            evidence=np.array([figures[name] for name in FIGURES]),
+        )
+        write_atomically(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: StrPath) -> Whitening:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            FileError: missing, damaged, or something else.
+        """
+        arrays = read_npz(path, "a whitening of codes", LARGEST)
+        try:
+            identity, features = (arrays[name].astype(np.float64) for name in ("identity", "features"))
+            figures = dict(zip(FIGURES, arrays["evidence"].tolist(), strict=True))
+            return cls(str(arrays["network"]), identity, features, Evidence(**figures))
+        except KeyError as error:
+            raise FileError(path, f"expected a whitening of codes, but {error.args[0]} is missing") from error
+        except (TypeError, ValueError) as error:
+            raise FileError(path, f"expected a whitening of codes: {error}") from error
+
+
+def whitener(codes: np.ndarray, person: np.ndarray, shrink: float = SHRINK) -> np.ndarray:
+    """The symmetric matrix (K, K) that makes the scatter of codes (N, K) within people (N,) even, and its mean
+    variance 1; ``shrink`` of an even scatter is mixed in.
+
+    Raises:
+        ValueError: nobody has two photos.
+    """
+    _, member, count = np.unique(person, return_inverse=True, return_counts=True)
+    if len(codes) == len(count):
+        raise ValueError("expected several photos of some person, got one of each")
+    means = np.zeros((len(count), codes.shape[1]))
+    np.add.at(means, member, codes)
+    rest = codes - (means / count[:, None])[member]
+    scatter = rest.T @ rest / (len(codes) - len(count))
+    values, vectors = np.linalg.eigh(scatter)
+    even = (1 - shrink) * np.maximum(values, 0.0) + shrink * values.mean()
+    return np.asarray((vectors / np.sqrt(even)) @ vectors.T)
+
+
+def evidence_from(alike: np.ndarray, person: np.ndarray, seed: int = 0) -> Evidence:
+    """What resemblance is worth, of (N, N) of photos of known people (N,); NaN: not to be asked.
+
+    Raises:
+        ValueError: nobody has 8 photos.
+    """
+    rng, people = np.random.default_rng(seed), np.unique(person)
+    rows = {one: np.flatnonzero(person == one) for one in people}
+    found: dict[int, tuple[list[float], list[float]]] = {1: ([], []), 7: ([], [])}
+    for row, own in enumerate(person):
+        asked = [own, *rng.choice(people, min(OTHERS, len(people)), replace=False)]
+        for number, one in enumerate(asked):
+            if number and one == own:
+                continue
+            others = rows[one][rows[one] != row]
+            others = others[np.isfinite(alike[row, others])]
+            for count, (same, other) in found.items():
+                if len(others) >= count:
+                    mean = float(alike[row, rng.choice(others, count, replace=False)].mean())
+                    (other if number else same).append(mean)
+    if not all(found[7]):
+        raise ValueError("expected people with 8 photos each")
+    one, seven = ((np.var(same) + np.var(other)) / 2 for same, other in found.values())
+    passing = max((one - seven) * 7 / 6, 0.0)
+    same, other = (float(np.mean(means)) for means in found[1])
+    return Evidence(same, other, float(one - passing), float(passing))
+
+
+@lru_cache(maxsize=1)
+def default_whitening() -> Whitening:
+    """The embedded one, loaded once.
+
+    Raises:
+        FileError: the embedded file is missing or damaged.
+    """
+    return Whitening.load(asset("whitening.npz"))
+
+
+def compared(codes: np.ndarray, cues: Sequence[Cues | None]) -> tuple[np.ndarray, Evidence]:
+    """How much N faces resemble each other, (N, N), and what that is worth as evidence.
+
+    Args:
+        codes: (N, K) of the faces.
+        cues: what else is known of each.
+    """
+    features = np.stack([code if one is None else one.features for code, one in zip(codes, cues, strict=True)])
+    networks = {"" if one is None else one.network for one in cues}
+    whitening = default_whitening()
+    if networks == {whitening.network}:
+        return whitening.resemblance(codes, features), whitening.evidence
+    return resemblance(codes, features), PLAIN
