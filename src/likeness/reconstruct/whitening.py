@@ -3,7 +3,7 @@
 Codes of one person's photos scatter more in some directions than in others: with the light, the turn of the head,
 the camera. Whitened by that scatter (within-class covariance normalisation, Hatch et al. 2006, known from speaker
 verification) every direction counts as much as it can be relied on, and the cosine of two codes tells people better
-apart. The scatter belongs to a network: it is measured on training people (``runs/whiten_codes.py``) and used with
+apart. The scatter belongs to a network: it is measured on training people (``runs/several_photos.py``) and used with
 that network alone; with another one, plain cosines are taken.
 """
 

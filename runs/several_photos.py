@@ -1,0 +1,185 @@
+"""What photos of one person have in common and what not, for a network: learned on training and rendered people.
+
+    python runs/several_photos.py NETWORK.onnx DATA/photos OUT [--model MODEL.npz --points MAP.npz] [--processes 2]
+
+Looks at photos of ``photo-train.tar`` and frames of ``video-train.tar`` as the program does, a few of each person,
+and at rendered people. Writes ``whitening.npz`` (:mod:`likeness.reconstruct.whitening`) and ``shared_errors.npz``
+(:mod:`likeness.reconstruct.shared_errors`) into the folder OUT. If a ``provenance.json`` is there, they are entered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likeness import Reconstruction, Reconstructor
+from likeness.datasets.test_sets import open_photos
+from likeness.files import file_digest, json_bytes, write_atomically
+from likeness.model.surface_points import PointMap
+from likeness.reconstruct.shared_errors import circumstances, counted
+from likeness.reconstruct.whitening import Whitening
+from likeness.train.generate.rendered import SEEDS, SyntheticFaces
+from likeness.train.generate.rendered_people import SIZE, landmarks_of, over_background
+from likeness.train.photos.shared_errors import PersonLooks, learn_shared_errors
+
+SETS = {"photo-train.tar": 12, "video-train.tar": 6}
+"""How many pictures of each person are looked at."""
+
+SHOTS = 8
+"""Of each rendered person."""
+
+SEED = 4243
+"""Of rendered people; benchmarks look at others."""
+
+KINDS = ("fitted", "code", "features", "rotation", "precision")
+
+
+@dataclass(frozen=True)
+class Program:
+    """What looks at pictures: the files of its network, face model and points."""
+
+    network: Path
+    model: Path | None
+    points: Path | None
+
+    def start(self) -> Reconstructor:
+        points = None if self.points is None else PointMap.load(self.points)
+        return Reconstructor(self.model, self.network, points=points, threads=1)
+
+
+Seen = tuple[np.ndarray, ...]
+"""Of one face, in the order of KINDS."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Learn what photos of one person have in common and what not.")
+    parser.add_argument("network", type=Path)
+    parser.add_argument("photos", type=Path, help="the folder with " + " and ".join(SETS))
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--points", type=Path)
+    parser.add_argument("--rendered", type=int, default=240, help="rendered people")
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    program = Program(arguments.network, arguments.model, arguments.points)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    network, model = file_digest(arguments.network), program.start().model
+    person, seen = photographed(program, arguments.photos, arguments.processes)
+    whitening = Whitening.learned(network, seen["code"], seen["features"], person)
+    whitening.save(arguments.out / "whitening.npz")
+    print(f"whitening.npz: {whitening.evidence}")
+    photos = PersonLooks(**_measured(seen), person=np.unique(person, return_inverse=True)[1])
+    rendered = rendered_looks(program, arguments.rendered, arguments.processes)
+    errors = learn_shared_errors(network, model, rendered, photos)
+    errors.save(arguments.out / "shared_errors.npz")
+    own, shared = (float(np.sqrt(np.trace(matrix) / 2)) for matrix in (errors.own, errors.shared))
+    print(f"shared_errors.npz: {own:.2f} mm of each photo's own, {shared:.2f} mm shared")
+    for name in ("whitening.npz", "shared_errors.npz"):
+        entered(arguments.out / name)
+
+
+def photographed(program: Program, photos: Path, processes: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Whose faces were seen in pictures of training people (N,), and what was seen, N of each kind."""
+    person: list[int] = []
+    found: list[Seen] = []
+    for name, count in SETS.items():
+        path, first = photos / name, max(person, default=-1) + 1
+        items = open_photos(path).items
+        names = sorted({item.identity for item in items})
+        rows, own = [], []
+        for number, one in enumerate(names):
+            shown = [row for row, item in enumerate(items) if item.identity == one]
+            chosen = np.unique(np.linspace(0, len(shown) - 1, count).round().astype(int))
+            rows += [shown[place] for place in chosen]
+            own += [first + number] * len(chosen)
+        seen = _shared_out(_look_at_photos, rows, processes, program, path)
+        person += [number for number, one in zip(own, seen, strict=True) if one is not None]
+        found += [one for one in seen if one is not None]
+        with_face = sum(one is not None for one in seen)
+        print(f"{name}: {with_face} of {len(rows)} pictures of {len(names)} people show a face")
+    return np.array(person), _stacked(found)
+
+
+def rendered_looks(program: Program, people: int, processes: int) -> PersonLooks:
+    """What is seen of rendered people, whose shapes are known."""
+    found = _shared_out(_look_at_rendered, list(range(people)), processes, program)
+    person = np.repeat(np.arange(people), SHOTS)
+    truth = np.stack([truth for truth, _ in found])[person]
+    print(f"{people} rendered people, {SHOTS} pictures of each")
+    return PersonLooks(
+        **_measured(_stacked([one for _, faces in found for one in faces])), person=person, truth=truth
+    )
+
+
+def _shared_out(look: Callable[..., list[Any]], rows: list[int], processes: int, *given: Any) -> list[Any]:
+    """``look(rows, *given)`` in several processes."""
+    if processes == 1:
+        return list(look(rows, *given))
+    parts = [part.tolist() for part in np.array_split(rows, 8 * processes) if len(part)]
+    with ProcessPoolExecutor(processes) as pool:
+        return [one for part in pool.map(look, parts, *map(repeat, given)) for one in part]
+
+
+def _look_at_photos(rows: list[int], program: Program, path: Path) -> list[Seen | None]:
+    look, items = program.start(), open_photos(path).items
+    faces = (look(items[row].image(), max_faces=1) for row in rows)
+    return [_seen(face[0]) if face else None for face in faces]
+
+
+def _look_at_rendered(rows: list[int], program: Program) -> list[tuple[np.ndarray, list[Seen]]]:
+    look, found = program.start(), []
+    render = SyntheticFaces(look.model, SIZE)
+    for person in rows:
+        first, seen = render(SEED * SEEDS + person * SHOTS), []
+        for number in range(person * SHOTS, (person + 1) * SHOTS):
+            face = render(SEED * SEEDS + number, first)
+            picture = over_background(face.rgba, np.random.default_rng([SEED, number]))
+            seen.append(_seen(look(picture, landmarks=landmarks_of(face, look.model)[None])[0]))
+        found.append((first.identity.astype(np.float64), seen))
+    return found
+
+
+def _seen(face: Reconstruction) -> Seen:
+    cues = face.cues
+    assert cues is not None
+    kinds = (cues.fitted, face.coefficients.identity, cues.features, face.rotation, cues.precision)
+    return tuple(np.asarray(kind, np.float64) for kind in kinds)
+
+
+def _stacked(seen: list[Seen]) -> dict[str, np.ndarray]:
+    return {kind: np.stack([one[place] for one in seen]) for place, kind in enumerate(KINDS)}
+
+
+def _measured(seen: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arguments of :class:`PersonLooks`."""
+    return {
+        "fitted": seen["fitted"],
+        "code": seen["code"],
+        "circumstances": circumstances(seen["rotation"]),
+        "precision": counted(seen["precision"]),
+    }
+
+
+def entered(path: Path) -> None:
+    """Its sha256 and size in the ``provenance.json`` beside it, if there is one."""
+    provenance = path.with_name("provenance.json")
+    if not provenance.is_file():
+        return
+    told = json.loads(provenance.read_text(encoding="utf-8"))
+    data = path.read_bytes()
+    told["sha256"][path.name] = hashlib.sha256(data).hexdigest()
+    told["bytes"][path.name] = len(data)
+    write_atomically(provenance, json_bytes(told))
+
+
+if __name__ == "__main__":
+    main()
