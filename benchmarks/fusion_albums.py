@@ -47,7 +47,7 @@ class Looker:
 
     def __init__(self, predictor: Predictor, cache: Cache) -> None:
         self.predictor, self.cache = predictor, cache
-        self.network: str = predictor.reconstruct.network_digest  # type: ignore[attr-defined]
+        self.network: str = predictor.reconstruct.network.digest  # type: ignore[attr-defined]
 
     def __call__(
         self, picture: Callable[[], np.ndarray], key: str, landmarks: np.ndarray | None = None, cut: bool = True

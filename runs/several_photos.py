@@ -23,7 +23,7 @@ import numpy as np
 
 from likeness import Reconstruction, Reconstructor
 from likeness.datasets.test_sets import open_photos
-from likeness.files import file_digest, json_bytes, write_atomically
+from likeness.files import json_bytes, write_atomically
 from likeness.model.surface_points import PointMap
 from likeness.reconstruct.shared_errors import circumstances, counted
 from likeness.reconstruct.whitening import Whitening
@@ -72,7 +72,8 @@ def main() -> None:
     arguments = parser.parse_args()
     program = Program(arguments.network, arguments.model, arguments.points)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    network, model = file_digest(arguments.network), program.start().model
+    started = program.start()
+    network, model = started.network.digest, started.model
     person, seen = photographed(program, arguments.photos, arguments.processes)
     whitening = Whitening.learned(network, seen["code"], seen["features"], person)
     whitening.save(arguments.out / "whitening.npz")

@@ -99,6 +99,7 @@ class Network:
         points: P, the surface points that it places; 0: none.
         fusion: how the points' fit enters the identity code; None: not at all.
         precision: of its convolutions.
+        digest: sha256 of its file; of a quantised one, of the file of the network that it was made of.
     """
 
     session: Any
@@ -108,6 +109,7 @@ class Network:
     points: int = 0
     fusion: Fusion | None = None
     precision: Literal["float", "int8"] = "float"
+    digest: str = ""
 
     @classmethod
     def load(cls, path: StrPath, threads: int | None = None) -> Network:
@@ -136,7 +138,8 @@ class Network:
             name = metadata.get("name", Path(path).stem)
             fusion = _fusion(path, session, outputs, size)
             precision: Literal["float", "int8"] = "int8" if _is_quantised(path, metadata) else "float"
-            return cls(session, size, name, metadata.get("face_model", ""), points, fusion, precision)
+            digest = metadata.get(FLOAT_DIGEST) or file_digest(path)
+            return cls(session, size, name, metadata.get("face_model", ""), points, fusion, precision, digest)
 
     def __call__(self, crops: np.ndarray) -> CropAnswer:
         """What the network says of crops (N, S, S, 3) uint8 RGB."""

@@ -12,7 +12,6 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import FileError, LikenessError, MissingExtraError, StrPath, as_file_error
-from likeness.files import file_digest
 from likeness.fit import Start
 from likeness.geometry.camera import Camera
 from likeness.geometry.crop import Crop
@@ -113,7 +112,6 @@ class Reconstructor:
         self.refiner = None
         if refine and self.points is not None:
             self.refiner = Refiner(model, self.points, self.network.fusion)
-        self.network_digest = file_digest(path)
 
     def __call__(
         self,
@@ -347,7 +345,7 @@ class Reconstructor:
             return found
         start = Start(rotation, translation)
         fitted = self.refiner(pixels, deviation, face.crop.scale, camera, start, answer.mean).placed(
-            found, self.network_digest
+            found, self.network.digest
         )
         return self._of_teacher(fitted, face.crop.scale)
 
