@@ -14,10 +14,13 @@ from fit_data import CAMERA, photographed
 
 from likeness import Coefficients, FaceModel, FileError, LikenessError, Reconstruction
 from likeness.fit import Start, SurfacePoints
+from likeness.reconstruct import people
+from likeness.reconstruct.agreement import Agreement
 from likeness.reconstruct.inputs import PhotoResult
 from likeness.reconstruct.people import Sightings, people_of, person_of, sight
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Cues
+from likeness.reconstruct.shared_errors import SharedErrors
 from likeness.result_folder import Source
 
 SIZE = (CAMERA.size[1], CAMERA.size[0], 3)
@@ -198,3 +201,34 @@ def test_files_of_a_person(small_model: FaceModel, tmp_path: Path) -> None:
     person.save(tmp_path)  # its own results are replaced
     with pytest.raises(FileError, match="--overwrite"):
         person.called("anna", Source("/photos/another")).save(tmp_path)
+
+
+def test_errors_that_photos_share_count_where_they_are_known_of_the_network(
+    small_model: FaceModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a network whose codes are known to shrink the head lies farther out; copies of a photo are that photo."""
+    album = Album(small_model, 11)
+    someone = album.someone()
+    faces = [of_network(album.face(someone), "made") for _ in range(3)]
+    spread = Agreement.of(small_model).millimetres
+    size = len(spread)
+    maps = np.zeros((2, size + 1, 2 * size))
+    maps[0, :-1] = 0.5 * np.concatenate([np.eye(size), np.eye(size)], 1)
+    small = 1e-4 * np.eye(2 * size)
+    known = SharedErrors("made", maps, small, small, spread)
+    monkeypatch.setattr(people, "default_errors", lambda: known)
+    fused = identity_of(album, faces)
+    monkeypatch.setattr(people, "default_errors", lambda: replace(known, network="another"))
+    plain = identity_of(album, faces)
+    assert np.linalg.norm(fused) > 1.1 * np.linalg.norm(plain)
+    monkeypatch.setattr(people, "default_errors", lambda: known)
+    np.testing.assert_allclose(identity_of(album, faces[:1] * 3), faces[0].coefficients.identity, atol=1e-5)
+
+
+def of_network(face: Reconstruction, network: str) -> Reconstruction:
+    assert face.cues is not None
+    return replace(face, cues=replace(face.cues, network=network))
+
+
+def identity_of(album: Album, faces: Sequence[Reconstruction]) -> np.ndarray:
+    return person_of(*album.opened, seen([[face] for face in faces])).identity
