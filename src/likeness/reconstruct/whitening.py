@@ -159,10 +159,9 @@ def evidence_from(alike: np.ndarray, person: np.ndarray, seed: int = 0) -> Evide
                     (other if number else same).append(mean)
     if not all(found[7]):
         raise ValueError("expected people with 8 photos each")
-    one, seven = ((np.var(same) + np.var(other)) / 2 for same, other in found.values())
+    one, seven = (float(np.var(found[count][0]) + np.var(found[count][1])) / 2 for count in (1, 7))
     passing = max((one - seven) * 7 / 6, 0.0)
-    same, other = (float(np.mean(means)) for means in found[1])
-    return Evidence(same, other, float(one - passing), float(passing))
+    return Evidence(float(np.mean(found[1][0])), float(np.mean(found[1][1])), one - passing, passing)
 
 
 @lru_cache(maxsize=1)

@@ -52,9 +52,9 @@ class PersonLooks:
         :func:`likeness.model.mirroring.mirrored_codes`."""
         if mirror is None:
             return self
-        both = (np.concatenate([codes, codes @ mirror]) for codes in (self.fitted, self.code))
         return PersonLooks(
-            *both,
+            np.concatenate([self.fitted, self.fitted @ mirror]),
+            np.concatenate([self.code, self.code @ mirror]),
             np.concatenate([self.circumstances] * 2),
             np.concatenate([self.precision] * 2),
             np.concatenate([self.person, self.person + self.person.max() + 1]),
