@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,12 @@ MIX = Mix(frames=16, people=10, each=4, synthetic=26, morphs=0, negatives=0)
 HEARD, HELD = 5, 40
 """Losses are kept every so many steps, and what held-out people say every so many."""
 
+NO_GEOMETRY = dict.fromkeys(("direction", "within", "between", "mixed", "shown"), 0.0)
+"""No term of SIR that looks at shapes."""
+
+NO_SCATTER = dict.fromkeys(("within", "between", "mixed", "prior"), 0.0)
+"""No term of SIR that asks for how people spread."""
+
 PARTNERS = 2
 """Photos of other clips whose shape is tried on each photo's landmarks."""
 
@@ -72,7 +78,7 @@ class Variant:
         space: ``pca`` or ``sphere``.
         recipe: of :data:`likeness.train.recipes.RECIPES`.
         taught: with the teacher.
-        shown: with the terms of the geometry domain.
+        terms: of SIR (:class:`likeness.train.recipe_settings.SirWeights`) that count otherwise than in the recipe.
         mix: samples of a batch by kind.
     """
 
@@ -80,7 +86,7 @@ class Variant:
     space: str
     recipe: str
     taught: bool = False
-    shown: bool = True
+    terms: Mapping[str, float] = field(default_factory=dict)
     mix: Mix = MIX
 
     @property
@@ -89,11 +95,9 @@ class Variant:
         settings = recipe(self.recipe).objective(self.taught)
         # Colours change none of what is compared here.
         settings = replace(settings, photometric=0.0)
-        if settings.sir is None or self.shown:
+        if settings.sir is None:
             return settings
-        return replace(
-            settings, sir=replace(settings.sir, direction=0.0, within=0.0, between=0.0, mixed=0.0, shown=0.0)
-        )
+        return replace(settings, sir=replace(settings.sir, **self.terms))
 
     @property
     def file(self) -> str:
@@ -107,14 +111,25 @@ VARIANTS = (
     Variant("PCA + SIR", "pca", "sir"),
     Variant("Sphere + Tikhonov", "sphere", "tikhonov"),
     Variant("Sphere + margin softmax", "sphere", "margin"),
+    Variant("Sphere + margin softmax of codes and shapes", "sphere", "sir", terms=NO_SCATTER),
+    Variant(
+        "Sphere + the same, a tenth of it", "sphere", "sir", terms={**NO_SCATTER, "code": 0.03, "direction": 0.03}
+    ),
     Variant("Sphere + SIR", "sphere", "sir"),
     Variant("Sphere + SIR, taught", "sphere", "features", taught=True),
-    Variant("Sphere + SIR, taught, without L_geom", "sphere", "features", taught=True, shown=False),
+    Variant("Sphere + SIR, taught, without L_geom", "sphere", "features", taught=True, terms=NO_GEOMETRY),
     Variant("PCA + Tikhonov, no rendered faces", "pca", "tikhonov", mix=replace(MIX, synthetic=0)),
     Variant("PCA + Tikhonov, rendered faces alone", "pca", "tikhonov", mix=replace(MIX, frames=0, people=0)),
     Variant("Sphere + SIR, no rendered faces", "sphere", "sir", mix=replace(MIX, synthetic=0)),
 )
-PLOTTED = ("PCA + Tikhonov", "PCA + margin softmax", "PCA + SIR", "Sphere + margin softmax", "Sphere + SIR")
+PLOTTED = (
+    "PCA + Tikhonov",
+    "PCA + margin softmax",
+    "PCA + SIR",
+    "Sphere + margin softmax",
+    "Sphere + the same, a tenth of it",
+    "Sphere + SIR",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -345,6 +360,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("work/claims"))
     parser.add_argument("--budget", type=int, default=40_000, help="samples that each variant sees")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", default=[one.name for one in VARIANTS], help="variants, by name")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
@@ -353,6 +369,8 @@ def main() -> None:
     given, results = prepare(arguments), []
     for seed in arguments.seeds:
         for variant in VARIANTS:
+            if variant.name not in arguments.only:
+                continue
             kept = arguments.out / f"{variant.file}-{seed}-{arguments.budget}.json"
             if not kept.is_file():
                 network, curves = learn(variant, seed, given, arguments.budget)

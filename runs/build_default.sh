@@ -6,15 +6,16 @@
 #   runs/build_default.sh DATA [WORK]
 #
 # DATA holds ict-face-model.npz, teacher-mobilefacenet.onnx, MediaPipe's models in teachers/mediapipe, photos/people-train.tar
-# and photos/{video,photo}-{train,val}.tar (see
-# benchmarks/README.md for the layout and where to get such data). WORK (default: work) takes what is made on the way and can be deleted.
-# BUDGET, PLACES, HEADS, POINTS and SCOUT (samples that features, features with more landmarks, heads, the decoder of surface
-# points and the first network see), PEOPLE (registered ones that the sphere model is learned from) and SPHERE (their meshes
-# seen), SYNTHETIC, SKINNED and MORPHS (faces), SKINS (people whose skins are taken), MAPPED (pictures that say where
-# MediaPipe's points lie), FUSED (steps of the fusion) and SCENES (of the face finder) set the size; THREADS the CPU threads,
-# WORKERS the processes that make samples, PROCESSES those that make faces. Two cores should take about six hours in all; with
-# as many workers and processes as there are cores, 16 cores and one GPU should take a quarter of an hour for everything between
-# the rendered faces and the heads. Trainings of a run that was ended go on from their checkpoints.
+# and photos/{video,photo}-{train,val}.tar (see benchmarks/README.md for the layout and where to get such data). WORK (default:
+# work) takes what is made on the way and can be deleted. BUDGET, PLACES, HEADS, POINTS and SCOUT (samples that features, features
+# with more landmarks, heads, the decoder of surface points and the first network see), PEOPLE (registered ones that the sphere
+# model is learned from) and SPHERE (their meshes seen), SYNTHETIC, SKINNED and MORPHS (faces), SKINS (people whose skins are
+# taken), MAPPED (pictures that say where MediaPipe's points lie), FUSED (steps of the fusion) and SCENES (of the face finder)
+# set the size; THREADS the CPU threads, WORKERS the processes that make samples, PROCESSES those that make faces. Two cores
+# should take about six hours in all; with as many workers and processes as there are cores, 16 cores and one GPU should take a
+# quarter of an hour for everything between the rendered faces and the heads. Trainings of a run that was ended go on from
+# their checkpoints. TRIAL=1 tries it all out with small numbers: a sphere model of a few hundred people represents others worse
+# than PCA does, which otherwise ends the run.
 #
 # RENDERED_ONLY=1 is for who cannot use photographs: the face model, its rendered faces, and a network that has seen nothing but
 # these, POINTS samples of them, from nothing. DATA then needs ict-face-model.npz and teachers/mediapipe alone (which says where
@@ -39,8 +40,10 @@ frames=()
 people=${PEOPLE:-3600}
 "$python" runs/build_people.py "$work/template.npz" "$work/face_model.npz" "$work/carried.npz" "$work/people.npz" \
   --people "$people" --held-out "$((people / 9))"
+code=0
 "$python" -m likeness train scans "$work/people.npz" -o "$work/sphere.npz" --template "$work/face_model.npz" \
-  --size 128 --budget "${SPHERE:-1500000}" --run "$work/sphere" --resume
+  --size 128 --budget "${SPHERE:-1500000}" --run "$work/sphere" --resume || code=$?
+if [ "$code" -ne 0 ] && { [ "$code" -ne 1 ] || [ -z "${TRIAL:-}" ]; }; then exit "$code"; fi
 "$python" -m likeness train synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "${SYNTHETIC:-30000}" \
   --processes "${PROCESSES:-2}"
 photos=("--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--threads" "${THREADS:-2}"
