@@ -113,21 +113,23 @@ VARIANTS = (
     Variant("Sphere + margin softmax", "sphere", "margin"),
     Variant("Sphere + margin softmax of codes and shapes", "sphere", "sir", terms=NO_SCATTER),
     Variant(
-        "Sphere + the same, a tenth of it", "sphere", "sir", terms={**NO_SCATTER, "code": 0.03, "direction": 0.03}
+        "Sphere + margin softmax of codes and shapes, a tenth",
+        "sphere",
+        "sir",
+        terms={**NO_SCATTER, "code": 0.03, "direction": 0.03},
     ),
     Variant("Sphere + SIR", "sphere", "sir"),
     Variant("Sphere + SIR, taught", "sphere", "features", taught=True),
     Variant("Sphere + SIR, taught, without L_geom", "sphere", "features", taught=True, terms=NO_GEOMETRY),
     Variant("PCA + Tikhonov, no rendered faces", "pca", "tikhonov", mix=replace(MIX, synthetic=0)),
     Variant("PCA + Tikhonov, rendered faces alone", "pca", "tikhonov", mix=replace(MIX, frames=0, people=0)),
-    Variant("Sphere + SIR, no rendered faces", "sphere", "sir", mix=replace(MIX, synthetic=0)),
 )
 PLOTTED = (
     "PCA + Tikhonov",
     "PCA + margin softmax",
     "PCA + SIR",
     "Sphere + margin softmax",
-    "Sphere + the same, a tenth of it",
+    "Sphere + margin softmax of codes and shapes, a tenth",
     "Sphere + SIR",
 )
 

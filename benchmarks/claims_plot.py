@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 PANELS = {
-    "landmark": ("landmark loss, % of the crop", 4.0),
-    "sir_code": ("identity by code, nats", 16.0),
-    "sir_direction": ("identity by shape, nats", 16.0),
+    "landmark": ("landmark loss, % of the crop", (1.0, 4.0)),
+    "sir_code": ("identity by code, nats", (4.0, 18.0)),
+    "sir_direction": ("identity by shape, nats", (8.0, 22.0)),
 }
-"""Losses, and what is above which is of the first steps."""
+"""Losses, and where their axes begin and end: what is above is of the first steps."""
 
 
 def plot(results: list[dict[str, Any]], styles: dict[str, str], path: Path) -> None:
@@ -45,13 +45,14 @@ def plot(results: list[dict[str, Any]], styles: dict[str, str], path: Path) -> N
         ]
         joint.plot(*held, style, label=name, color=f"C{number}", marker=".", markersize=3)
         joint.plot(held[0][-1], held[1][-1], "o", color=f"C{number}")
-    for axis, (title, top) in zip(losses, PANELS.values(), strict=True):
-        axis.set(title=title, xlabel="thousand samples seen", ylim=(0.0, top))
+    for axis, (title, limits) in zip(losses, PANELS.values(), strict=True):
+        axis.set(title=title, xlabel="thousand samples seen", ylim=limits)
     joint.set(
         title="held-out people on the way (dot: the end)",
         xlabel="landmark NME, %",
         ylabel="AUC by shape, clips",
-        xlim=(2.0, 8.0),
+        xlim=(3.2, 4.6),
+        ylim=(0.70, 0.93),
     )
     losses[0].legend(fontsize=8)
     figure.savefig(path, dpi=110)

@@ -246,6 +246,22 @@ def test_the_recipe_learns_points_on_top_of_an_earlier_network(sources: Sources,
         Trainer(settings(tmp_path / "third"), replace(sources, point_map=None))
 
 
+def test_centres_of_other_people_begin_anew(sources: Sources, tmp_path: Path) -> None:
+    few = replace(sources, photos=None, frame_points=None, photo_points=None, point_map=None)
+    assert 0 < few.people < sources.people
+    first = replace(settings(tmp_path / "first"), objective=replace(recipe("sir").objective(), photometric=0.0))
+    train_photos(replace(first, mix=replace(MIX, frames=4, placed=0)), few)
+    start = read_checkpoint(tmp_path / "first" / CHECKPOINT)
+    assert start["objective"]["sir.seen"].any()
+    student = Trainer(settings(tmp_path / "second", start=tmp_path / "first" / CHECKPOINT), sources).student
+    sir = student.objective.sir
+    assert sir is not None
+    assert len(sir.bank) == sources.people
+    assert not sir.seen.any()
+    for name, value in start["average"].items():
+        assert torch.equal(student.averaged.state_dict()[name], value), name
+
+
 def test_points_training_goes_on_exactly(sources: Sources, tmp_path: Path) -> None:
     train_photos(settings(tmp_path / "whole"), sources)
 

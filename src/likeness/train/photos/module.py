@@ -78,20 +78,24 @@ class Student:
 
     def _begin_with(self, path: Path) -> None:
         """Take the averaged weights of an earlier network, and where its people's centres are; what only this network
-        has, a decoder of points or a teacher's head, begins anew."""
+        has, a decoder of points or a teacher's head, begins anew, and so do centres of more or fewer people."""
         network, state = load_regressor(path)
         new = {
             name: value
             for name, value in self.bare.state_dict().items()
             if name.startswith(("dense.", "guess.")) and name not in network.state_dict()
         }
-        mine = {name: value for name, value in state["objective"].items() if name.startswith("sir.")}
+        objective = self.objective.state_dict()
+        centers = {
+            name: value
+            for name, value in state["objective"].items()
+            if name.startswith("sir.") and name in objective and objective[name].shape == value.shape
+        }
         try:
             self.bare.load_state_dict({**network.state_dict(), **new})
-            if self.objective.sir is not None and mine:
-                self.objective.load_state_dict({**self.objective.state_dict(), **mine})
+            self.objective.load_state_dict({**objective, **centers})
         except RuntimeError as error:
-            raise FileError(path, "expected a network of the same sizes, trained on the same people") from error
+            raise FileError(path, "expected a network of the same sizes") from error
 
     @torch.no_grad()
     def return_towards_start(self, share: float) -> None:
