@@ -19,10 +19,12 @@ open_mouth = {"jawOpen": 0.7, "browInnerUp": 1.0, "mouthSmileLeft": 0.6, "mouthS
 for x, shapes in ((-0.12, {}), (0.12, open_mouth)):
     known = set(bpy.data.objects)
     bpy.ops.import_scene.gltf(filepath=source)
-    (head,) = (thing for thing in set(bpy.data.objects) - known if thing.type == "MESH")
-    head.location.x = x
-    for key in head.data.shape_keys.key_blocks[1:]:
-        key.value = shapes.get(key.name, 0.0)
+    for thing in set(bpy.data.objects) - known:
+        if thing.parent is None and thing.users_scene:
+            thing.location.x += x
+        if thing.type == "MESH" and thing.data.shape_keys:
+            for key in thing.data.shape_keys.key_blocks[1:]:
+                key.value = shapes.get(key.name, 0.0)
 
 scene = bpy.context.scene
 for name, place, power in (("key", (-0.6, -0.9, 0.6), 12.0), ("fill", (0.9, -0.7, 0.1), 5.0)):
