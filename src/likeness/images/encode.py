@@ -24,7 +24,10 @@ def jpeg_bytes(picture: np.ndarray, quality: int) -> bytes:
 def _encoded(suffix: str, picture: np.ndarray, options: list[int]) -> bytes:
     import cv2
 
-    done, data = cv2.imencode(suffix, picture[:, :, ::-1], options)
+    try:
+        done, data = cv2.imencode(suffix, picture[:, :, ::-1], options)
+    except cv2.error:  # some versions return False instead
+        done = False
     if not done:
         raise ValueError(f"expected a picture that fits into a {suffix} file, got {picture.shape}")
     return bytes(data.tobytes())
