@@ -147,8 +147,9 @@ def test_skins_come_back_and_those_for_another_model_are_refused(model: FaceMode
 
 
 def test_a_model_without_texture_coordinates_wears_no_skin(model: FaceModel, small_model: FaceModel) -> None:
-    bare = replace(small_model, topology=replace(small_model.topology, uv=np.zeros((0, 2)), uv_triangles=None))
-    with pytest.raises(ValueError, match="no"):
+    none, topology = np.zeros((0, 2)), small_model.topology
+    bare = replace(small_model, topology=replace(topology, uv=none, uv_triangles=topology.triangles[:0]))
+    with pytest.raises(ValueError, match="texture coordinates"):
         SyntheticFaces(bare, 32, Variety(flat(model, (1, 2, 3))))
 
 

@@ -43,7 +43,7 @@ class Fusion:
     colours: MaybePath = None
     """Folder of an earlier training, whose albedo and light are read from the new features, too."""
     limit: MaybeInt = None
-    """People and rendered faces to look at, at most, for a small run; default: everybody and 22,000 faces."""
+    """People and rendered faces to look at, at most, for a small run; default: everybody and 28,000 faces."""
     steps: int = FusionSettings.steps
     """Of the optimiser."""
     threads: int = 0

@@ -74,7 +74,7 @@ class FusionRun:
     teacher: Path | None = None
     colours: Path | None = None
     people: int | None = None
-    faces: int = 22_000
+    faces: int = 28_000
     resume: bool = False
     threads: int = 0
 
