@@ -30,8 +30,8 @@ BATCH = 64
 STRAYED = AugmentSettings(
     shift=0.02, log_scale=0.04, wide=0.0, angle=3.0, turned=0.0, photometric=0.8, occlusion=0.15
 )
-"""How crops of rendered faces stray: as those of the second look at a photograph do; half of them are blurred, as frames
-of videos are, so that it is learned how little those say."""
+"""How crops of rendered faces stray: as those of the second look at a photograph do; half of them are blurred, as
+frames of videos are, so that it is learned how little those say."""
 
 COLOURS = ("albedo", "light")
 
