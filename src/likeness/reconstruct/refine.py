@@ -40,6 +40,11 @@ FLOOR_MM = 1.5
 TURN, SURE, CALM = np.radians(25.0), -0.2, 1.0
 """What is middling: the yaw (radians), the mean log deviation (pixels of the crop), the sum of the weights."""
 
+TURNED = np.radians([35.0, 75.0])
+"""Yaw (radians) from which the head's own points count among the landmarks, and from which there are no others: the
+annotated faces of which it was learned how landmarks follow from points (:meth:`PointMap.ibug_landmarks`) were hardly
+turned further than the first."""
+
 CONVERGED = Stopping(decrease=3e-2)
 
 
@@ -51,7 +56,7 @@ class Refined:
         identity: (K,) code, inside the sphere of sphere codes.
         expression: (E,) weights.
         rotation, translation: the pose, as in :class:`likeness.Reconstruction`.
-        landmarks: (68, 2) photo pixels, from the points.
+        landmarks: (68, 2) photo pixels, from the points; of heads turned far, from the head (:data:`TURNED`).
         free: what fits the points best for anyone of the population.
         precision: how much the photo tells, over a usual one: the usual variance of points over its own.
     """
@@ -127,8 +132,18 @@ class Refiner:
         fit = self.express(pixels, deviation, camera, at, code)
         parts = (code, fit.expression, fit.rotation, fit.translation)
         identity, expression, rotation, translation = (np.asarray(part, np.float32) for part in parts)
-        landmarks, precision = self.map.ibug_landmarks(pixels), float(np.exp(-seen[2]))
+        landmarks, precision = self._landmarks(pixels, fit, code, camera), float(np.exp(-seen[2]))
         return Refined(identity, expression, rotation, translation, landmarks, free, precision)
+
+    def _landmarks(self, pixels: np.ndarray, fit: FaceFit, code: np.ndarray, camera: Camera) -> np.ndarray:
+        """The 68 (68, 2) photo pixels, by the points and by the head."""
+        placed = self.map.ibug_landmarks(pixels)
+        low, high = TURNED
+        part = float(np.clip((abs(euler_from_rotation(FRONTAL @ fit.rotation)[0]) - low) / (high - low), 0.0, 1.0))
+        if not part:
+            return placed
+        points = self.model.landmark_points(code, fit.expression) @ fit.rotation.T + fit.translation
+        return np.asarray(placed + part * (self.model.landmark_map.project(camera, points, fit.rotation) - placed))
 
     def symmetric(self, code: np.ndarray) -> np.ndarray:
         """The symmetric part of a code (K,), where codes are fused; otherwise the code."""

@@ -43,6 +43,10 @@ from likeness.train.settings import FusionSettings
 EVIDENCE = "evidence.npz"
 """The file of people's shapes in the folder of a training."""
 
+UNSURE, HARDEST = 2, 0.95
+"""Which circumstance says how unsure points are, and the share of photographs that are surer than the least sure of the
+rendered faces that are learned from."""
+
 HELD_OUT = 10
 """One of so many rendered faces is not learned from: the figures are of those."""
 
@@ -173,6 +177,8 @@ def gather(run: FusionRun, sources: Sources, tell: Callable[[str], None], watch:
     looks = _looks(run, looker, faces, sources, earlier, tell, watch)
     photographed = looks.photographed
     (rendered, truth), held_out = _divided(looks)
+    alike = as_sure(rendered, photographed.inputs)
+    rendered, truth = rendered[alike], truth[alike]
     embeddings = _embeddings(run, faces, sources, watch)
     member = np.unique(faces.person, return_inverse=True)[1][photographed.rows]
     known = Known.of(
@@ -257,6 +263,13 @@ def _divided(looks: Looks) -> tuple[tuple[FusionInputs, np.ndarray], tuple[Fusio
     inputs, truth = looks.rendered, looks.truth
     last = len(truth) - max(1, len(truth) // HELD_OUT)
     return (inputs[:last], truth[:last]), (inputs[last:], truth[last:])
+
+
+def as_sure(rendered: FusionInputs, photographed: FusionInputs) -> np.ndarray:
+    """Which rendered faces are no harder to read than nearly all photographs are: how blurred those may be is a guess,
+    and one linear estimate of all gives up of sharp ones what only blurred ones hide."""
+    doubt = photographed.circumstances[:, UNSURE]
+    return np.flatnonzero(rendered.circumstances[:, UNSURE] <= np.quantile(doubt, HARDEST))
 
 
 def _embeddings(run: FusionRun, faces: PlacedFaces, sources: Sources, watch: Steps) -> np.ndarray | None:
