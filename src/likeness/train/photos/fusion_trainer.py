@@ -44,8 +44,8 @@ EVIDENCE = "evidence.npz"
 """The file of people's shapes in the folder of a training."""
 
 UNSURE, HARDEST = 2, 0.95
-"""Which circumstance says how unsure points are, and the share of photographs that are surer than the least sure of the
-rendered faces that are learned from."""
+"""Which circumstance says how unsure points are, and the share of photographs that are surer than the least sure of
+the rendered faces that are learned from."""
 
 HELD_OUT = 10
 """One of so many rendered faces is not learned from: the figures are of those."""
@@ -266,7 +266,7 @@ def _divided(looks: Looks) -> tuple[tuple[FusionInputs, np.ndarray], tuple[Fusio
 
 
 def as_sure(rendered: FusionInputs, photographed: FusionInputs) -> np.ndarray:
-    """Which rendered faces are no harder to read than nearly all photographs are: how blurred those may be is a guess,
+    """Which rendered faces are no harder to read than nearly all photographs: how blurred those should be is a guess,
     and one linear estimate of all gives up of sharp ones what only blurred ones hide."""
     doubt = photographed.circumstances[:, UNSURE]
     return np.flatnonzero(rendered.circumstances[:, UNSURE] <= np.quantile(doubt, HARDEST))
