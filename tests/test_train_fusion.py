@@ -129,6 +129,20 @@ def test_a_filtered_estimate_is_the_filter_of_the_estimate(
     assert fused.filtered(known.inputs, known.person, factor, 0.0) is fused
 
 
+def test_a_lengthened_estimate_differs_by_as_much_as_the_truth_and_keeps_its_middle(
+    learned: tuple[World, Known, Estimator, Estimator],
+) -> None:
+    world, _, fused, _ = learned
+    truth, factor = np.random.default_rng(6).standard_normal((800, MODES)), np.diag(np.arange(1.0, MODES + 1))
+    inputs = world.looks(truth)
+    half = Estimator(0.5 * fused.weight, 0.5 * fused.bias, 0.5 * fused.matrices)
+    for one in (fused, half):
+        found = one.lengthened(inputs, truth, factor)(inputs)
+        shapes, true = (found - found.mean(0)) @ factor, (truth - truth.mean(0)) @ factor
+        assert (shapes * true).sum() / (shapes * shapes).sum() == pytest.approx(1.0, abs=1e-6)
+        np.testing.assert_allclose(found.mean(0), one(inputs).mean(0), atol=1e-9)
+
+
 def test_the_filter_gives_up_what_photos_differ_in() -> None:
     rng = np.random.default_rng(0)
     between, within = np.array([2.0, 1.0, 0.5]), np.array([0.1, 1.0, 2.0])

@@ -136,6 +136,21 @@ class Estimator:
         fitted = np.einsum("nq,qkl,nl->nk", inputs.circumstances, self.matrices, inputs.code, optimize=True)
         return np.asarray(inputs.features @ self.weight + self.bias + fitted)
 
+    def lengthened(self, inputs: FusionInputs, truth: np.ndarray, factor: np.ndarray) -> Estimator:
+        """With differences between people as large as they are where the truth is known: a linear estimate from looks
+        of which many say little makes those between sharp ones too small. Its middle stays.
+
+        Args:
+            inputs: N looks.
+            truth: (N, K) their codes.
+            factor: (K, K) L of the metric, mm.
+        """
+        codes = self(inputs)
+        middle = codes.mean(0)
+        found, true = (codes - middle) @ factor, (truth - truth.mean(0)) @ factor
+        gain = float((found * true).sum() / max(float((found * found).sum()), FLOOR))
+        return Estimator(gain * self.weight, middle + gain * (self.bias - middle), gain * self.matrices)
+
     def filtered(self, inputs: FusionInputs, person: np.ndarray, factor: np.ndarray, strength: float) -> Estimator:
         """With the posterior mean of shapes in the place of shapes: directions in which one person's photos differ
         as much as people do are given up (:mod:`likeness.train.photos.posterior_codes`, without its gain).

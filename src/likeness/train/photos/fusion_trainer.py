@@ -45,7 +45,7 @@ EVIDENCE = "evidence.npz"
 
 UNSURE, HARDEST = 2, 0.95
 """Which circumstance says how unsure points are, and the share of photographs that are surer than the least sure of
-the rendered faces that are learned from."""
+the rendered faces that say how large differences between people are."""
 
 HELD_OUT = 10
 """One of so many rendered faces is not learned from: the figures are of those."""
@@ -116,6 +116,8 @@ def train_fusion(
     own = FusionSettings.of_features(run.settings.steps, run.settings.seed)
     plain = learn(known, factor, own, fitted=False, whole=whole, watch=watch)
     fused = learn(known, factor, run.settings, whole=whole, watch=watch)
+    alike = as_sure(known.rendered, known.inputs)
+    fused = fused.lengthened(known.rendered[alike], known.truth[alike], factor)
     if known.well_known > len(factor):
         fused = fused.filtered(known.inputs, known.person, factor, run.settings.strength)
     else:
@@ -177,8 +179,6 @@ def gather(run: FusionRun, sources: Sources, tell: Callable[[str], None], watch:
     looks = _looks(run, looker, faces, sources, earlier, tell, watch)
     photographed = looks.photographed
     (rendered, truth), held_out = _divided(looks)
-    alike = as_sure(rendered, photographed.inputs)
-    rendered, truth = rendered[alike], truth[alike]
     embeddings = _embeddings(run, faces, sources, watch)
     member = np.unique(faces.person, return_inverse=True)[1][photographed.rows]
     known = Known.of(
@@ -266,8 +266,7 @@ def _divided(looks: Looks) -> tuple[tuple[FusionInputs, np.ndarray], tuple[Fusio
 
 
 def as_sure(rendered: FusionInputs, photographed: FusionInputs) -> np.ndarray:
-    """Which rendered faces are no harder to read than nearly all photographs: how blurred those should be is a guess,
-    and one linear estimate of all gives up of sharp ones what only blurred ones hide."""
+    """Which rendered faces are no harder to read than nearly all photographs."""
     doubt = photographed.circumstances[:, UNSURE]
     return np.flatnonzero(rendered.circumstances[:, UNSURE] <= np.quantile(doubt, HARDEST))
 
