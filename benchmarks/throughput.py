@@ -216,7 +216,7 @@ def _check_whole(run: Run, out: Path) -> str:
     return digest("".join(digest(path.read_bytes()) for path in paths).encode())
 
 
-def _memory(seen: list[tuple[int, int, int]], run: Run) -> dict[str, Any]:
+def _memory(seen: Watched, run: Run) -> dict[str, Any]:
     """MiB: at most, the growth, and of the command and of its processes at each tenth."""
     done, one, others = np.array(seen.looks, np.float64).T
     one, others = one / 2**20, others / 2**20
