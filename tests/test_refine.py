@@ -127,3 +127,23 @@ def test_a_map_is_read_as_it_was_written(tmp_path, model: FaceModel) -> None:  #
     assert PointMap.load(tmp_path / "bare.npz").landmarks is None
     with pytest.raises(ValueError, match="rows that sum to 1"):
         replace(known, landmarks=np.zeros((68, len(known))))
+
+
+def test_landmarks_go_over_from_the_points_to_the_head_as_it_turns(model: FaceModel) -> None:
+    points = default_point_map()
+    refiner = Refiner(model, points, None)
+    code = model.space.sample(1, np.random.default_rng(7))[0]
+    shares = []
+    for yaw in np.radians([0.0, 30.0, 55.0, 80.0]):
+        pixels, camera, start = seen(model, code, yaw)
+        found = refiner(pixels, np.full(478, 0.3), SCALE, camera, start)
+        of_points = points.ibug_landmarks(pixels)
+        head = model.landmark_points(found.identity, found.expression) @ found.rotation.T + found.translation
+        of_head = model.landmark_map.project(camera, head, found.rotation)
+        way = of_head - of_points
+        share = float((way * (found.landmarks - of_points)).sum() / (way * way).sum())
+        np.testing.assert_allclose(found.landmarks, of_points + share * way, atol=1e-2)
+        shares.append(share)
+    assert shares[:2] == [0.0, 0.0]
+    assert 0.3 < shares[2] < 0.7
+    assert shares[3] == pytest.approx(1.0, abs=1e-4)
