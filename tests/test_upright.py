@@ -305,3 +305,21 @@ def test_a_photo_on_its_side_or_head_gives_its_head_turned(placing: Reconstructo
 def test_a_cup_of_coffee_has_no_face(placing: Reconstructor) -> None:
     coffee = pytest.importorskip("skimage.data").coffee()
     assert placing(np.ascontiguousarray(coffee[:200, :300])) == []
+
+
+@pytest.mark.parametrize(("angle", "looks"), [(1.1, 5), (-2.8, 5), (0.2, 4), (2.0 * np.pi - 0.1, 4)])
+def test_a_doubtful_proposal_that_leans_is_tried_as_the_photo_stands(angle: float, looks: int) -> None:
+    world, angles = World(exists=False), []
+
+    def glance(crops: list[Crop]) -> list[Face]:
+        angles.extend(crop.angle for crop in crops)
+        return world.glance(crops)
+
+    likeliest_faces([proposed(angle)], replace_glance(world.looks, glance), 0.5)
+    assert len(angles) == looks
+    assert (0.0 in angles) == (looks == 5)
+
+
+def replace_glance(looks: Looks, glance: Any) -> Looks:
+    """The same looks, with another first one."""
+    return looks._replace(glance=glance)

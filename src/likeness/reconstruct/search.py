@@ -3,8 +3,8 @@
 A crop is read in steps: a first look says where the face lies, a second one at the mirror image of the crop around it
 says so again, and by how far they agree what the chance is (:mod:`likeness.reconstruct.chance`). Where they do not
 agree, four views of that crop decide; where speed is asked for, a first look that leaves no doubt is all. Only where
-doubts stay is the crop also read after quarter turns: upside down, masked and half seen faces, and what is none. Of
-the readings of one place the likeliest stays.
+doubts stay is the crop also read after quarter turns and as the photo stands: upside down, masked and half seen
+faces, profiles, and what is none. Of the readings of one place the likeliest stays.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ to none of these four views gave a chance of 0.5."""
 
 SETTLED = 0.9
 """The chance from which a reading's turns are not tried."""
+
+LEANING = 0.4
+"""Angle of a proposal (radians) from which it is tried upright, too, where doubts stay."""
 
 PLAIN_SCORE, PLAIN_DEVIATION, PLAIN_NEAR = 0.999, 0.7, 0.5
 """What makes one look enough where speed is asked for: the network's score, the geometric mean of its points' stated
@@ -132,6 +135,8 @@ def likeliest_faces(crops: Sequence[Crop], looks: Looks, least: float) -> list[F
     settled = [face for face in faces if face.score >= SETTLED]
     doubtful = [crop for crop in crops if not any(_shows(crop, face) for face in settled)]
     turned = [quarter_turned(crop, quarters) for crop in doubtful for quarters in (1, 2, 3)]
+    # In profile, eyes lie behind each other, and what is proposed is turned anyhow.
+    turned += [upright(crop) for crop in doubtful if abs(np.angle(np.exp(1j * crop.angle))) > LEANING]
     return without_doubles([face for face in (*faces, *readings(turned, looks)) if face.score >= least])
 
 
@@ -161,6 +166,11 @@ def readings(crops: Sequence[Crop], looks: Looks) -> list[Face]:
 def quarter_turned(crop: Crop, quarters: int) -> Crop:
     """The same square of the photo, seen turned by so many quarters from x towards y."""
     return Crop.from_box(crop.center, crop.side, crop.size, crop.angle + quarters * np.pi / 2.0)
+
+
+def upright(crop: Crop) -> Crop:
+    """The same square of the photo, as the photo stands."""
+    return Crop.from_box(crop.center, crop.side, crop.size)
 
 
 def without_doubles(faces: list[Face]) -> list[Face]:
