@@ -61,7 +61,7 @@ class Reconstruct:
     NAME-normal.png beside NAME.obj."""
     max_faces: MaybeInt = None
     """Keep only the best faces of each photo, and of each video the people who are seen longest."""
-    min_score: float = 0.8
+    min_score: float = 0.9
     """Drop faces that the network believes less in (0 to 1)."""
     views: Literal[1, 2, 4] = 2
     """Looks at every face: 1 is a third faster where a first look leaves no doubt; 4 are steadier."""

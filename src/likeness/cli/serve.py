@@ -57,7 +57,7 @@ class Serve:
     """What all sessions together keep in memory, MiB."""
     session_minutes: float = 60.0
     """Without a request, after which a session and all that is in it are dropped."""
-    min_score: float = 0.8
+    min_score: float = 0.9
     """Drop faces that the network believes less in (0 to 1)."""
     model: MaybePath = None
     """Another face model (.npz) than the embedded one."""

@@ -82,7 +82,7 @@ def open_predictor(
     network: StrPath | None = None,
     *,
     yunet_model: StrPath | None = None,
-    min_score: float = 0.8,
+    min_score: float = 0.9,
     threads: int | None = None,
     points: StrPath | None = None,
     mediapipe: StrPath | None = None,

@@ -37,7 +37,7 @@ class Settings:
     """Another regressor (.onnx) than the embedded one."""
     yunet: MaybePath = None
     """The file of OpenCV's YuNet face detector, used instead of the embedded one."""
-    min_score: float = 0.8
+    min_score: float = 0.9
     """Drop faces that the network believes less in (0 to 1)."""
     threads: MaybeInt = None
     """CPU threads of the network."""

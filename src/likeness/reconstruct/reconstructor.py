@@ -37,7 +37,7 @@ from likeness.reconstruct.teacher_fit import MEDIAPIPE, TeacherRefiner
 from likeness.reconstruct.test_time import SCALES, averaged, carried_answer, mirrored_answer, nearer_answer, views_of
 from likeness.result_folder import Source
 
-MIN_SCORE = 0.8
+MIN_SCORE = 0.9
 
 
 class Reconstructor:
