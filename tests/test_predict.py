@@ -139,7 +139,7 @@ def test_no_face_gives_an_empty_list(reconstruct: Reconstructor) -> None:
     assert reconstruct(np.full((150, 150, 3), 128, np.uint8)) == []
 
 
-@pytest.mark.parametrize(("belief", "count"), [(0.95, 1), (0.85, 1), (0.6, 0), (0.3, 0)])
+@pytest.mark.parametrize(("belief", "count"), [(0.97, 1), (0.92, 1), (0.85, 0), (0.3, 0)])
 def test_a_face_needs_the_belief_of_both_networks(
     reconstruct: Reconstructor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch, belief: float, count: int
 ) -> None:
