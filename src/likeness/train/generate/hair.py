@@ -49,14 +49,13 @@ class Hair:
 
     def _cover(self, rng: np.random.Generator) -> np.ndarray:
         """Where hair is: the model's own hair, with a hairline that is moved about."""
-        up = 100.0 * self._place[:, 1]
-        moved = self._strength * 1.0
+        up, strength = 100.0 * self._place[:, 1], self._strength
         # A fringe comes down in the middle or at the sides, by a wave along the hairline.
-        line = np.quantile(up[self._strength > 0.5], 0.02) if (self._strength > 0.5).any() else np.inf
+        line = np.quantile(up[strength > 0.5], 0.02) if (strength > 0.5).any() else np.inf
         wave = rng.uniform(-1, 1) * REACH_MM + 0.4 * REACH_MM * self._waves(rng, 3.0)
         fringe = (up - (line + 60.0 + wave)) / 8.0
         fringe = 1.0 / (1.0 + np.exp(-np.clip(fringe, -30, 30)))
-        return np.asarray(np.clip(np.maximum(moved * (moved > 0.15), fringe * (self._strength > 0.01)), 0.0, 1.0))
+        return np.asarray(np.clip(np.maximum(strength * (strength > 0.15), fringe * (strength > 0.01)), 0.0, 1.0))
 
     def _waves(self, rng: np.random.Generator, per_dm: float) -> np.ndarray:
         """(V,) a sum of random waves over the head, about 1 in size; ``per_dm``: radians in 10 cm, about."""
