@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,9 +98,10 @@ def visible(folder: Path) -> dict[str, Path]:
     }
 
 
-def everything(folder: Path) -> set[str]:
-    """Files, hidden ones too, and folders."""
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+def everything(folder: Path) -> Counter[str]:
+    """Files, hidden ones too, and folders; TensorBoard's, which have the time in their names, by their number."""
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return Counter(re.sub(r"(/events\.out\.tfevents)\.[^/]*", r"\1", name) for name in names)
 
 
 def check_whole(path: Path) -> None:
