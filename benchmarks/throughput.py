@@ -1,14 +1,15 @@
 """Photos a second of ``likeness reconstruct``, and its memory as photos go by.
 
     python benchmarks/throughput.py [--photos FOLDER TAR ...] [--count 2000] [--jobs 1 2] [--engine ray] [--tables]
-                                    [--kill 0.3 0.6] [--json FILE]
+                                    [--kill 0.3 0.6] [--kill-worker 0.2] [--json FILE]
 
 The command is run as a user runs it (``--formats json``; with ``--tables`` or ``--engine ray`` into tables), on the
 photos of folders and tars, or on COUNT crops of the astronaut of scikit-image, each shifted and of its own size, so
 that no two are alike. Its resident memory and that of its processes are looked at all along; "growth" is the straight
 line through them after the first tenth, in MiB per 1,000 photos (of pages that processes share each counts its own).
 With ``--kill`` a run into tables is killed (SIGKILL) when so much of it is done, and begun again: a photo that is
-repeated or lost ends the benchmark. "digest" is of all tables: the same for every engine, number of jobs and kills.
+repeated or lost ends the benchmark. With ``--kill-worker`` one of the processes that work is killed when so much is
+done, and the run has to go on. "digest" is of all tables: the same for every engine, number of jobs and kills.
 The floor is what cannot be saved: decoding a photo, proposing faces and one run of the network on one crop, on one
 thread, in this process; it and the command are compared by the processors' time, so other work on the machine matters
 less. Linux only (/proc is read).
@@ -90,10 +91,12 @@ class Watched:
     Args:
         looks: at each, photos done, and bytes in memory of the command and of all it has started.
         processor: ticks that each process has used, when it was last seen.
+        workers_killed: processes that were killed, and the command was not.
     """
 
     looks: list[tuple[int, int, int]] = field(default_factory=list)
     processor: dict[int, int] = field(default_factory=dict)
+    workers_killed: int = 0
 
     def look(self, done: int, process: int) -> None:
         """One more."""
@@ -118,6 +121,16 @@ def _descendants(process: int) -> list[int]:
     return [*children, *(one for child in children for one in _descendants(child))]
 
 
+def _a_worker(process: int) -> int | None:
+    """One of the processes that do the work of a command: an actor of Ray, or one of ``--jobs``; None: there is none."""
+    for one in _descendants(process):
+        with suppress(OSError):
+            told = Path(f"/proc/{one}/cmdline").read_bytes()
+            if told.startswith(b"ray::MapWorker") or b"spawn_main" in told:
+                return one
+    return None
+
+
 def _children(process: int) -> list[int]:
     found = []
     for task in glob.glob(f"/proc/{process}/task/*/children"):
@@ -136,6 +149,7 @@ class Run:
         jobs: processes.
         engine: local or ray.
         kills: when so much of it is done; in increasing order.
+        worker_kill: when so much of it is done, one of its workers is killed; None: none is.
         tables: instead of a file for each photo.
     """
 
@@ -144,6 +158,7 @@ class Run:
     jobs: int
     engine: str
     kills: tuple[float, ...]
+    worker_kill: float | None
     tables: bool
 
     def command(self, out: Path) -> list[str]:
@@ -182,6 +197,7 @@ def measure(run: Run) -> dict[str, Any]:
         "jobs": run.jobs,
         "photos": run.count,
         "kills": len(run.kills),
+        "workers killed": seen.workers_killed,
         "seconds": round(seconds, 1),
         "photos per second": round(run.count / seconds, 2),
         "processor ms a photo": round(1e3 * seen.seconds / run.count, 1),
@@ -196,8 +212,14 @@ def _until(done: float, run: Run, out: Path, seen: Watched) -> str:
     process = subprocess.Popen(run.command(out), stdout=subprocess.PIPE, text=True)
     while process.poll() is None:
         seen.look(run.done(out), process.pid)
-        if seen.looks[-1][0] >= done:
+        now = seen.looks[-1][0]
+        if now >= done:
             process.kill()
+        elif run.worker_kill is not None and not seen.workers_killed and now >= run.worker_kill * run.count:
+            worker = _a_worker(process.pid)
+            if worker is not None:
+                os.kill(worker, signal.SIGKILL)
+                seen.workers_killed += 1
         time.sleep(EVERY)
     if process.returncode and process.returncode != -signal.SIGKILL:
         raise SystemExit(process.returncode)
@@ -237,6 +259,7 @@ def main() -> None:
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
     parser.add_argument("--tables", action="store_true")
     parser.add_argument("--kill", type=float, nargs="+", default=[])
+    parser.add_argument("--kill-worker", type=float)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
@@ -249,7 +272,8 @@ def main() -> None:
         tables = given.tables or given.engine == "ray"
         if given.kill and not tables:
             parser.error("--kill: expected --tables, or --engine ray, which go on where they ended")
-        rows = [measure(Run(places, count, jobs, given.engine, tuple(given.kill), tables)) for jobs in given.jobs]
+        kills = tuple(given.kill), given.kill_worker
+        rows = [measure(Run(places, count, jobs, given.engine, *kills, tables)) for jobs in given.jobs]
     told = ", ".join(f"{name} {1e3 * value:.1f}" for name, value in parts.items())
     print(f"floor: {1e3 * floor:.1f} ms a photo ({told}), {1 / floor:.1f} photos a second on one thread")
     for row in rows:
