@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -288,3 +289,19 @@ def test_urls_are_understood_as_they_were_given(url: str) -> None:
 def test_archives_know_their_tables(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="does not exist"):
         list(Archive(str(tmp_path), 1, 1).lines())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_tables_are_read_by_no_other_thread() -> None:
+    """One of Arrow's that lets go of Python's bytes while Python ends would abort the process."""
+    count = "len(os.listdir('/proc/self/task'))"
+    code = f"""
+import os
+from likeness.cluster.tables import parquet_bytes, photo_lines, photos_in, rows_in
+row = {{"photo": 0, "source": "a.jpg", "member": "", "sha256": "", "note": "", "error": ""}}
+data, before = parquet_bytes([row], {{}}), {count}
+assert (photos_in(data), len(rows_in(data)), len([*photo_lines(data)])) == (1, 1, 1)
+print({count} - before)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "0"

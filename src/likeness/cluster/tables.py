@@ -124,8 +124,7 @@ def schema() -> Any:
 
 def rows_in(data: bytes) -> list[Row]:
     """The rows of a Parquet file, as they were given to :func:`parquet_bytes`."""
-    parquet = parquet_extra("pyarrow.parquet")
-    rows: list[Row] = parquet.read_table(io.BytesIO(data)).to_pylist()
+    rows: list[Row] = _table(data).to_pylist()
     return rows
 
 
@@ -159,9 +158,16 @@ def _firsts(numbers: np.ndarray) -> tuple[list[int], list[int]]:
 
 
 def _columns(data: bytes, names: list[str]) -> dict[str, list[Any]]:
-    parquet = parquet_extra("pyarrow.parquet")
-    columns: dict[str, list[Any]] = parquet.read_table(io.BytesIO(data), columns=names).to_pydict()
+    columns: dict[str, list[Any]] = _table(data, names).to_pydict()
     return columns
+
+
+def _table(data: bytes, names: list[str] | None = None) -> Any:
+    """Read on this thread alone: Arrow's own may hold Python's bytes a little longer, and one that gives them back
+    while Python ends aborts the process."""
+    arrow, parquet = parquet_extra("pyarrow"), parquet_extra("pyarrow.parquet")
+    source = parquet.ParquetFile(arrow.BufferReader(data), pre_buffer=False)
+    return source.read(columns=names, use_threads=False)
 
 
 def _face(face: Reconstruction) -> Row:
