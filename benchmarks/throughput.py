@@ -122,7 +122,7 @@ def _descendants(process: int) -> list[int]:
 
 
 def _a_worker(process: int) -> int | None:
-    """One of the processes that do the work of a command: an actor of Ray, or one of ``--jobs``; None: there is none."""
+    """One of the processes that do a command's work, an actor of Ray or one of ``--jobs``; None: there is none."""
     for one in _descendants(process):
         with suppress(OSError):
             told = Path(f"/proc/{one}/cmdline").read_bytes()
