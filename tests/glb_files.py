@@ -13,10 +13,10 @@ COMPONENTS = {"int8": 5120, "uint8": 5121, "int16": 5122, "uint16": 5123, "uint3
 TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 
 
-def packed(document: dict[str, Any], binary: bytes) -> bytes:
-    """The container around a document and its binary chunk."""
+def packed(document: dict[str, Any], binary: bytes, filling: bytes = b" ") -> bytes:
+    """The container around a document, filled up with a byte, and its binary chunk."""
     text = json.dumps(document).encode()
-    text += b" " * (-len(text) % 4)
+    text += filling * (4 - len(text) % 4)
     binary += bytes(-len(binary) % 4)
     parts = [text, struct.pack("<I4s", len(binary), b"BIN\0"), binary]
     total = 20 + sum(map(len, parts))

@@ -70,9 +70,10 @@ def foreign() -> tuple[dict[str, Any], bytes]:
     return document, binary
 
 
-def test_other_writers_dialects(tmp_path: Path) -> None:
+@pytest.mark.parametrize("filling", [b" ", b"\0"])
+def test_other_writers_dialects(tmp_path: Path, filling: bytes) -> None:
     path = tmp_path / "a.glb"
-    path.write_bytes(packed(*foreign()))
+    path.write_bytes(packed(*foreign(), filling))
     mesh, shapes, weights = read_glb(path)
     np.testing.assert_allclose(mesh.vertices, [[0, 0, 0], [-1000, 0, 0], [0, 2000, 0]], atol=1e-3)
     assert mesh.triangles.tolist() == [[0, 1, 2], [2, 1, 0]]  # turned round: the node mirrors

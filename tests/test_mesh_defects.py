@@ -213,3 +213,43 @@ def test_the_command_line_says_it_in_one_line(tmp_path: Path, capsys: pytest.Cap
     told = f"likeness: {tmp_path / 'scan.obj'}: without 1 faces of fewer than 3 corners; no uv (faces name uv 1 of 0)"
     assert lines.count(told) == 1
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize("word", ["nan", "-nan(ind)", "nan(0x8)", "NaNQ", "1.#QNAN", "-1.#IND00", "1.#INF"])
+def test_a_vertex_that_is_no_number_in_the_words_of_any_c_library_is_left_out(tmp_path: Path, word: str) -> None:
+    mesh, told = read(obj(tmp_path, LINES + f"v {word} 0 {word}\n" + FACES))
+    assert (mesh.vertices.tolist(), len(mesh.triangles)) == (SQUARE, 2)
+    assert "without 1 vertices" in told
+    with pytest.raises(FileError, match=r"line 1: expected finite numbers"):
+        read(obj(tmp_path, f"v {word} 0 0\n" + LINES + FACES))
+    with pytest.raises(FileError, match=r"line 5: expected a number, got 'nanny'"):
+        read(obj(tmp_path, LINES + f"v nanny 0 {word}\n" + FACES))
+    path = tmp_path / "a.ply"
+    head = "ply\nformat ascii 1.0\nelement vertex 5\nproperty float x\nproperty float y\nproperty float z\n"
+    head += "element face 2\nproperty list uchar int vertex_indices\nend_header\n"
+    rows = "".join(f"{x} {y} {z}\n" for x, y, z in SQUARE)
+    path.write_text(head + rows + f"0 {word} 0\n3 0 1 2\n3 0 2 3\n")
+    mesh, told = read(path)
+    assert (mesh.vertices.tolist(), len(mesh.triangles)) == (SQUARE, 2)
+    assert "without 1 vertices" in told
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "binary_big_endian"])
+def test_triangle_strips_of_a_ply_are_its_faces(tmp_path: Path, encoding: str) -> None:
+    """Corners as faces have them: one strip turned over by a -1, one in a row of its own."""
+    rows = [[0, 1, 3, 2, -1, 2, 1, 3], [3, 1, 0]]
+    head = f"ply\nformat {encoding} 1.0\nelement vertex 4\n" + "".join(f"property float {one}\n" for one in "xyz")
+    head += "element face 0\nproperty list int int vertex_indices\n"
+    head += "element tristrips 2\nproperty list int int vertex_indices\nend_header\n"
+    points = np.array(SQUARE, ">f4")
+    if encoding == "ascii":
+        body = "\n".join(" ".join(map(str, line)) for line in (*SQUARE, *([len(row), *row] for row in rows))).encode()
+    else:
+        body = points.tobytes() + b"".join(np.array([len(row), *row], ">i4").tobytes() for row in rows)
+    path = tmp_path / "a.ply"
+    path.write_bytes(head.encode() + body)
+    mesh, told = read(path)
+    assert not told
+    assert mesh.triangles.tolist() == [[0, 1, 3], [1, 2, 3], [2, 1, 3], [3, 1, 0]]
+    path.write_bytes(head.replace("vertex_indices\nend", "others\nend").encode() + body)
+    assert len(read(path)[0].triangles) == 0

@@ -240,6 +240,7 @@ def test_the_dialects_of_binary_ply(tmp_path: Path, order: str, counts: tuple[in
 
 
 VERTEX = "element vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
+STRIPS = "element tristrips 1\nproperty list int int vertex_indices\n"
 FACE = "element face 1\nproperty list uchar int vertex_indices\n"
 
 
@@ -261,10 +262,10 @@ FACE = "element face 1\nproperty list uchar int vertex_indices\n"
         (ply("", VERTEX, FACE, b"0 0 0 1 0 0 0 1 0 3 0 1"), "damaged"),
         (ply("", VERTEX, FACE, b"0 0 0 1 0 0 0 1 0 3 0 1 .5"), "whole indices"),
         (ply("", VERTEX, FACE, b"0 0 0 1 0 0 0 1 0 nan 0 1 2"), "damaged"),
-        (
-            ply("", VERTEX, "element tristrips 1\nproperty list int int a\n", b"0 " * 9 + b"3 0 1 2"),
-            "triangle strips",
-        ),
+        (ply("", VERTEX, STRIPS, b"0 " * 9 + b"4 0 1 2 3"), r"vertices 0\.\.2"),
+        (ply("", VERTEX, STRIPS, b"0 " * 9 + b"5 0 1 2 -2 1"), r"vertices 0\.\.2"),
+        (ply("", VERTEX, STRIPS, b"0 " * 9 + b"4 0 1 2 .5"), "whole indices"),
+        (ply("", VERTEX, STRIPS, b"0 " * 9 + b"4 0 1 2 nan"), "whole indices"),
         (ply("", VERTEX, "", b"0 " * 9).replace(b"format ascii 1.0\n", b""), "got none"),
     ],
 )

@@ -49,7 +49,8 @@ class Document:
         if total > len(data) or 20 + length > total or data[16:20] != b"JSON":
             raise FileError(path, f"cut short or damaged: expected {total} bytes, got {len(data)}")
         self.size = total
-        self.json = read_json(path, "a GLB file's description", data[20 : 20 + length])
+        described = data[20 : 20 + length].rstrip(b"\0")  # it should be filled up with blanks; many take 0
+        self.json = read_json(path, "a GLB file's description", described)
         self.binary = memoryview(b"")
         at = 20 + length
         if at + 8 <= total and data[at + 4 : at + 8] == b"BIN\0":

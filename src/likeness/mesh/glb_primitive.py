@@ -9,6 +9,7 @@ import numpy as np
 
 from likeness.mesh.glb_document import Document
 from likeness.mesh.glb_texture import TextureUse
+from likeness.mesh.polygons import cut_strip
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 _MAX_TARGETS, _MAX_MORPH_BYTES = 4096, 1 << 30  # a small file can claim any number of empty targets
@@ -104,7 +105,7 @@ class Primitive:
                 raise ValueError(f"expected triangles of 3 corners each, got {len(corners)} corners")
             triangles = corners.reshape(-1, 3)
         else:
-            triangles = _of_strip(corners) if mode == _STRIP else _of_fan(corners)
+            triangles = cut_strip(corners) if mode == _STRIP else _of_fan(corners)
         if triangles.size and not (triangles.min() >= 0 and triangles.max() < len(self.positions)):
             raise ValueError(f"expected triangles of vertices 0..{len(self.positions) - 1}, got others")
         return triangles
@@ -124,19 +125,6 @@ class Primitive:
         if not (total > 0).all():
             raise ValueError("expected weights of joints above 0 for every vertex")
         return (blended / total).reshape(-1, 4, 4)
-
-
-def _of_strip(corners: np.ndarray) -> np.ndarray:
-    """Every corner from the third on makes a triangle with the two before it; every other one is turned round.
-
-    Triangles with two corners at one vertex, which only lead from one piece to the next, are left out.
-    """
-    if len(corners) < 3:
-        return np.zeros((0, 3), np.int64)
-    a, b, c = corners[:-2], corners[1:-1], corners[2:]
-    odd = np.arange(len(a)) % 2 == 1
-    triangles = np.stack([a, np.where(odd, c, b), np.where(odd, b, c)], axis=1)
-    return triangles[(a != b) & (b != c) & (c != a)]
 
 
 def _of_fan(corners: np.ndarray) -> np.ndarray:

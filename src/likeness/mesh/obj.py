@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from likeness.files import read_bytes, without_mark
 from likeness.images.texture import decode_texture
 from likeness.mesh.defects import Defects, reported, usable_fields
 from likeness.mesh.fields import MeshFields
+from likeness.mesh.numbers import floats, is_float
 from likeness.mesh.polygons import cut_polygons
 
 _MAX_GROUPS_AT_ONCE = 64  # of one face; a hostile file could otherwise make lists far larger than itself
@@ -189,15 +189,19 @@ def _numbers(path: StrPath, lines: _Lines, key: str, widths: range) -> np.ndarra
             f"line {lines.numbers[bad[0]]}: expected {widths.start} to {widths.stop - 1} numbers after '{key}', "
             f"got {lines.counts[bad[0]]}",
         )
-    return _convert(path, lines, lines.fields, np.float64, _is_float)
+    return _convert(path, lines, lines.fields, floats, is_float)
 
 
 def _convert(
-    path: StrPath, lines: _Lines, tokens: list[bytes], kind: Any, good: Callable[[bytes], bool]
+    path: StrPath,
+    lines: _Lines,
+    tokens: list[bytes],
+    numbers: Callable[[list[bytes]], np.ndarray],
+    good: Callable[[bytes], bool],
 ) -> np.ndarray:
-    """``tokens`` as an array of numbers; if one is none, names the line whose field is not ``good``."""
+    """The ``numbers`` of tokens; if one is none, names the line whose field is not ``good``."""
     try:
-        return np.array(tokens, dtype=kind)
+        return numbers(tokens)
     except (ValueError, OverflowError) as error:
         for i, text in enumerate(lines.fields):
             if not good(text):
@@ -206,12 +210,8 @@ def _convert(
         raise FileError(path, f"expected numbers, got a value out of range ({error})") from error
 
 
-def _is_float(text: bytes) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _whole(words: list[bytes]) -> np.ndarray:
+    return np.array(words, dtype=np.int64)
 
 
 def _is_corner(text: bytes) -> bool:
@@ -265,7 +265,7 @@ def _read_corners(path: StrPath, statements: _Statements) -> np.ndarray:
     letters = np.frombuffer(text, np.uint8)
     slashes_before = np.searchsorted(np.flatnonzero(letters == ord("/")), np.flatnonzero(letters == ord(" ")))
     slashes = np.diff(slashes_before, prepend=0)
-    numbers = _convert(path, lines, text.replace(b"/", b" ").split(b" ")[:-1], np.int64, _is_corner)
+    numbers = _convert(path, lines, text.replace(b"/", b" ").split(b" ")[:-1], _whole, _is_corner)
     start = np.cumsum(slashes + 1) - (slashes + 1)
     padded = np.append(numbers, 0)
     given = np.stack([padded[start], np.where(slashes > 0, padded[start + 1], 0)], axis=1)

@@ -16,7 +16,8 @@ from likeness.files import read_bytes, without_mark, write_atomically
 from likeness.mesh.checks import blaming
 from likeness.mesh.defects import Defects, reported, usable_fields
 from likeness.mesh.fields import MeshFields
-from likeness.mesh.polygons import cut_polygons, polygon_corners
+from likeness.mesh.numbers import floats
+from likeness.mesh.polygons import cut_polygons, cut_strip, polygon_corners
 
 _TYPES = {
     **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
@@ -26,6 +27,7 @@ _TYPES = {
 _ORDERS = {"ascii": "<", "binary_little_endian": "<", "binary_big_endian": ">"}
 _MAX_HEADER = 1 << 20
 _UV_NAMES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"))
+_CORNER_NAMES = ("vertex_indices", "vertex_index")
 _COLOR_NAMES = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
 
 
@@ -60,8 +62,9 @@ def read_ply(path: StrPath) -> MeshFields:
 
     Taken: vertex positions (float32 stays so, everything else becomes float64), vertex colours (integers are divided
     by their type's largest value), uv per vertex (``s t``, ``u v`` or ``texture_u texture_v``), and faces with any
-    number of corners. Other properties and elements are skipped, as are values that a line of an ascii file has
-    beyond the declared ones. Without faces, a mesh without triangles.
+    number of corners, or triangle strips (``tristrips``), which end at a -1. Other properties and elements are
+    skipped, as are values that a line of an ascii file has beyond the declared ones. Without faces, a mesh without
+    triangles.
 
     Left out with a :class:`likeness.FileWarning`: colours and uv that make no sense, faces of fewer than three
     corners, and vertices that are no numbers and that no face has.
@@ -73,21 +76,20 @@ def read_ply(path: StrPath) -> MeshFields:
     order, ascii_body, elements, start = _read_header(path, data)
     body = data[start:]
     columns = _ascii_columns(path, elements, body) if ascii_body else _columns(path, elements, body, order)[0]
-    if "tristrips" in columns:
-        raise FileError(path, "expected PLY faces, got triangle strips")
+    faces = columns.get("face") or _strip_faces(columns.get("tristrips", {}))
     with reported(path) as defects:
-        return _mesh(defects, columns.get("vertex", {}), columns.get("face", {}))
+        return _mesh(defects, columns.get("vertex", {}), faces)
 
 
 def _columns(
     path: StrPath, elements: list[_Element], body: bytes, order: str
 ) -> tuple[dict[str, dict[str, _Column]], int]:
-    """The columns of all elements up to vertices and faces, and where the bytes behind them begin."""
+    """The columns of all elements up to vertices and faces or strips, and where the bytes behind them begin."""
     columns: dict[str, dict[str, _Column]] = {}
     at = 0
     for element in elements:
         columns[element.name], at = _decode(path, element, body, at, order)
-        if {"vertex", "face"} <= columns.keys():
+        if columns.get("vertex") and (columns.get("face") or columns.get("tristrips")):
             break
     return columns, at
 
@@ -112,7 +114,7 @@ def _ascii_columns(path: StrPath, elements: list[_Element], body: bytes) -> dict
 
 def _doubles(path: StrPath, words: list[bytes]) -> bytes:
     try:
-        return np.array(words, dtype="<f8").tobytes()
+        return floats(words).astype("<f8").tobytes()
     except ValueError as error:
         raise FileError(path, f"expected numbers after the PLY header ({str(error)[:80]})") from error
 
@@ -257,6 +259,18 @@ def _struct_code(kind: np.dtype) -> str:
     return (">" if kind.byteorder == ">" else "<") + kind.char
 
 
+def _strip_faces(strips: dict[str, _Column]) -> dict[str, _Column]:
+    """The triangles of strips, as faces; none where there are no strips."""
+    name = next((name for name in _CORNER_NAMES if name in strips), None)
+    if name is None or strips[name].counts is None:
+        return {}
+    column = strips[name]
+    values = np.insert(column.values.astype(np.float64), np.cumsum(column.counts), -1)
+    parts = np.split(values, np.flatnonzero(values == -1))
+    triangles = np.concatenate([cut_strip(part[part != -1]) for part in parts])
+    return {name: _Column(column.declared, triangles.ravel(), np.full(len(triangles), 3))}
+
+
 def _mesh(defects: Defects, vertex: dict[str, _Column], face: dict[str, _Column]) -> MeshFields:
     def stack(names: tuple[str, ...]) -> np.ndarray | None:
         columns = [vertex[name] for name in names if name in vertex]
@@ -275,7 +289,7 @@ def _mesh(defects: Defects, vertex: dict[str, _Column], face: dict[str, _Column]
     names, colors = first(_COLOR_NAMES)
     if colors is not None and vertex[names[0]].declared.kind in "iu":
         colors = colors / np.iinfo(vertex[names[0]].declared).max
-    indices = face.get("vertex_indices", face.get("vertex_index"))
+    indices = next((face[name] for name in _CORNER_NAMES if name in face), None)
     triangles, quads = np.empty((0, 3), dtype=np.int32), None
     if indices is not None and indices.counts is not None:
         with blaming(defects.path):

@@ -25,6 +25,20 @@ def cut_polygons(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return np.stack([first, first + step + 1, first + step + 2], axis=1), starts, starts[counts == 4]
 
 
+def cut_strip(corners: np.ndarray) -> np.ndarray:
+    """Triangles (F, 3) of a strip's corners (N,): from the third on each makes one with the two before it.
+
+    Every other one is turned round. Triangles with two corners at one vertex, which only lead from one piece to the
+    next, are left out.
+    """
+    if len(corners) < 3:
+        return np.zeros((0, 3), np.int64)
+    a, b, c = corners[:-2], corners[1:-1], corners[2:]
+    odd = np.arange(len(a)) % 2 == 1
+    triangles = np.stack([a, np.where(odd, c, b), np.where(odd, b, c)], axis=1)
+    return triangles[(a != b) & (b != c) & (c != a)]
+
+
 def polygon_corners(mesh: MeshFields, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A mesh's faces as modelled: their corners (P, 4) out of ``indices`` (F, 3), and (P,) how many count."""
     starts, is_quad = polygons(mesh.triangles, mesh.quads)
