@@ -15,6 +15,7 @@ import pytest
 from likeness.errors import FileError
 from likeness.geometry.crop import OUTSIDE_GREY
 from likeness.images.header import read_header
+from likeness.images.photo import photo_from_bytes
 from likeness.reconstruct.proposals import MAX_PIXELS, MIN_SIDE, load_photo, photo_from_array
 
 FORMATS = [".jpg", ".png", ".webp", ".tif", ".bmp"]
@@ -88,6 +89,48 @@ def test_transparent_parts_are_grey(tmp_path: Path, dtype: type, full: int) -> N
     assert (got[:20] == 255).all()
     assert (np.abs(got[20:30].astype(int) - (255 + OUTSIDE_GREY) / 2) <= 1).all()
     assert (got[30:] == OUTSIDE_GREY).all()
+
+
+def test_what_is_transparent_all_over_is_taken_for_opaque() -> None:
+    """As screens and renderers are saved that leave the fourth channel empty."""
+    rgba = np.dstack([picture(), np.zeros(picture().shape[:2], np.uint8)])
+    photo = photo_from_bytes(encoded(rgba, ".png"))
+    np.testing.assert_array_equal(photo.image, picture())
+    assert photo.note == "its opacity is 0 everywhere, and does not count"
+
+
+def bmp(rows: np.ndarray, masks: tuple[int, ...], header: int) -> bytes:
+    """32 bits a pixel, colours where masks say; a header of so many bytes, without them in one of 40."""
+    height, width = rows.shape[:2]
+    fields = struct.pack("<iiHHIIiiII", width, height, 1, 32, 3, rows.nbytes, 2835, 2835, 0, 0)
+    told = (fields + struct.pack(f"<{len(masks)}I", *masks)).ljust(header - 4, b"\0")
+    start = 18 + len(told)
+    return b"BM" + struct.pack("<IHHII", start + rows.nbytes, 0, 0, start, header) + told + rows[::-1].tobytes()
+
+
+@pytest.mark.parametrize("header", [40, 52, 56, 108, 124])
+@pytest.mark.parametrize("order", ["bgrx", "rgbx", "xrgb", "rgba"])
+def test_colours_of_a_bmp_are_where_its_masks_say(order: str, header: int) -> None:
+    fourth = np.full((*picture().shape[:2], 1), 128 if order == "rgba" else 77, np.uint8)
+    channels = dict(zip("rgb", np.split(picture(), 3, axis=2), strict=True)) | {"a": fourth, "x": fourth}
+    rows = np.concatenate([channels[one] for one in order], axis=2)
+    masks = tuple(0xFF << 8 * order.index(one) for one in "rgb")
+    opaque = order != "rgba" or header < 56  # there is no mask of opacity before
+    if not opaque:
+        masks = (*masks, 0xFF << 24)
+    got = photo_from_bytes(bmp(rows, masks, header)).image
+    right = picture() if opaque else (picture() * (128 / 255) + OUTSIDE_GREY * (127 / 255))
+    assert np.abs(got - right).max() <= (0 if opaque else 1)
+
+
+@pytest.mark.parametrize(("kind", "opaque"), [("UNSPECIFIED", True), ("UNASSALPHA", False)])
+def test_a_fourth_channel_of_a_tiff_that_is_no_opacity_does_not_count(kind: str, opaque: bool) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    fourth = np.full((*picture().shape[:2], 1), 77, np.uint8)
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.concatenate([picture(), fourth], axis=2), photometric="rgb", extrasamples=[kind])
+    got = photo_from_bytes(stream.getvalue()).image
+    assert np.array_equal(got, picture()) == opaque
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])

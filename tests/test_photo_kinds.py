@@ -67,7 +67,8 @@ def test_jpeg_xl(options: dict[str, object]) -> None:
     data = by_pillow("JXL", "pillow_jxl", exif=exif_of(6), **options)
     photo = photo_from_bytes(data)
     assert_same(photo.image, picture(), 8)  # its own orientation counts, which is upright
-    assert photo.focal == pytest.approx(FOCAL, rel=1e-4)
+    # Nothing here reads what Brotli has compressed, as earlier versions of the encoder have it do.
+    assert photo.focal == (None if b"brobExif" in data else pytest.approx(FOCAL, rel=1e-4))
 
 
 @pytest.mark.parametrize("size", [(24, 300), (256, 512), (37, 91), (50, 50), (64, 4000), (1, 1)])
@@ -121,11 +122,16 @@ def test_jpeg_2000(bits: int) -> None:
 @pytest.mark.parametrize("full", [1.0, 255.0, 65535.0])
 def test_float_tiff(kind: type, full: float) -> None:
     image = (picture() / 255.0 * full).astype(kind)
-    data = cv2.imencode(".tif", image[..., ::-1])[1].tobytes()
-    assert_same(photo_from_bytes(data).image, picture(), 1)
+    assert_same(photo_from_bytes(float_tiff(image)).image, picture(), 1)
     image[0, 0], image[0, 1] = np.nan, np.inf
-    data = cv2.imencode(".tif", image[..., ::-1])[1].tobytes()
-    assert_same(photo_from_bytes(data).image, picture(), 1)
+    assert_same(photo_from_bytes(float_tiff(image)).image, picture(), 1)
+    image[0, 2], image[1] = 50 * full, image[1] * 1.06  # a highlight, and what a filter leaves beyond white
+    assert_same(photo_from_bytes(float_tiff(image)).image, picture(), 1)
+
+
+def float_tiff(image: np.ndarray) -> bytes:
+    """Without the compression that some versions of OpenCV choose, which loses something."""
+    return cv2.imencode(".tif", image[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 1])[1].tobytes()
 
 
 def test_a_jpeg_without_its_end_marker_is_whole(capfd: pytest.CaptureFixture[str]) -> None:

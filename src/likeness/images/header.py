@@ -23,6 +23,7 @@ from likeness.images.exif import (
     PIXEL_WIDTH,
     PLANE_RESOLUTION_UNIT,
     PLANE_X_RESOLUTION,
+    TIFF_EXTRA,
     TIFF_HEIGHT,
     TIFF_PIECES,
     TIFF_WIDTH,
@@ -58,6 +59,7 @@ class ImageHeader:
             types only).
         tags: the EXIF and TIFF tags that matter here, by number; values are tuples of numbers.
         white: the value of a channel that is full, where it is not the largest that its type takes.
+        has_opacity: a fourth channel is it; else it holds nothing.
         is_cut: the end of a JPEG is missing; ``decodable`` then ends with the last of its pixels' data.
         scans: of a JPEG that is cut: how many of its scans have begun.
     """
@@ -67,6 +69,7 @@ class ImageHeader:
     decodable: bytes = field(repr=False)
     tags: dict[int, tuple[float, ...]] = field(default_factory=dict)
     white: int | None = None
+    has_opacity: bool = True
     is_cut: bool = False
     scans: int = 0
 
@@ -218,18 +221,32 @@ def _read_webp(data: bytes) -> ImageHeader:
     return ImageHeader("WebP", (size[0], size[1]), data, tags)
 
 
+_BMP_HEADERS = tuple(struct.pack("<I", size) for size in (12, 40, 52, 56, 64, 108, 124))
+_MASKED, _MASKED_WITH_OPACITY = 3, 6  # BMP's compressions that are none: masks say where colours are, or opacity too
+
+
 def _read_bmp(data: bytes) -> ImageHeader:
     offset, header = struct.unpack_from("<II", data, 10)
+    compression = 0
     if header == 12:  # OS/2's header
         width, height, _, depth = struct.unpack_from("<HHHH", data, 18)
-        packed = False
     else:
         width, height, _, depth, compression = struct.unpack_from("<iiHHI", data, 18)
-        packed = compression not in (0, 3, 6)
     width, height = abs(width), abs(height)  # a negative height stores the rows from the top
-    if not packed and offset + (width * depth + 31) // 32 * 4 * height > len(data):
+    is_plain = compression in (0, _MASKED, _MASKED_WITH_OPACITY)
+    if is_plain and offset + (width * depth + 31) // 32 * 4 * height > len(data):
         raise _cut_short("BMP")
-    return ImageHeader("BMP", (width, height), data)
+    masks = 4 if compression == _MASKED_WITH_OPACITY or (compression == _MASKED and header >= 56) else 3
+    decodable = data
+    if depth == 32 and compression in (_MASKED, _MASKED_WITH_OPACITY) and header < 56:
+        # OpenCV takes no notice of masks behind the header.
+        told = data[54 : 54 + 4 * masks].ljust(16, b"\0")
+        decodable = b"".join(
+            [data[:10], struct.pack("<II", 70, 56), data[18:30], struct.pack("<I", _MASKED), data[34:54], told]
+        )
+        decodable += data[offset:]
+    has_opacity = masks == 4 and struct.unpack_from("<I", decodable, 66)[0] > 0
+    return ImageHeader("BMP", (width, height), decodable, has_opacity=has_opacity)
 
 
 def _read_gif(data: bytes) -> ImageHeader:
@@ -251,7 +268,8 @@ def _read_tiff(data: bytes) -> ImageHeader:
         patched = bytearray(data)
         struct.pack_into(tiff.order + "H", patched, tiff.positions[ORIENTATION], 1)
         decodable = bytes(patched)
-    return ImageHeader("TIFF", size, decodable, {**tags, **exif_folder(tiff, tags)})
+    has_opacity = tags.get(TIFF_EXTRA, (0,))[0] in (1, 2)
+    return ImageHeader("TIFF", size, decodable, {**tags, **exif_folder(tiff, tags)}, has_opacity=has_opacity)
 
 
 def _read_heif(data: bytes) -> ImageHeader:
@@ -285,12 +303,7 @@ _READERS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], ImageHeader]], 
     (lambda data: data[:8] == b"\x89PNG\r\n\x1a\n", _read_png),
     (lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP", _read_webp),
     (lambda data: data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _read_tiff),
-    (
-        lambda data: (
-            data[:2] == b"BM" and data[14:18] in (b"\x0c\0\0\0", b"\x28\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0")
-        ),
-        _read_bmp,
-    ),
+    (lambda data: data[:2] == b"BM" and data[14:18] in _BMP_HEADERS, _read_bmp),
     (lambda data: data[:6] in (b"GIF87a", b"GIF89a"), _read_gif),
     (lambda data: heif_kind(data) is not None, _read_heif),
     (lambda data: data.startswith(JXL_SIGNATURES), _read_jxl),

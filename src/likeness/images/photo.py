@@ -101,8 +101,9 @@ def photo_from_bytes(data: bytes, smallest: int = MIN_SIDE) -> Photo:
     """A photo from an image file's bytes, wherever they lay: this is how all of the package decodes photos.
 
     Made upright by EXIF's orientation. Grey and palette images become RGB, CMYK too, 16 bits and floats become 8
-    bits; transparent parts show mid grey, as what is outside a photo does. Colour profiles are not applied. Of a JPEG
-    that is cut short what is there is used if it is half of the lines; the others are mid grey, and ``note`` says so.
+    bits; transparent parts show mid grey, as what is outside a photo does, but where all of it is, it is taken for
+    opaque. Colour profiles are not applied. Of a JPEG that is cut short what is there is used if it is half of the
+    lines; the others are mid grey. ``note`` tells of both.
 
     Args:
         data: the file's content.
@@ -140,9 +141,11 @@ def photo_from_pillow(image: Any) -> Photo:
 def _upright_photo(pixels: np.ndarray, header: ImageHeader, note: str = "") -> Photo:
     """A photo of stored pixels, (H, W, 3 or 4) uint8."""
     image = pixels[..., :3]
-    if pixels.shape[2] == 4:
+    if pixels.shape[2] == 4 and header.has_opacity:
         opacity = pixels[..., 3:].astype(np.uint16)
-        if opacity.min() < 255:
+        if not opacity.any():  # as screens and renderers are saved that do not fill it in
+            note = note or "its opacity is 0 everywhere, and does not count"
+        elif opacity.min() < 255:
             image = ((image * opacity + OUTSIDE_GREY * (255 - opacity) + 127) // 255).astype(np.uint8)
     with _naming_memory():
         upright = np.ascontiguousarray(_turned_upright(image, header.orientation))
@@ -189,7 +192,7 @@ def _opencv_pixels(header: ImageHeader, data: bytes) -> np.ndarray:
 
     with quiet_opencv(), _naming_memory():
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None and header.format == "AVIF":  # OpenCV before 4.12 has no decoder for it
+    if pixels is None and _is_newer_than_opencv(header.format, data):
         return _of_three_or_four(plugin_pixels(header.format, data))
     if pixels is None:
         raise ValueError(f"is damaged: expected a {header.format} image that decodes")
@@ -201,17 +204,28 @@ def _opencv_pixels(header: ImageHeader, data: bytes) -> np.ndarray:
         return np.asarray(cv2.cvtColor(_eight_bits(pixels, header.white), kinds[channels]))
 
 
+def _is_newer_than_opencv(format: str, data: bytes) -> bool:
+    """Whether the installed OpenCV may be too old for it: before 4.12 there is no AVIF, no GIF and no moving WebP."""
+    import cv2
+
+    is_old = tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 12)
+    is_moving = data[12:16] == b"VP8X" and data[20] & 2 > 0
+    return format == "AVIF" or (is_old and (format == "GIF" or (format == "WebP" and is_moving)))
+
+
 def _eight_bits(pixels: np.ndarray, white: int | None) -> np.ndarray:
     """Channels of 8 or 16 bits, or floats, as 8 bits; ``white`` as in :class:`ImageHeader`.
 
-    Floats are taken as they are shown, not as linear light: full is 1, or 255 or 65,535 where there are larger ones.
+    Floats are taken as they are shown, not as linear light: full is 1, or 255 or 65,535 where more than one in a
+    hundred is far beyond that. What is so a little, as filters leave it, or a highlight's is cut off.
     """
     import cv2
 
     if pixels.dtype.kind == "f":
         pixels = np.nan_to_num(pixels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        highest = float(pixels.max(initial=0.0))
-        full = next((limit for limit in (1.0, 255.0, 65535.0) if highest <= limit), highest)
+        step = max(1, min(pixels.shape[:2]) // 512)
+        bright = float(np.quantile(pixels[::step, ::step], 0.99))
+        full = next((limit for limit in (1.0, 255.0, 65535.0) if bright <= 4 * limit), bright)
         return np.rint(np.clip(pixels * (255.0 / full), 0, 255)).astype(np.uint8)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"has {pixels.dtype} pixels; expected 8 or 16 bits per channel, or floats")

@@ -1,8 +1,9 @@
-"""HEIC, AVIF and JPEG XL by Pillow and its plugins, which are optional."""
+"""HEIC and JPEG XL by Pillow and its plugins, which are optional; and what the installed OpenCV is too old for."""
 
 from __future__ import annotations
 
 import io
+from functools import partial
 
 import numpy as np
 
@@ -16,14 +17,14 @@ def plugin_pixels(format: str, data: bytes) -> np.ndarray:
     """(H, W), (H, W, 3) or (H, W, 4) uint8, RGB, turned and mirrored as the file says (AVIF: as it is stored).
 
     Args:
-        format: "HEIC", "AVIF" or "JPEG XL".
+        format: "HEIC", "AVIF", "JPEG XL", "GIF" or "WebP".
         data: the file's content.
 
     Raises:
         ValueError: damaged; or what reads it is not installed, and then the message says how to get it.
     """
     try:
-        return {"HEIC": _heic, "AVIF": _avif, "JPEG XL": _jxl}[format](data)
+        return {"HEIC": _heic, "JPEG XL": _jxl}.get(format, partial(_in_place_of_opencv, format))(data)
     except MissingExtraError as error:
         raise ValueError(f"is {format}; {error}") from error
     except MemoryError:
@@ -45,8 +46,8 @@ def _heic(data: bytes) -> np.ndarray:
     return np.array(picture)  # a copy: the pixels are the picture's, and go with it
 
 
-def _avif(data: bytes) -> np.ndarray:
-    return _by_pillow(data, "AVIF", "reading AVIF with this version of OpenCV", "heif")
+def _in_place_of_opencv(format: str, data: bytes) -> np.ndarray:
+    return _by_pillow(data, format.upper(), f"reading {format} with this version of OpenCV", "heif")
 
 
 def _jxl(data: bytes) -> np.ndarray:
