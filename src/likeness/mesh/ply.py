@@ -261,14 +261,14 @@ def _struct_code(kind: np.dtype) -> str:
 
 def _strip_faces(strips: dict[str, _Column]) -> dict[str, _Column]:
     """The triangles of strips, as faces; none where there are no strips."""
-    name = next((name for name in _CORNER_NAMES if name in strips), None)
-    if name is None or strips[name].counts is None:
-        return {}
-    column = strips[name]
-    values = np.insert(column.values.astype(np.float64), np.cumsum(column.counts), -1)
-    parts = np.split(values, np.flatnonzero(values == -1))
-    triangles = np.concatenate([cut_strip(part[part != -1]) for part in parts])
-    return {name: _Column(column.declared, triangles.ravel(), np.full(len(triangles), 3))}
+    for name in _CORNER_NAMES:
+        column = strips.get(name)
+        if column is not None and column.counts is not None:
+            values = np.insert(column.values.astype(np.float64), np.cumsum(column.counts), -1)
+            parts = np.split(values, np.flatnonzero(values == -1))
+            triangles = np.concatenate([cut_strip(part[part != -1]) for part in parts])
+            return {name: _Column(column.declared, triangles.ravel(), np.full(len(triangles), 3))}
+    return {}
 
 
 def _mesh(defects: Defects, vertex: dict[str, _Column], face: dict[str, _Column]) -> MeshFields:
