@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from likeness.errors import FileError
-from likeness.readers import MAX_DEPTH, NpzArrays, map_npy, read_json, read_npy, read_npz, read_table
+from likeness.readers import MAX_DEPTH, NpzArrays, map_npy, read_json, read_npy, read_npz, read_table, reading_npz
 
 ENOUGH = 10_000_000  # bytes: what a refusal may take
 
@@ -72,6 +72,23 @@ def test_bombs_are_not_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.npy", npy(np.zeros(10_000_000)))
     refused(lambda: read_npz(tmp_path / "a.npz", "arrays"), "got a claim of 80000128 bytes in")
+
+
+def test_what_cannot_be_made_of_arrays_says_what_was_expected(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", one=np.zeros((2, 3)), word=np.array("six"))
+    with reading_npz(tmp_path / "a.npz", "a thing") as arrays:
+        assert arrays["one"].shape == (2, 3)
+
+    def made(make: Callable[[dict[str, np.ndarray]], Any]) -> None:
+        with reading_npz(tmp_path / "a.npz", "a thing") as found:
+            make(found)
+
+    refused(lambda: made(lambda found: found["two"]), r"a\.npz: expected a thing, but two is missing")
+    refused(lambda: made(lambda found: found["one"].reshape(5)), "expected a thing: cannot reshape")
+    refused(lambda: made(lambda found: float(found["word"])), "expected a thing: could not convert")
+    refused(lambda: made(lambda found: len(found["word"])), "expected a thing: len")
+    with pytest.raises(ZeroDivisionError):  # a mistake of the program, not of the file
+        made(lambda found: 1 // 0)
 
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

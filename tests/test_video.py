@@ -15,12 +15,16 @@ from test_glb import chunks
 from test_smoothing import rows
 from video_files import plain_frames, turn, write_video
 
-from likeness import ARKIT_NAMES, FileError, LikenessError, Mesh, Reconstructor
+from likeness import ARKIT_NAMES, FileError, LikenessError, Mesh, Reconstruction, Reconstructor
 from likeness.cli.main import main
 from likeness.geometry.rotation import FRONTAL, euler_from_rotation
 from likeness.images.video import VideoFile
 from likeness.reconstruct import video as module
+from likeness.reconstruct.agreement import Fused
+from likeness.reconstruct.cast import Member
 from likeness.reconstruct.performance import GAP, Performance
+from likeness.reconstruct.refine import Refiner
+from likeness.reconstruct.result import Cues
 from likeness.reconstruct.video import reconstruct_video
 from likeness.result_folder import RECORDS
 
@@ -57,6 +61,26 @@ def test_one_person_moves_as_they_did(reconstructor: Reconstructor, clip: Path) 
     assert (frame.number, frame.expression.shape) == (3, (52,))
     assert len(list(found)) == 12
     assert not np.allclose(found.vertices(5), found.vertices())
+
+
+def test_faces_of_a_video_are_compared_as_those_of_its_network(
+    reconstructor: Reconstructor, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast, fuse, asked = module.cast_of, module.fused_identity, []
+
+    def cast_of(faces: dict[str, Any], network: str) -> list[Member]:
+        asked.append(network)
+        return cast(faces, network)
+
+    def fused_identity(refiner: Refiner, faces: list[Reconstruction], cues: list[Cues]) -> tuple[Fused, np.ndarray]:
+        asked.extend(one.network for one in cues)
+        return fuse(refiner, faces, cues)
+
+    monkeypatch.setattr(module, "cast_of", cast_of)
+    monkeypatch.setattr(module, "fused_identity", fused_identity)
+    people(reconstructor, clip)
+    assert len(asked) > 2
+    assert set(asked) == {reconstructor.network.digest}
 
 
 def test_two_people_cross(reconstructor: Reconstructor, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ import math
 import re
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,19 @@ def read_npz(
     """All arrays of an ``.npz``; they can be written to. Arguments and errors: :class:`NpzArrays`."""
     arrays = NpzArrays(path, what, data, largest)
     return {name: arrays[name] for name in arrays}
+
+
+@contextmanager
+def reading_npz(path: StrPath, what: str, largest: int | None = None) -> Iterator[dict[str, np.ndarray]]:
+    """:func:`read_npz` for a block that makes something of the arrays: what it asks for and is missing, and its
+    TypeErrors and ValueErrors, become a FileError that says what was expected."""
+    arrays = read_npz(path, what, largest)
+    try:
+        yield arrays
+    except KeyError as error:
+        raise FileError(path, f"expected {what}, but {error.args[0]} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise FileError(path, f"expected {what}: {error}") from error
 
 
 def read_json(path: StrPath, what: str, data: bytes | str | None = None, largest: int = MAX_JSON_BYTES) -> Any:

@@ -13,10 +13,10 @@ from functools import lru_cache
 import numpy as np
 
 from likeness.assets import asset
-from likeness.errors import FileError, StrPath
+from likeness.errors import StrPath
 from likeness.files import write_atomically
 from likeness.model.point_readout import PointReadout
-from likeness.readers import read_npz
+from likeness.readers import reading_npz
 
 IBUG_POINTS = 68
 INNER_LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
@@ -127,16 +127,11 @@ class PointMap:
         Raises:
             FileError: missing, damaged, or something else.
         """
-        arrays = read_npz(path, "a map of surface points", LARGEST)
-        try:
+        with reading_npz(path, "a map of surface points", LARGEST) as arrays:
             known = {name: arrays[name] for name in ("vertices", "weights", "mirror", "ibug")}
             read = {name.removeprefix(READOUT): v for name, v in arrays.items() if name.startswith(READOUT)}
             readout = PointReadout.from_arrays(read) if read else None
             return cls(**known, landmarks=_normalised(arrays.get("landmarks")), readout=readout)
-        except KeyError as error:
-            raise FileError(path, f"expected a map of surface points, but {error.args[0]} is missing") from error
-        except ValueError as error:
-            raise FileError(path, f"expected a map of surface points: {error}") from error
 
 
 def _normalised(landmarks: np.ndarray | None) -> np.ndarray | None:

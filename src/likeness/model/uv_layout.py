@@ -14,10 +14,10 @@ from functools import lru_cache
 import numpy as np
 
 from likeness.assets import asset
-from likeness.errors import FileError, StrPath
+from likeness.errors import StrPath
 from likeness.files import write_atomically
 from likeness.model.topology import Topology
-from likeness.readers import read_npz
+from likeness.readers import reading_npz
 
 LARGEST = 10_000_000
 """Bytes of one array; more than any needs."""
@@ -65,16 +65,11 @@ class UvLayout:
         Raises:
             FileError: missing, damaged, or something else.
         """
-        arrays = read_npz(path, "texture coordinates", LARGEST)
-        try:
+        with reading_npz(path, "texture coordinates", LARGEST) as arrays:
             uv, digest = arrays["uv"], str(arrays["digest"])
             if uv.dtype != np.uint16:
                 raise ValueError(f"expected 16-bit coordinates, got {uv.dtype}")
             return cls(uv.astype(np.float64) / STEPS, digest)
-        except KeyError as error:
-            raise FileError(path, f"expected texture coordinates, but {error.args[0]} is missing") from error
-        except ValueError as error:
-            raise FileError(path, f"expected texture coordinates: {error}") from error
 
 
 @lru_cache(maxsize=1)

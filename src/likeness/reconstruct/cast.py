@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from likeness.reconstruct.agreement import resemblance
 from likeness.reconstruct.grouping import GROUPED, groups
+from likeness.reconstruct.whitening import compared_codes
 
 SHARPEST = 24
 """Frames of a person that the code is fused from, at most, each the sharpest of an equal part of all."""
 
-MOVEMENT = 0.2
-"""Resemblance that is added for a track which goes on where another ended less than :data:`SOON` before in the same
-scene, taken away where it begins elsewhere."""
+MOVEMENT = 0.5
+"""What is added to the resemblance for a track which goes on where another ended less than :data:`SOON` before in the
+same scene, taken away where it begins elsewhere: a share of what photos of one person resemble each other more than
+those of two."""
 
 SOON, NEAR = 0.5, 1.0
 """Seconds, and sizes of a face."""
@@ -45,12 +46,13 @@ class Member:
     sharpest: np.ndarray
 
 
-def cast_of(faces: dict[str, Any]) -> list[Member]:
+def cast_of(faces: dict[str, Any], network: str = "") -> list[Member]:
     """The people, those with the most frames first.
 
     Args:
         faces: M of each: ``track``, ``scene``, ``frame``, ``time``, ``identity`` (M, K), ``features`` (M, K),
             ``center`` (M, 2) pixels, ``size`` pixels, ``precision``.
+        network: whose codes they are, sha256 of its file; empty: not known.
     """
     track, frame = faces["track"], faces["frame"]
     numbers = np.unique(track)
@@ -58,11 +60,12 @@ def cast_of(faces: dict[str, Any]) -> list[Member]:
     if not rows:
         return []
     best = [_sharpest(own, faces["precision"]) for own in rows]
-    codes = [np.stack([faces[kind][own].mean(0) for own in best]) for kind in ("identity", "features")]
-    alike = resemblance(*codes) + _movement(faces, rows)
+    codes = (np.stack([faces[kind][own].mean(0) for own in best]) for kind in ("identity", "features"))
+    alike, evidence = compared_codes(network, *codes)
+    alike = alike + MOVEMENT * (evidence.same - evidence.other) * _movement(faces, rows)
     first, last = (np.array([frame[own[end]] for own in rows]) for end in (0, -1))
     apart = (first[:, None] <= last[None]) & (first[None] <= last[:, None])
-    person = groups(alike, apart, GROUPED)
+    person = groups(alike, apart, GROUPED, evidence)
     least = min(BRIEF, len(np.unique(frame)))
     members = []
     for one in range(person.max() + 1):
@@ -82,7 +85,7 @@ def _sharpest(rows: np.ndarray, precision: np.ndarray) -> np.ndarray:
 
 
 def _movement(faces: dict[str, Any], rows: list[np.ndarray]) -> np.ndarray:
-    """What movement says of pairs of tracks (T, T), as resemblance."""
+    """What movement says of pairs of tracks (T, T), from -1 (two people) to 1 (one)."""
     found = np.zeros((len(rows), len(rows)))
     time, center, size = faces["time"], faces["center"], faces["size"]
     for one, before in enumerate(rows):
@@ -94,5 +97,5 @@ def _movement(faces: dict[str, Any], rows: list[np.ndarray]) -> np.ndarray:
             if 0 < gap <= SOON and faces["scene"][after[0]] == faces["scene"][before[-1]]:
                 place = center[before[-1]] + velocity * gap
                 apart = float(np.linalg.norm(center[after[0]] - place)) / size[before[-1]]
-                found[one, other] = found[other, one] = MOVEMENT * np.clip(1 - apart / NEAR, -1, 1)
+                found[one, other] = found[other, one] = np.clip(1 - apart / NEAR, -1, 1)
     return found

@@ -25,10 +25,10 @@ from functools import lru_cache
 import numpy as np
 
 from likeness.assets import asset
-from likeness.errors import FileError, StrPath
+from likeness.errors import StrPath
 from likeness.files import write_atomically
 from likeness.geometry.rotation import FRONTAL, euler_from_rotation
-from likeness.readers import read_npz
+from likeness.readers import reading_npz
 from likeness.reconstruct.refine import TURN
 
 PRECISE = (0.13, 2.7)
@@ -109,13 +109,8 @@ class SharedErrors:
         Raises:
             FileError: missing, damaged, or something else.
         """
-        arrays = read_npz(path, "errors that photos share", LARGEST)
-        try:
+        with reading_npz(path, "errors that photos share", LARGEST) as arrays:
             return cls(str(arrays["network"]), **{name: arrays[name].astype(np.float64) for name in ARRAYS})
-        except KeyError as error:
-            raise FileError(path, f"expected errors that photos share, but {error.args[0]} is missing") from error
-        except ValueError as error:
-            raise FileError(path, f"expected errors that photos share: {error}") from error
 
 
 def circumstances(rotation: np.ndarray) -> np.ndarray:

@@ -14,11 +14,11 @@ import numpy as np
 
 from likeness.geometry.crop import Crop
 from likeness.images.video import Frame
-from likeness.reconstruct.agreement import resemblance
 from likeness.reconstruct.proposals import crop_from_landmarks, find_faces
 from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.reconstruct.result import Reconstruction
 from likeness.reconstruct.search import AGAIN, SAME_FACE, Face, overlap
+from likeness.reconstruct.whitening import compared_codes
 
 FOLLOWED = 0.9
 """The network's score of one look that is enough where a face was seen a frame before."""
@@ -33,8 +33,9 @@ THUMBNAIL, CUT = (32, 18), 30.0
 MEETING = 0.15
 """The share of the smaller face's box that two faces have in common when they meet."""
 
-UNLIKE = 0.6
-"""The resemblance of a face to the frame before under which it is somebody else."""
+UNLIKE = 3.5
+"""Log likelihood ratio, one person against two, of a face's resemblance to the frame before under which it is
+somebody else: frames that follow each other are far more alike than photos of a person (docs/video.md)."""
 
 MEMORY = 0.5
 """Seconds for which a movement is believed to go on."""
@@ -137,6 +138,7 @@ class Tracker:
 
     def __init__(self, reconstructor: Reconstructor, memory: Memory | None = None) -> None:
         self.reconstructor, self.memory = reconstructor, memory or Memory()
+        self.network = reconstructor.network.digest
 
     def __call__(self, frame: Frame) -> list[tuple[int, Reconstruction]]:
         """The faces of a frame, each with the number of its track."""
@@ -149,10 +151,10 @@ class Tracker:
         often = not seen or frame.time - lost < MISSED
         if is_cut or is_lost or frame.time - searched >= (SEARCH_LOST if often else SEARCH) - 1e-6:
             new = appeared(self.reconstructor, frame.image, [face.landmarks for _, face in seen])
-            seen = _apart([*seen, *((None, face) for face in new)])
+            seen = _apart([*seen, *((None, face) for face in new)], self.network)
             searched = frame.time
         begun = replace(memory, scene=memory.scene + is_cut, searched=searched, lost=lost, thumbnail=thumbnail)
-        self.memory, found = _remembered(begun, frame.time, seen)
+        self.memory, found = _remembered(begun, frame.time, seen, self.network)
         return found
 
     def _followed(self, frame: Frame, tracks: tuple[Track, ...]) -> list[tuple[Track | None, Reconstruction]]:
@@ -163,7 +165,9 @@ class Tracker:
             for track in tracks
         ]
         faces = follow(self.reconstructor, frame.image, crops) if crops else []
-        return _apart([(track, face) for track, face in zip(tracks, faces, strict=True) if face is not None])
+        return _apart(
+            [(track, face) for track, face in zip(tracks, faces, strict=True) if face is not None], self.network
+        )
 
 
 def follow(reconstructor: Reconstructor, image: np.ndarray, crops: list[Crop]) -> list[Reconstruction | None]:
@@ -206,7 +210,7 @@ def appeared(reconstructor: Reconstructor, image: np.ndarray, known: list[np.nda
 
 
 def _remembered(
-    memory: Memory, time: float, seen: list[tuple[Track | None, Reconstruction]]
+    memory: Memory, time: float, seen: list[tuple[Track | None, Reconstruction]], network: str
 ) -> tuple[Memory, list[tuple[int, Reconstruction]]]:
     """What to know in the next frame, and the faces with the numbers of their tracks."""
     following, scene, tracks, found = memory.following, memory.scene, [], []
@@ -214,7 +218,7 @@ def _remembered(
     for row, (track, face) in enumerate(seen):
         meets = any(overlap(boxes[row], box) >= MEETING for other, box in enumerate(boxes) if other != row)
         now = Track.of(face, -1, time, track)
-        is_same = track is None or _alike(track, now) >= UNLIKE
+        is_same = track is None or _alike(track, now, network) >= UNLIKE
         goes_on = track is not None and track.meets == meets and is_same
         number = track.number if track is not None and goes_on else following
         following += not goes_on
@@ -224,19 +228,21 @@ def _remembered(
     return replace(memory, tracks=tuple(tracks), following=following, scene=scene), found
 
 
-def _alike(before: Track, now: Track) -> float:
+def _alike(before: Track, now: Track, network: str) -> float:
+    """Log likelihood ratio, one person against two, of faces by one network (sha256 of its file)."""
     kinds = (np.stack([getattr(before, kind), getattr(now, kind)]) for kind in ("identity", "features"))
-    return float(resemblance(*kinds)[0, 1])
+    alike, evidence = compared_codes(network, *kinds)
+    return float(evidence(alike[0, 1], 1.0))
 
 
 def _apart(
-    seen: list[tuple[Track | None, Reconstruction]],
+    seen: list[tuple[Track | None, Reconstruction]], network: str
 ) -> list[tuple[Track | None, Reconstruction]]:
     """Without what ended on the face of another: there the track stays that looks more like the face."""
 
     def belief(one: tuple[Track | None, Reconstruction]) -> float:
         track, face = one
-        return -1.0 if track is None else _alike(track, Track.of(face, -1, 0.0))
+        return -np.inf if track is None else _alike(track, Track.of(face, -1, 0.0), network)
 
     kept: list[tuple[Track | None, Reconstruction]] = []
     for one in sorted(seen, key=belief, reverse=True):

@@ -36,7 +36,7 @@ from likeness.result_folder import RECORDS, ResultFolder, ResultNames, Source
 
 FORMATS = ("glb", "csv", "json", "mp4")
 
-VERSION = 1
+VERSION = 2
 """Of what is kept on disk of an unfinished run."""
 
 KEPT = ("identity", "cue_features", "precision", "score", "focal")
@@ -165,7 +165,7 @@ def reconstruct_video(
         faces, frames, end = _seen(reconstructor, video, chunks, steps)
         if not frames:
             raise FileError(path, "holds no frame that can be read; the video is damaged or cut short")
-        cast = cast_of(faces)[:max_people]
+        cast = cast_of(faces, reconstructor.network.digest)[:max_people]
         people = _performed(reconstructor, video, chunks, faces, cast, steps)
         chunks.remove()
     name = Path(os.fsdecode(path)).stem
@@ -256,7 +256,8 @@ def _faces(
             arrays = chunks.read("seen", loaded)
         if arrays is None:
             raise FileError(chunks.folder, "was changed while a video was worked on; start again")
-        yield unpacked(arrays, int(faces["row"][row]), reconstructor.model, video.size)
+        row_in_chunk, network = int(faces["row"][row]), reconstructor.network.digest
+        yield unpacked(arrays, row_in_chunk, reconstructor.model, video.size, network)
 
 
 def _performed(

@@ -92,11 +92,14 @@ def packed(faces: Sequence[Reconstruction]) -> dict[str, np.ndarray]:
     return found
 
 
-def unpacked(arrays: Mapping[str, np.ndarray], row: int, model: FaceModel, size: tuple[int, int]) -> Reconstruction:
-    """One of the faces, without pixels; ``size``: (width, height) of the video."""
+def unpacked(
+    arrays: Mapping[str, np.ndarray], row: int, model: FaceModel, size: tuple[int, int], network: str
+) -> Reconstruction:
+    """One of the faces, without pixels; ``size``: (width, height) of the video; ``network``: sha256 of the file of
+    the one that saw them."""
     values = {name: arrays[name][row] for name in (*COEFFICIENTS, *PLACE)}
     features, fitted, expression = (arrays[f"cue_{name}"][row] for name in CUES)
-    cues = Cues(features, fitted, expression, float(arrays["precision"][row]))
+    cues = Cues(features, fitted, expression, float(arrays["precision"][row]), network)
     x, y = arrays["center"][row]
     return Reconstruction(
         model,

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from likeness.assets import asset
-from likeness.errors import FileError, StrPath
+from likeness.errors import StrPath
 from likeness.files import write_atomically
-from likeness.readers import read_npz
+from likeness.readers import reading_npz
 from likeness.reconstruct.agreement import PLAIN, Evidence, resemblance
 
 if TYPE_CHECKING:
@@ -107,15 +107,10 @@ class Whitening:
         Raises:
             FileError: missing, damaged, or something else.
         """
-        arrays = read_npz(path, "a whitening of codes", LARGEST)
-        try:
+        with reading_npz(path, "a whitening of codes", LARGEST) as arrays:
             identity, features = (arrays[name].astype(np.float64) for name in ("identity", "features"))
             figures = dict(zip(FIGURES, arrays["evidence"].tolist(), strict=True))
             return cls(str(arrays["network"]), identity, features, Evidence(**figures))
-        except KeyError as error:
-            raise FileError(path, f"expected a whitening of codes, but {error.args[0]} is missing") from error
-        except (TypeError, ValueError) as error:
-            raise FileError(path, f"expected a whitening of codes: {error}") from error
 
 
 def whitener(codes: np.ndarray, person: np.ndarray, shrink: float = SHRINK) -> np.ndarray:
@@ -183,7 +178,17 @@ def compared(codes: np.ndarray, cues: Sequence[Cues | None]) -> tuple[np.ndarray
     """
     features = np.stack([code if one is None else one.features for code, one in zip(codes, cues, strict=True)])
     networks = {"" if one is None else one.network for one in cues}
+    return compared_codes(networks.pop() if len(networks) == 1 else "", codes, features)
+
+
+def compared_codes(network: str, identity: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, Evidence]:
+    """The same, of codes (N, K) of one network.
+
+    Args:
+        network: sha256 of its file; empty: not known.
+        identity, features: (N, K) what is known of the shape, and what the features say alone.
+    """
     whitening = default_whitening()
-    if networks == {whitening.network}:
-        return whitening.resemblance(codes, features), whitening.evidence
-    return resemblance(codes, features), PLAIN
+    if network == whitening.network:
+        return whitening.resemblance(identity, features), whitening.evidence
+    return resemblance(identity, features), PLAIN

@@ -1,0 +1,82 @@
+"""Memory of a video's reconstruction is flat in its length, but for what tells people apart and moves a head."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from acted_videos import act, filmed
+from video_files import write_video
+
+from likeness import Reconstruction, Reconstructor
+from likeness.images.video import Frame
+from likeness.reconstruct import video as module
+from likeness.reconstruct.tracking import Memory, Tracker
+from likeness.reconstruct.video import reconstruct_video
+
+STEP = 12
+"""Frames that are looked at with the network; the others show the same."""
+
+FIRST, LAST = 3 * STEP, 13 * STEP
+"""Frames after which memory is looked at, and of the video."""
+
+A_FACE = 3000
+"""Bytes of a face and frame that may stay in memory: pose, weights and what tells people apart are 1.5 kB. A frame
+takes 92 kB, a face as it is seen 15."""
+
+
+@pytest.fixture(scope="module")
+def reconstructor() -> Reconstructor:
+    return Reconstructor(threads=1)
+
+
+@pytest.fixture(scope="module")
+def shown(reconstructor: Reconstructor) -> list[np.ndarray]:
+    return filmed(reconstructor.model, [act(reconstructor.model, 1, STEP)])
+
+
+@pytest.fixture(scope="module")
+def seen(reconstructor: Reconstructor, shown: list[np.ndarray]) -> list[list[tuple[int, Reconstruction]]]:
+    """What the tracker sees in each of these frames."""
+    track = Tracker(reconstructor)
+    return [track(Frame(number, number / 30, image)) for number, image in enumerate(shown)]
+
+
+class Repeating:
+    """A tracker that has seen the frames before: what it costs to look at them is not what is measured."""
+
+    def __init__(self, seen: list[list[tuple[int, Reconstruction]]]) -> None:
+        self.seen, self.memory = seen, Memory()
+
+    def __call__(self, frame: Frame) -> list[tuple[int, Reconstruction]]:
+        return self.seen[frame.number % STEP]
+
+
+def test_memory_is_flat_in_length(
+    reconstructor: Reconstructor,
+    shown: list[np.ndarray],
+    seen: list[list[tuple[int, Reconstruction]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "Tracker", lambda *_: Repeating(seen))
+    monkeypatch.setattr(module, "FRAMES", STEP)
+    path = write_video(tmp_path / "a.mp4", [shown[n % STEP] for n in range(LAST)], rate=30.0)
+    held: dict[tuple[str, int], int] = {}
+
+    def steps(what: str, done: int, total: int) -> None:
+        if done in (FIRST, LAST):
+            gc.collect()
+            held[what, done] = tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        result = reconstruct_video(reconstructor, path, steps=steps)
+    finally:
+        tracemalloc.stop()
+    assert [len(person) for person in result.people] == [LAST]
+    for what in ("faces", "expressions"):
+        assert held[what, LAST] - held[what, FIRST] < A_FACE * (LAST - FIRST), what
