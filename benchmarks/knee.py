@@ -5,12 +5,13 @@
 RUN is a training with ``--recipe points``, FUSION what ``likeness train fusion RUN`` wrote: its looks and people's
 shapes are taken from there, so every row costs a minute. DATA holds photos/{video,photo,people}-train.tar, which the
 estimates are learned from, photos/{video,photo}-val.tar and portraits, which they are measured on; LABELS are the
-points of all five archives (``likeness train label-points``).
+points of all five archives (``likeness train label-points``); DATA/scans and DATA/scan hold the scans.
 
 Columns: how 14 portraits differ from the front, explained by the neutral head, of neutral and smiling photos; RMS mm
 over the face by which held-out rendered faces are missed after a similarity (of crops that strayed, so larger than
 in ``benchmarks/fidelity.py``), with the mean face's, the spread kept and the slope; AUC by code and by shape across
-clips (video-val) and photos (photo-val). Crops lie about labelled points, not about faces found.
+clips (video-val) and photos (photo-val); of the two real scans, photographed, the median distance over the mean
+face's, and that of the worst photo. Crops lie about labelled points, not about faces found.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from fidelity import data_of
 
 from likeness import FaceModel, Reconstructor
 from likeness.assets import asset
@@ -29,6 +31,8 @@ from likeness.datasets import SyntheticFaces, open_sources
 from likeness.datasets.dense_labels import match_points, read_point_labels
 from likeness.datasets.hand_placed import IBUG_POINTS, PROPORTIONS, Portraits, read_portraits
 from likeness.evaluate.fidelity.portraits import smiling_photos
+from likeness.evaluate.fidelity.scan_photos import all_views, landmarks_seen, photograph
+from likeness.evaluate.fidelity.scans import PreparedScan, ScanSource, error_of, prepared_scan
 from likeness.images.photo import load_photo
 from likeness.metrics.fidelity_points import front_points, hand_placed_fidelity
 from likeness.metrics.roc import auc, counts_of
@@ -39,7 +43,7 @@ from likeness.train.photos.augment import cut
 from likeness.train.photos.evidence import placed_faces
 from likeness.train.photos.fusion import learn
 from likeness.train.photos.fusion_inputs import FusionInputs, Looker, look_at_photos
-from likeness.train.photos.fusion_trainer import FusionRun, Material, gather
+from likeness.train.photos.fusion_trainer import FusionRun, Material, finished, gather
 from likeness.train.photos.labels import Sources
 from likeness.train.photos.network import CROP_SIZE
 from likeness.train.settings import FusionSettings
@@ -47,14 +51,17 @@ from likeness.train.settings import FusionSettings
 TRAINED = ("video-train", "photo-train", "people-train")
 SHIPPED = FusionSettings()
 ROWS: dict[str, FusionSettings] = {
-    "features and points, no identity term": replace(SHIPPED, sir=0.0, within=0.0),
-    "identity term": replace(SHIPPED, within=0.0),
-    "and photos of a person alike: shipped": SHIPPED,
-    "twice as much alike, half as much more identity": replace(SHIPPED, within=1.0, sir=1.5),
-    "three times the identity term": replace(SHIPPED, sir=3.0),
+    "features and points, no identity term": replace(SHIPPED, sir=0.0, within=0.0, points=0.0),
+    "a fifth of it drawn towards the points": replace(SHIPPED, sir=0.0, within=0.0, points=0.2),
+    "identity term, photos of a person alike": replace(SHIPPED, points=0.0),
+    "a quarter towards the points: shipped": SHIPPED,
+    "half towards the points": replace(SHIPPED, points=0.5),
     "shipped, filter 0.1": replace(SHIPPED, strength=0.1),
     "filter 1": replace(SHIPPED, strength=1.0),
-    "filter 3": replace(SHIPPED, strength=3.0),
+    "identity term twice, evidence half, nothing towards the points": replace(
+        SHIPPED, evidence=1.0, sir=1.2, points=0.0
+    ),
+    "five times the identity term, nothing towards the points": replace(SHIPPED, sir=3.0, points=0.0),
 }
 Estimate = Callable[[FusionInputs], np.ndarray]
 """Looks -> codes (n, K)."""
@@ -76,6 +83,7 @@ class Judged:
         self.people = {name: _people(looker, data, labels, name) for name in ("video-val", "photo-val")}
         self.portraits = read_portraits(data / "portraits")
         self.portrait_looks = _portraits(looker, self.portraits)
+        self.scans = [_scan(looker, source) for source in data_of(data, data, [], 0).scans]
 
     def row(self, estimate: Estimate) -> dict[str, float]:
         """The columns."""
@@ -101,6 +109,9 @@ class Judged:
         for name, (seen, person, clip) in self.people.items():
             for what, value in zip(("code", "shape"), self._aucs(estimate(seen), person, clip), strict=True):
                 found[f"AUC {what}, {name}"] = value
+        for scan, looks, base in self.scans:
+            errors = [error_of(scan, self.model, code).median / base for code in estimate(looks)]
+            found |= {scan.name: float(np.mean(errors)), f"{scan.name}, worst": float(np.max(errors))}
         return found
 
     def _aucs(self, codes: np.ndarray, person: np.ndarray, clip: np.ndarray) -> tuple[float, float]:
@@ -136,6 +147,17 @@ def _portraits(looker: Looker, portraits: Portraits) -> FusionInputs:
     return looker.inputs(looker.answers(np.stack(crops), mirrored=True))
 
 
+def _scan(looker: Looker, source: ScanSource) -> tuple[PreparedScan, FusionInputs, float]:
+    """A scan, looks at its photos, and the mean face's median distance, mm."""
+    scan, crops = prepared_scan(source, looker.model), []
+    for view in all_views():
+        picture, camera, rotation, translation = photograph(scan.shown, scan.model, view)
+        landmarks = landmarks_seen(scan.head, scan.model, camera, rotation, translation)
+        crops.append(cut(picture, crop_from_landmarks(landmarks, CROP_SIZE, upright=True)))
+    base = error_of(scan, looker.model, np.zeros(len(looker.model.identity_basis))).median
+    return scan, looker.inputs(looker.answers(np.stack(crops), mirrored=True)), base
+
+
 def _sources(model: FaceModel, data: Path, labels: list[Path], names: tuple[str, ...]) -> Sources:
     points = default_point_map()
     opened = open_sources([data / "photos" / f"{name}.tar" for name in names])
@@ -166,11 +188,10 @@ def main() -> None:
     print(*table["the points' fit alone"], sep=" | ")
     learned, known = None, material.known
     for name, settings in ROWS.items():
-        bare = replace(settings, strength=0.0, steps=arguments.steps)
+        bare = replace(settings, points=0.0, strength=0.0, steps=arguments.steps)
         if learned is None or learned[0] != bare:
             learned = bare, learn(known, judged.factor, bare, whole=model.metric.factor)
-        estimate = learned[1].filtered(known.inputs, known.person, judged.factor, settings.strength)
-        table[name] = judged.row(estimate)
+        table[name] = judged.row(finished(learned[1], known, judged.factor, settings))
         print(name, *(f"{value:.3f}" for value in table[name].values()), sep=" | ", flush=True)
         if arguments.json is not None:
             arguments.json.write_text(json.dumps(table, indent=1) + "\n")

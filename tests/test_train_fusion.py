@@ -34,7 +34,14 @@ from likeness.train.settings import FusionSettings  # noqa: E402
 
 MODES, WIDTH = 12, 20
 PLAIN = FusionSettings(
-    within=0.0, rendered=1.0, sir=0.0, strength=0.0, steps=500, learning_rate=1e-2, weight_decay=0.0
+    within=0.0,
+    rendered=1.0,
+    evidence=1.0,
+    sir=0.0,
+    points=0.0,
+    steps=500,
+    learning_rate=1e-2,
+    weight_decay=0.0,
 )
 
 
@@ -141,6 +148,23 @@ def test_a_lengthened_estimate_differs_by_as_much_as_the_truth_and_keeps_its_mid
         shapes, true = (found - found.mean(0)) @ factor, (truth - truth.mean(0)) @ factor
         assert (shapes * true).sum() / (shapes * shapes).sum() == pytest.approx(1.0, abs=1e-6)
         np.testing.assert_allclose(found.mean(0), one(inputs).mean(0), atol=1e-9)
+
+
+def test_what_all_evidence_has_in_common_is_not_learned(learned: tuple[World, Known, Estimator, Estimator]) -> None:
+    world, known, fused, _ = learned
+    truth = np.random.default_rng(7).standard_normal((2000, MODES))
+    inputs = world.looks(truth)
+    styled = learn(replace(known, code=known.code + 2.0), np.eye(MODES), PLAIN)
+    assert missed(styled(inputs), truth) < 1.03 * missed(fused(inputs), truth)
+    assert np.abs(styled(inputs).mean(0)).max() < 0.2  # of the 2
+
+
+def test_an_estimate_drawn_towards_the_points_is_a_mean_of_both(
+    learned: tuple[World, Known, Estimator, Estimator],
+) -> None:
+    _, known, fused, _ = learned
+    drawn = fused.towards_points(0.25)(known.inputs)
+    np.testing.assert_allclose(drawn, 0.75 * fused(known.inputs) + 0.25 * known.inputs.code, atol=1e-6)
 
 
 def test_the_filter_gives_up_what_photos_differ_in() -> None:

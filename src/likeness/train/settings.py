@@ -244,12 +244,15 @@ class FusionSettings:
     """What :func:`likeness.train.photos.fusion.learn` is told.
 
     Args:
-        rendered: weight of the squared mm by which rendered people's shapes are missed; that of real people is 1.
+        rendered: weight of the squared mm by which rendered people's shapes are missed.
+        evidence: of the squared mm by which the evidence of real people is missed, less what all of it has in common.
         sir: of the margin softmax on directions of shape, nats.
         within: of the squared mm between a person's photos and their mean.
         relation: of the differences between cosines of shapes and of a face-recognition network's embeddings.
         unseen: of the squared mm of what the best similarity takes away: size, place and turn, which no photo shows;
             codes need not carry it, but a large weight takes from codes what tells people apart.
+        points: share of the points' fit alone in the estimate at the end,
+            :meth:`likeness.train.photos.fusion.Estimator.towards_points`.
         strength: of the filter at the end, :meth:`likeness.train.photos.fusion.Estimator.filtered`.
         steps: of AdamW.
         batch: photos per step; half as many rendered faces.
@@ -259,10 +262,12 @@ class FusionSettings:
     """
 
     rendered: float = 3.0
-    sir: float = 1.0
+    evidence: float = 2.0
+    sir: float = 0.6
     within: float = 0.5
     relation: float = 0.0
     unseen: float = 0.02
+    points: float = 0.25
     strength: float = 0.0
     steps: int = 2000
     batch: int = 256
@@ -273,4 +278,4 @@ class FusionSettings:
     @classmethod
     def of_features(cls, steps: int = 2000, seed: int = 0) -> FusionSettings:
         """For the estimate of the features alone, which says who it is before any points are fitted."""
-        return cls(rendered=1.0, sir=1.0, within=1.0, relation=10.0, strength=0.0, steps=steps, seed=seed)
+        return cls(rendered=1.0, evidence=1.0, sir=1.0, within=1.0, relation=10.0, points=0.0, steps=steps, seed=seed)

@@ -151,6 +151,16 @@ class Estimator:
         gain = float((found * true).sum() / max(float((found * found).sum()), FLOOR))
         return Estimator(gain * self.weight, middle + gain * (self.bias - middle), gain * self.matrices)
 
+    def towards_points(self, share: float) -> Estimator:
+        """``(1 - share)`` of it and ``share`` of the points' fit alone.
+
+        The people of the evidence are those that the network was trained on: its features say more of them than of
+        anybody else, and an estimate that was learned from them believes features too much.
+        """
+        matrices = (1 - share) * self.matrices
+        matrices[0] += share * np.eye(len(self.bias))
+        return Estimator((1 - share) * self.weight, (1 - share) * self.bias, matrices)
+
     def filtered(self, inputs: FusionInputs, person: np.ndarray, factor: np.ndarray, strength: float) -> Estimator:
         """With the posterior mean of shapes in the place of shapes: directions in which one person's photos differ
         as much as people do are given up (:mod:`likeness.train.photos.posterior_codes`, without its gain).
@@ -225,7 +235,7 @@ def learn(
     optimizer = torch.optim.AdamW(
         [
             {"params": list(problem.layer.parameters()), "weight_decay": settings.weight_decay},
-            {"params": [problem.classes], "weight_decay": 0.0},
+            {"params": [problem.classes, problem.style], "weight_decay": 0.0},
         ],
         lr=settings.learning_rate,
     )
@@ -267,6 +277,8 @@ class _Problem:
             with torch.no_grad():
                 self.layer.weight[:, width : width + size] += TRUSTED * torch.eye(size)
         self.classes = nn.Parameter(0.1 * torch.randn(known.people, size))
+        # Without rendered faces nothing else says where the middle is.
+        self.style = nn.Parameter(self.code.mean(0) * bool(settings.rendered), requires_grad=bool(settings.rendered))
         self.shape = (width, known.inputs.circumstances.shape[1], size)
 
     def _tensor(self, inputs: FusionInputs) -> Tensor:
@@ -283,8 +295,9 @@ class _Problem:
         rows = self.order[(self.first[who, None] + place).flatten()]
         code = self.layer(self.real[rows])
         shape = code @ self.factor
-        missed = ((code - self.code[rows]) @ self.factor).square().sum(1)
-        loss = (missed * self.weight[rows]).mean() + self._taken_away(code)
+        # What all evidence has in common may be its labeller's: heads need not have it.
+        missed = ((code + self.style - self.code[rows]) @ self.factor).square().sum(1)
+        loss = settings.evidence * (missed * self.weight[rows]).mean() + self._taken_away(code)
         if settings.rendered:
             drawn = torch.randint(0, len(self.rendered), (settings.batch // 2,))
             guess = self.layer(self.rendered[drawn])

@@ -115,12 +115,8 @@ def train_fusion(
     whole = sources.model.metric.factor
     own = FusionSettings.of_features(run.settings.steps, run.settings.seed)
     plain = learn(known, factor, own, fitted=False, whole=whole, watch=watch)
-    fused = learn(known, factor, run.settings, whole=whole, watch=watch)
-    alike = as_sure(known.rendered, known.inputs)
-    fused = fused.lengthened(known.rendered[alike], known.truth[alike], factor)
-    if known.well_known > len(factor):
-        fused = fused.filtered(known.inputs, known.person, factor, run.settings.strength)
-    else:
+    fused = finished(learn(known, factor, run.settings, whole=whole, watch=watch), known, factor, run.settings)
+    if known.well_known <= len(factor):
         tell(f"not filtered: {known.well_known} people do not span {len(factor)} directions of shape")
     figures["people"] = known.well_known
     figures |= missed(fused, plain, *material.held_out, factor)
@@ -191,6 +187,17 @@ def gather(run: FusionRun, sources: Sources, tell: Callable[[str], None], watch:
         None if embeddings is None else embeddings[photographed.rows],
     )
     return Material(network, state, known, held_out, photographed, figures)
+
+
+def finished(learned: Estimator, known: Known, factor: np.ndarray, settings: FusionSettings) -> Estimator:
+    """What becomes of a learned estimate: drawn towards the points, as long as the truth, and filtered where so many
+    people are known that they span the directions of shape. Arguments as for
+    :func:`likeness.train.photos.fusion.learn`."""
+    alike = as_sure(known.rendered, known.inputs)
+    drawn = learned.towards_points(settings.points).lengthened(known.rendered[alike], known.truth[alike], factor)
+    if known.well_known <= len(factor):
+        return drawn
+    return drawn.filtered(known.inputs, known.person, factor, settings.strength)
 
 
 def missed(
