@@ -32,19 +32,20 @@ def box_minimum(
     side, loose = side.copy(), lower < upper
     x = np.zeros(len(gradient))
     for number in range(ROUNDS):
-        free = side == 0
-        x = np.where(side < 0, lower, np.where(side > 0, upper, 0.0))
-        if free.all():
+        free = np.flatnonzero(side == 0)
+        x = np.where(side < 0, lower, upper)
+        x[free] = 0.0
+        if len(free) == len(x):
             x = np.linalg.solve(matrix, -gradient)
-        elif free.any():
-            right, rows = gradient + matrix @ x, np.flatnonzero(free)
-            x[rows] = np.linalg.solve(matrix[rows[:, None], rows], -right[rows])
-        slope = gradient + matrix @ x
-        new = np.where(free, 1 * (x > upper) - 1 * (x < lower), side)
-        new[(side * slope > 0) & loose] = 0  # what is pulled back into the box
-        wrong = np.flatnonzero(new != side)
+        elif len(free):
+            rows = matrix[free]
+            x[free] = np.linalg.solve(rows[:, free], -(gradient[free] + rows @ x))
+        over, under = x > upper, x < lower
+        inwards = (side * (gradient + matrix @ x) > 0) & loose  # what is pulled back into the box
+        wrong = np.flatnonzero(over | under | inwards)
         if not len(wrong):
             break
+        new = np.where(inwards, 0, side + over - under)
         if number >= BLOCK_ROUNDS:
             wrong = wrong[-1:]
         side[wrong] = new[wrong]

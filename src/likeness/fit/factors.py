@@ -58,7 +58,7 @@ class OneFactor:
         free[:count] = _box(self.expression, cost.state.photos[0], count)[2] == 0
         rest = spd_inverse(self.rest[np.ix_(free, free)])
         carried = self.carried[:, free]
-        held = float((self.inverse * self.precision).sum() + ((carried.T @ self.precision @ carried) * rest).sum())
+        held = float(np.vdot(self.inverse, self.precision) + np.vdot(self.precision @ carried, carried @ rest))
         weights = free[:count]
         inner = rest[: weights.sum(), : weights.sum()]
         held += float((inner * self.expression.precision[np.ix_(weights, weights)]).sum())
@@ -199,7 +199,7 @@ def _padded(identity: np.ndarray, cost: Cost) -> np.ndarray:
 
 def _box(prior: ExpressionPrior, state: PhotoState, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How far a photo's parameters (size,) may move down and up, and which are at a bound now (-1, 0, 1)."""
-    count = len(prior.mean)
-    lower, upper = np.full(size, -np.inf), np.full(size, np.inf)
-    lower[:count], upper[:count] = prior.lower - state.expression, prior.upper - state.expression
+    free = np.full(size - len(prior.mean), np.inf)
+    lower = np.concatenate([prior.lower - state.expression, -free])
+    upper = np.concatenate([prior.upper - state.expression, free])
     return lower, upper, np.where(lower >= 0, -1, 1 * (upper <= 0))

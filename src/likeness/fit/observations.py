@@ -75,13 +75,13 @@ class Observations:
         pixels = np.asarray(self.pixels, np.float64)
         if pixels.shape != (count, 2):
             raise ValueError(f"expected pixels ({count}, 2), got {pixels.shape}")
-        finite = np.asarray(np.isfinite(pixels).all(1))
+        finite = np.isfinite(pixels[:, 0]) & np.isfinite(pixels[:, 1])
         weight = finite.astype(np.float64) if self.weight is None else np.asarray(self.weight, np.float64)
         if weight.shape != (count,) or not bool((np.isfinite(weight) & (weight >= 0)).all()):
             raise ValueError(f"expected weights ({count},) of at least 0, got {self.weight!r}")
         if (weight[~finite] > 0).any() or not (weight > 0).any():
             raise ValueError("expected finite pixels for every point with a weight, and one such point at least")
-        object.__setattr__(self, "pixels", np.where(finite[:, None], pixels, 0.0))
+        object.__setattr__(self, "pixels", pixels if finite.all() else np.where(finite[:, None], pixels, 0.0))
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "count", int(np.count_nonzero(weight)))
         object.__setattr__(self, "root", _root(np.asarray(self.covariance, np.float64), weight))
@@ -98,21 +98,20 @@ def _root(covariance: np.ndarray, weight: np.ndarray) -> np.ndarray:
     count = len(weight)
     if covariance.shape not in ((), (count,), (count, 2, 2)):
         raise ValueError(f"expected a covariance (), ({count},) or ({count}, 2, 2), got {covariance.shape}")
-    if covariance.ndim == 3:
-        a, b, d = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
-    else:
-        a = d = np.broadcast_to(covariance, (count,))
-        b = np.zeros(count)
-    seen = weight > 0
+    seen, root = weight > 0, np.zeros((count, 2, 2))
+    a = covariance[:, 0, 0] if covariance.ndim == 3 else covariance
+    b, d = (covariance[:, 0, 1], covariance[:, 1, 1]) if covariance.ndim == 3 else (0.0, a)
     determinant = a * d - b * b
-    bad = ~((a > 0) & (determinant > 0) & np.isfinite(determinant))
-    if (bad & seen).any():
+    good = (a > 0) & (determinant > 0) & np.isfinite(determinant)
+    if not (good | ~seen).all():
         raise ValueError("expected positive definite covariances")
-    a, b, rest = np.where(seen, a, 1), np.where(seen, b, 0), np.where(seen, determinant, 1) / np.where(seen, a, 1)
-    root = np.zeros((count, 2, 2))
+    a = np.where(seen, a, 1.0)
     root[:, 0, 0] = np.sqrt(weight / a)
-    root[:, 1, 1] = np.sqrt(weight / rest)
-    root[:, 1, 0] = -b / a * root[:, 1, 1]
+    if covariance.ndim < 3:
+        root[:, 1, 1] = root[:, 0, 0]
+    else:
+        root[:, 1, 1] = np.sqrt(weight * a / np.where(seen, determinant, 1.0))
+        root[:, 1, 0] = -np.where(seen, b, 0.0) / a * root[:, 1, 1]
     return root
 
 

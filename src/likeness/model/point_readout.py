@@ -73,12 +73,11 @@ class PointReadout:
 
     def nearer(self, points: np.ndarray) -> np.ndarray:
         """By how many times each pair of the lips (..., M) is as far apart as it is placed."""
-        points = np.asarray(points, np.float64)
-        gap, width = (
-            np.linalg.norm(points[..., two[..., 0], :] - points[..., two[..., 1], :], axis=-1)
-            for two in (self.lips, self.corners[None])
-        )
-        gap = gap / np.maximum(width, 1e-9)
+        pairs = np.concatenate([self.lips, self.corners[None]])
+        apart = np.asarray(points, np.float64)[..., pairs, :]
+        apart = apart[..., 0, :] - apart[..., 1, :]
+        length = np.hypot(apart[..., 0], apart[..., 1])
+        gap = length[..., :-1] / np.maximum(length[..., -1:], 1e-9)
         wide = np.maximum(gap - self.seen[-1], 0.0)
         true = np.interp(gap, np.append(0.0, self.seen), np.append(0.0, self.true)) + wide
         return np.where(gap > 1e-9, true / np.maximum(gap, 1e-9), 1.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -96,13 +96,19 @@ class PointMap:
             found = np.asarray(self.landmarks @ points)
         if self.readout is None:
             return found
+        pairs, rows = self._known_lips
+        if not len(rows):
+            return found
+        return PointReadout.part(found, pairs, np.minimum(self.readout.nearer(points)[..., rows], 1.0))
+
+    @cached_property
+    def _known_lips(self) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs (N, 2) of iBUG landmarks of the inner lips that the readout has, and which (N,) of its pairs."""
+        assert self.readout is not None
         inner = {tuple(pair): row for row, pair in enumerate(self.readout.lips.tolist())}
         rows = [inner.get(tuple(self.ibug[list(pair)].tolist())) for pair in INNER_LIP_PAIRS]
         known = [(pair, row) for pair, row in zip(INNER_LIP_PAIRS, rows, strict=True) if row is not None]
-        if not known:
-            return found
-        factor = np.minimum(self.readout.nearer(points), 1.0)[..., [row for _, row in known]]
-        return PointReadout.part(found, np.array([pair for pair, _ in known]), factor)
+        return np.array([pair for pair, _ in known], int).reshape(-1, 2), np.array([row for _, row in known], int)
 
     def save(self, path: StrPath) -> None:
         """Write an ``.npz``; raises FileError."""

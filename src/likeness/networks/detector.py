@@ -111,6 +111,8 @@ def decode(maps: list[np.ndarray], least: float = LEAST_SCORE) -> Detections:
     parts = []
     for values, stride, size in zip(maps, STRIDES, SIZES, strict=True):
         rows, columns = np.nonzero(values[0] > logit)
+        if not len(rows):
+            continue
         score, x, y, log_size, c, s = values[:, rows, columns].astype(np.float64)
         middle = np.stack([columns, rows], axis=-1) * float(stride) + 0.5 * (stride - 1)
         parts.append(
@@ -131,6 +133,8 @@ def without_doubles(found: Detections, overlap: float = OVERLAP) -> Detections:
         found: best first.
         overlap: two squares with more of the smaller one's area in common are about one face.
     """
+    if len(found.score) < 2:
+        return found
     left, kept = found, []
     while len(left.score):
         low, high = (left.center + sign * left.size[:, None] / 2.0 for sign in (-1.0, 1.0))
@@ -146,8 +150,6 @@ def without_doubles(found: Detections, overlap: float = OVERLAP) -> Detections:
         size = np.exp(weight @ np.log(group.size))
         kept.append((weight @ group.center, size, np.angle(turn), group.score[0]))
         left = left.select(~same)
-    if not kept:
-        return found
     return Detections(*(np.array(values) for values in zip(*kept, strict=True)))
 
 

@@ -34,8 +34,9 @@ def disagreement(placed: Sequence[np.ndarray]) -> np.ndarray:
     """
     points = np.stack(placed)
     middle = points.mean(axis=0)
-    apart = np.linalg.norm(points - middle, axis=-1).mean(axis=(0, 2))
-    size = np.sqrt(np.prod(np.ptp(middle, axis=-2), axis=-1))
+    x, y = (points[..., axis] - middle[..., axis] for axis in (0, 1))
+    apart = np.hypot(x, y).mean(axis=(0, 2))
+    size = np.sqrt(np.ptp(middle[..., 0], axis=-1) * np.ptp(middle[..., 1], axis=-1))
     return np.asarray(apart / np.maximum(size, 1.0))
 
 

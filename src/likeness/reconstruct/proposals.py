@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from likeness.errors import StrPath
 from likeness.geometry.crop import OUTSIDE_GREY, Crop
-from likeness.geometry.landmarks import eye_centers
+from likeness.geometry.landmarks import box_of, eye_centers
 from likeness.images.photo import MAX_PIXELS, MIN_SIDE, Photo, load_photo, photo_from_array
 from likeness.networks.detector import (
     BESIDES,
@@ -260,12 +261,11 @@ def crop_from_landmarks(
         raise ValueError(f"expected 68 finite landmarks (68, 2), got {points.shape}")
     angle = _tilt(points, head_up) if upright else 0.0
     turn = _turn(angle)
-    level = points @ turn
-    low, high = level.min(axis=0), level.max(axis=0)
-    if not (high > low).all():
+    x0, y0, x1, y1 = box_of(points @ turn)
+    if not (x1 > x0 and y1 > y0):
         raise ValueError("expected landmarks that span an area, got points on a line")
-    side = CROP_PER_LANDMARK_BOX * float(np.prod(high - low)) ** 0.5
-    return Crop.from_box(turn @ (low + high) / 2.0, side, size, angle)
+    side = CROP_PER_LANDMARK_BOX * math.sqrt((x1 - x0) * (y1 - y0))
+    return Crop.from_box(turn @ [(x0 + x1) / 2.0, (y0 + y1) / 2.0], side, size, angle)
 
 
 def _tilt(points: np.ndarray, head_up: np.ndarray | None) -> float:
@@ -273,7 +273,8 @@ def _tilt(points: np.ndarray, head_up: np.ndarray | None) -> float:
     towards y."""
     right, left = eye_centers(points)
     across = left - right
-    apart = float(np.linalg.norm(across)) / max(1e-9, float(np.prod(np.ptp(points, axis=0))) ** 0.5)
+    x0, y0, x1, y1 = box_of(points)
+    apart = float(np.linalg.norm(across)) / max(1e-9, math.sqrt((x1 - x0) * (y1 - y0)))
     if head_up is not None and apart < EYES_APART[1]:
         low, high = EYES_APART
         share = np.clip((high - apart) / (high - low), 0.0, 1.0)

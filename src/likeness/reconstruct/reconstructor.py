@@ -15,6 +15,7 @@ from likeness.errors import FileError, LikenessError, MissingExtraError, StrPath
 from likeness.fit import Start
 from likeness.geometry.camera import Camera
 from likeness.geometry.crop import Crop
+from likeness.geometry.landmarks import box_of
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.model.surface_points import PointMap, default_point_map
 from likeness.networks.mediapipe import FaceLandmarker, installed_landmarker
@@ -331,7 +332,7 @@ class Reconstructor:
             rotation=rotation,
             translation=translation,
             landmarks=face.landmarks,
-            box=np.concatenate([face.landmarks.min(0), face.landmarks.max(0)]),
+            box=np.array(box_of(face.landmarks), face.landmarks.dtype),
             score=face.score,
             photo=image,
             name=name,

@@ -22,6 +22,7 @@ import numpy as np
 
 from likeness.fit import FaceFit, IdentityPrior, Observations, Start, Stopping, SurfacePoints, fit_face
 from likeness.geometry.camera import Camera
+from likeness.geometry.landmarks import box_of
 from likeness.geometry.rotation import FRONTAL, euler_from_rotation
 from likeness.model.face_model import FaceModel
 from likeness.model.mirroring import mirrored_codes
@@ -78,7 +79,7 @@ class Refined:
             rotation=self.rotation,
             translation=self.translation,
             landmarks=self.landmarks,
-            box=np.concatenate([self.landmarks.min(0), self.landmarks.max(0)]),
+            box=np.array(box_of(self.landmarks), self.landmarks.dtype),
             cues=Cues(features, self.free.identity, self.free.expression, self.precision, network),
             posterior=ShapePosterior(face.model, self.identity, self.free),
         )

@@ -12,11 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from likeness.geometry.crop import Crop
+from likeness.geometry.landmarks import box_of
 from likeness.networks.regressor import CropAnswer
 from likeness.reconstruct.proposals import crop_from_landmarks
 
@@ -77,6 +79,10 @@ class Face:
 
     def next_crop(self) -> Crop:
         """The upright crop around this answer."""
+        return self._next_crop
+
+    @cached_property
+    def _next_crop(self) -> Crop:
         head_up = self.crop.photo_from_crop[:, :2] @ self.answer.rotation[:2, 1]
         return crop_from_landmarks(self.landmarks, self.crop.size, upright=True, head_up=head_up)
 
@@ -190,6 +196,7 @@ def _shows(crop: Crop, face: Face) -> bool:
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
     """What the boxes around two sets of points have in common, over the area of the smaller one."""
-    low, high = np.maximum(a.min(0), b.min(0)), np.minimum(a.max(0), b.max(0))
-    common = float(np.prod(np.maximum(high - low, 0)))
-    return common / max(1e-9, min(float(np.prod(np.ptp(points, axis=0))) for points in (a, b)))
+    boxes = box_of(a), box_of(b)
+    left, top, right, bottom = zip(*boxes, strict=True)
+    common = max(min(right) - max(left), 0.0) * max(min(bottom) - max(top), 0.0)
+    return common / max(1e-9, min((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes))

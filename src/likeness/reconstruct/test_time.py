@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,8 +36,8 @@ def views_of(crop: Crop) -> list[Crop]:
     return [Crop.from_box(crop.center, scale * crop.side, crop.size, crop.angle) for scale in SCALES]
 
 
-def mirrored_names(names: Sequence[str]) -> np.ndarray:
-    """For each expression the number of its mirror image: left and right change places, others stay."""
+@lru_cache(maxsize=16)
+def _mirrored_names(names: tuple[str, ...]) -> np.ndarray:
     number = {name: index for index, name in enumerate(names)}
 
     def other(name: str) -> str:
@@ -45,7 +46,14 @@ def mirrored_names(names: Sequence[str]) -> np.ndarray:
                 return name.removesuffix(side) + opposite
         return name
 
-    return np.array([number.get(other(name), index) for name, index in number.items()], np.intp)
+    found = np.array([number.get(other(name), index) for name, index in number.items()], np.intp)
+    found.setflags(write=False)
+    return found
+
+
+def mirrored_names(names: Sequence[str]) -> np.ndarray:
+    """For each expression the number of its mirror image: left and right change places, others stay."""
+    return _mirrored_names(tuple(names))
 
 
 def mirrored_answer(
@@ -124,7 +132,7 @@ def averaged(answers: Sequence[CropAnswer], model: FaceModel) -> CropAnswer:
     told = {name: [getattr(one, name) for one in answers] for name in CropAnswer._fields}
     mean = CropAnswer(
         **{
-            name: np.asarray(np.mean(values, axis=0), np.float32)
+            name: np.asarray(sum(values[1:], values[0]) / np.float32(len(values)), np.float32)
             for name, values in told.items()
             if all(value is not None for value in values)
         }
