@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from dense_points import small_map
 
+from likeness.assets import asset
 from likeness.errors import FileError
-from likeness.fit import ExpressionPrior
+from likeness.fit import ExpressionPrior, Start
+from likeness.geometry.camera import Camera, project
 from likeness.model.face_model import ARKIT_NAMES, FaceModel
-from likeness.model.point_readout import PointReadout, upright
+from likeness.model.point_readout import TOUCHING, PointReadout, upright
 from likeness.model.surface_points import PointMap, default_point_map
-from likeness.reconstruct.expressions import OPPOSITES, READ_SPREAD, expression_prior
+from likeness.reconstruct.expressions import OPPOSITES, READ_SPREAD, TOUCH_MM, expression_prior, with_lips_closed
+from likeness.reconstruct.refine import Refiner
 from likeness.train.photos.point_readout import KNOTS, LIPS, MOUTH, learn_readout, lip_distances
 
 POINTS = 44
@@ -59,6 +62,58 @@ def test_lips_move_to_their_distance_about_their_middles() -> None:
     np.testing.assert_allclose(moved[[4, 5]], [[6.0, 1.5], [6.0, 5.5]])  # 0.4: a tenth less, as at the last knot
     others = np.setdiff1d(np.arange(POINTS), [2, 3, 4, 5])
     np.testing.assert_array_equal(moved[others], points[others])
+
+
+def test_lips_that_hardly_part_by_the_teacher_touch() -> None:
+    readout = replace(made(), seen=np.array([0.02, 0.04, 0.4]), true=np.array([0.5 * TOUCHING, 0.04, 0.4]))
+    points = np.zeros((POINTS, 2))
+    points[[1, 21]] = [[0.0, 0.0], [10.0, 0.0]]
+    for seen, true in ((0.01, 0.0), (0.02, 0.0), (0.03, 0.02), (0.04, 0.04), (0.2, 0.2), (0.7, 0.7)):
+        points[[2, 3]] = [[4.0, 1.0], [4.0, 1.0 + 10 * seen]]
+        moved = readout.closed(points)
+        np.testing.assert_allclose(moved[3] - moved[2], [0.0, 10 * true], atol=1e-9)
+
+
+def test_closed_lips_are_one_observation_more() -> None:
+    rng, size = np.random.default_rng(4), 8
+    upper = np.array([1.0] * 7 + [0.0])
+    prior = ExpressionPrior(0.1 * rng.random(size) * upper, np.eye(size), np.full(size, 3.0), np.zeros(size), upper)
+    parting, closed = rng.normal(0.0, 2.0, (3, size)), np.array([True, False, True])
+    known = with_lips_closed(prior, parting, closed)
+
+    def cost(of: ExpressionPrior, e: np.ndarray) -> float:
+        return float(of.rate @ e + 0.5 * (e - of.mean) @ of.precision @ (e - of.mean))
+
+    apart = 0.5 * (parting[0] + parting[2])
+    one, other = rng.random((2, size)) * upper
+    gained = [cost(known, e) - cost(prior, e) - 0.5 * (apart @ e / TOUCH_MM) ** 2 for e in (one, other)]
+    assert gained[0] == pytest.approx(gained[1], abs=1e-6)
+    assert with_lips_closed(prior, parting, ~np.ones(3, bool)) is prior
+
+
+def test_heads_close_lips_that_are_seen_to_touch() -> None:
+    model, known = FaceModel.load(asset("face_model.npz")), default_point_map()
+    refiner = Refiner(model, known, None)
+    camera, rng = Camera(1500.0, (255.5, 255.5), (512, 512)), np.random.default_rng(6)
+    start = Start(np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, 1200.0]))
+    free = replace(refiner.map, readout=None)
+    gaps = []
+    for _ in range(4):
+        code = model.space.sample(1, rng)[0]
+        places = known.gather(model.vertices(code))
+        pixels = project(camera, places @ start.rotation.T + start.translation) + rng.normal(0.0, 2.0, (478, 2))
+        assert known.readout is not None
+        upper, lower = known.readout.lips.T
+        pixels[lower] = pixels[upper] + [0.0, 0.02 * np.linalg.norm(pixels[61] - pixels[291])]
+        assert (known.readout.nearer(pixels)[:3] < 0.5).all()
+        weights = [
+            one.express(pixels, np.full(478, 2.0), camera, replace(start, expression=np.zeros(52)), code).expression
+            for one in (refiner, Refiner(model, free, None))
+        ]
+        gaps.append([abs(float(refiner.parting[:3].mean(0) @ e)) for e in weights])
+    closed, ajar = np.mean(gaps, axis=0)
+    assert closed < 0.15
+    assert closed < 0.5 * ajar
 
 
 def test_what_weights_and_lips_are_is_learned() -> None:

@@ -84,7 +84,7 @@ class ExpressionPrior:
     Args:
         mean: (E,).
         precision: (E, E) symmetric, positive definite.
-        rate: (E,) at least 0.
+        rate: (E,) nats per unit; at least 0 where most weights are to stay 0.
         lower, upper: (E,) bounds; infinite for expressions that have none.
 
     Raises:

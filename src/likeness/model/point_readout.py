@@ -12,6 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+TOUCHING = 0.015
+"""Over the mouth's width: lips that are less apart by the teacher's points touch. Of 845 photographs of people that
+networks learn from, a third has them 0.2 to 1.2 % apart by those points, which do not meet on closed mouths either,
+a twentieth 2 to 4 %, the others more: a spike and a slab. Of those that are seen up to 3 % apart, most are of the
+spike."""
+
 
 @dataclass(frozen=True, eq=False)
 class PointReadout:
@@ -25,7 +31,8 @@ class PointReadout:
         level: (2,) points that lie level in an upright face, the subject's right one first.
         corners: (2,) points, the mouth's right and left corner.
         lips: (M, 2) points that touch where lips are closed: of the upper and of the lower lip.
-        seen, true: (N,) distances over the mouth's width, increasing: as they are placed, as they are.
+        seen, true: (N,) distances over the mouth's width, increasing: as they are placed, as the teacher's points
+            have them, by which lips that touch are up to :data:`TOUCHING` apart.
 
     Raises:
         ValueError: arrays that do not fit together.
@@ -79,7 +86,8 @@ class PointReadout:
         length = np.hypot(apart[..., 0], apart[..., 1])
         gap = length[..., :-1] / np.maximum(length[..., -1:], 1e-9)
         wide = np.maximum(gap - self.seen[-1], 0.0)
-        true = np.interp(gap, np.append(0.0, self.seen), np.append(0.0, self.true)) + wide
+        known = np.where(self.true < TOUCHING, 0.0, self.true)
+        true = np.interp(gap, np.append(0.0, self.seen), np.append(0.0, known)) + wide
         return np.where(gap > 1e-9, true / np.maximum(gap, 1e-9), 1.0)
 
     @staticmethod

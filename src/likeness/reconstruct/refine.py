@@ -28,7 +28,7 @@ from likeness.model.face_model import FaceModel
 from likeness.model.mirroring import mirrored_codes
 from likeness.model.surface_points import PointMap
 from likeness.networks.regressor import Fusion
-from likeness.reconstruct.expressions import expression_prior
+from likeness.reconstruct.expressions import expression_prior, with_lips_closed
 from likeness.reconstruct.posterior import ShapePosterior
 from likeness.reconstruct.result import Cues, Reconstruction
 
@@ -45,6 +45,9 @@ TURNED = np.radians([35.0, 75.0])
 """Yaw (radians) from which the head's own points count among the landmarks, and from which there are no others: the
 annotated faces of which it was learned how landmarks follow from points (:meth:`PointMap.ibug_landmarks`) were hardly
 turned further than the first."""
+
+CLOSED = 0.5
+"""Lips that are less than this part as far apart as they are placed are taken to touch."""
 
 CONVERGED = Stopping(decrease=3e-2)
 
@@ -103,6 +106,7 @@ class Refiner:
         self.rows = np.flatnonzero(~eyes[points.vertices].all(axis=1))
         self.points = SurfacePoints(points.vertices[self.rows], points.weights[self.rows])
         self.closed = replace(self.points, offsets=_closing(model, points)[self.rows])
+        self.parting = _parting(model, points)
         self.population = IdentityPrior.population(model)
 
     def __call__(
@@ -164,7 +168,11 @@ class Refiner:
         assert start.expression is not None
         readout = self.map.readout
         prior = expression_prior(self.model, start.expression, pixels, readout)
-        placed, points = (pixels, self.points) if readout is None else (readout.closed(pixels), self.closed)
+        placed, points = pixels, self.points
+        if readout is not None:
+            nearer = readout.nearer(pixels)
+            placed, points = readout.part(pixels, readout.lips, nearer), self.closed
+            prior = with_lips_closed(prior, self.parting, nearer < CLOSED)
         seen = self.observations(placed, deviation, camera, start, points=points)
         return fit_face(
             self.model, seen, camera, expression=prior, code=code, start=start, stopping=CONVERGED, rounded=True
@@ -211,6 +219,16 @@ def _closing(model: FaceModel, points: PointMap) -> np.ndarray:
         moved[upper] = 0.5 * (places[lower] - places[upper])
         moved[lower] = -moved[upper]
     return moved
+
+
+def _parting(model: FaceModel, points: PointMap) -> np.ndarray:
+    """How far each weight moves the lower lip's points down from the upper lip's, (M, E) mm; M = 0 where it is not
+    known which touch."""
+    if points.readout is None:
+        return np.zeros((0, len(model.expression_basis)))
+    upper, lower = points.readout.lips.T
+    moves = points.gather(model.expression_basis.astype(np.float64))[..., 1]
+    return np.asarray((moves[:, upper] - moves[:, lower]).T)
 
 
 def circumstances(fit: FaceFit, log_deviation: float) -> np.ndarray:
