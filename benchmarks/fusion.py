@@ -182,20 +182,26 @@ def _nmi(a: np.ndarray, b: np.ndarray) -> float:
     return float(2 * (entropies[0] + entropies[1] - entropies[2]) / (entropies[0] + entropies[1]))
 
 
-MIXES = ((2, 0), (8, 0), (7, 1), (6, 2), (5, 3))
+MIXES = ((2, 0, ""), (8, 0, ""), (7, 1, ""), (6, 2, ""), (5, 3, ""), (5, 3, "of one"), (4, 4, ""), (4, 4, "of one"))
+"""Photos of a person, of others, and whether the others are photos of one other person."""
 
 
 def measure_mixes(album: Album, trials: int = 200) -> dict[str, dict[str, float]]:
     """Photos of one person with some of others among them: refused, own photos lost, strangers kept, as shares."""
     found = {}
-    for own, strangers in MIXES:
+    for own, strangers, of_whom in MIXES:
         rng, refused, lost, kept, done = np.random.default_rng(0), 0, 0, 0, 0
         for _ in range(trials):
             person = rng.choice(album.people)
             if len(album.of(person)) < own:
                 continue
             rows = [*rng.choice(album.of(person), own, replace=False)]
-            rows += [*rng.choice(np.flatnonzero(album.who != person), strangers, replace=False)]
+            others = np.flatnonzero(album.who != person)
+            if of_whom:
+                others = album.of(rng.choice([one for one in album.people if len(album.of(one)) >= strangers]))
+            if len(others) < strangers or person in album.who[others]:
+                continue
+            rows += [*rng.choice(others, strangers, replace=False)]
             faces = tuple(Sighting(n, str(n), "", album.faces[row]) for n, row in enumerate(rows))
             try:
                 chosen, _ = chosen_of(Sightings(faces, len(faces), ()))
@@ -205,7 +211,7 @@ def measure_mixes(album: Album, trials: int = 200) -> dict[str, dict[str, float]
             done += 1
             lost += int((~chosen[:own]).sum())
             kept += int(chosen[own:].sum())
-        found[f"{own} + {strangers}"] = {
+        found[f"{own} + {strangers} {of_whom}".strip()] = {
             "refused": refused / max(done + refused, 1),
             "own lost": lost / max(done * own, 1),
             "strangers kept": kept / max(done * strangers, 1),

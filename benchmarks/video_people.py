@@ -7,8 +7,8 @@
 - Clips (with DATA): annotated frames of ``photos/video-val.tar``, each clip as a track; sets of three people and all
   their clips as if they were one video.
 
-Of pairs of shots (clips) the shares that are merged and split wrongly, with the embedded network's whitening and with
-plain cosines of codes.
+Of pairs of shots (clips) the shares that are merged and split wrongly, and F (of one person's pairs, which are
+together, and of those together, which are one person's), with the network's whitening and with plain cosines.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class Tally:
         self.videos += 1
 
     def shares(self) -> dict[str, float]:
+        together = self.own - self.split
         return {
+            "F of pairs": 2 * together / max(self.own + together + self.merged, 1),
             "two people merged": self.merged / max(self.others, 1),
             "one person split": self.split / max(self.own, 1),
             "videos all right": self.right / max(self.videos, 1),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from fit_data import CAMERA, photographed
 from likeness import Coefficients, FaceModel, FileError, LikenessError, Reconstruction
 from likeness.fit import Start, SurfacePoints
 from likeness.reconstruct import people
-from likeness.reconstruct.agreement import Agreement
+from likeness.reconstruct.agreement import PLAIN, Agreement
+from likeness.reconstruct.grouping import BELONGS, groups
 from likeness.reconstruct.inputs import PhotoResult
-from likeness.reconstruct.people import Sightings, people_of, person_of, sight
+from likeness.reconstruct.people import Sighting, Sightings, chosen_of, people_of, person_of, sight
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Cues
 from likeness.reconstruct.shared_errors import SharedErrors
@@ -163,6 +165,37 @@ def test_without_a_majority_nobody_is_made_up(small_model: FaceModel) -> None:
     axes = np.eye(12)[:6] * 3.5
     with pytest.raises(LikenessError, match="more than half of the 6"):
         person_of(*album.opened, seen(album.photos([axes[0]], [axes[0]], *[[one] for one in axes[1:5]])))
+
+
+def test_half_is_enough_where_nobody_else_is_in_half_as_many(small_model: FaceModel) -> None:
+    album, axes = Album(small_model, 8), np.eye(12)[:5] * 3.5
+    photos = album.photos(*[[axes[0]]] * 3, *[[one] for one in axes[1:4]])
+    assert len(person_of(*album.opened, seen(photos)).photos) == 3
+    assert len(person_of(*album.opened, seen(photos)).left_out) == 3
+    others = album.photos([axes[1]], [axes[1]], [axes[2]])
+    with pytest.raises(LikenessError, match="more than half of the 6"):
+        person_of(*album.opened, seen([*photos[:3], *others]))
+    with pytest.raises(LikenessError, match="more than half of the 4"):  # two alike are too few to tell
+        person_of(*album.opened, seen([*photos[:2], *photos[3:5]]))
+
+
+@pytest.mark.parametrize("order", [range(8), range(7, -1, -1)])
+def test_of_groups_alike_in_size_the_one_that_others_join_is_taken(
+    order: Sequence[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Three photos of a person, three of another, and two of the first that are nearer each other than to those.
+    alike = np.full((8, 8), 0.1)
+    for own in (slice(0, 3), slice(3, 6), slice(6, 8)):
+        alike[own, own] = 0.6
+    alike[6, 7] = alike[7, 6] = 0.9
+    alike[:3, 6] = alike[6, :3] = 0.345
+    alike[:3, 7] = alike[7, :3] = 0.31
+    monkeypatch.setattr(Sightings, "alike", lambda _: (alike[np.ix_(order, order)], PLAIN))
+    nobody: Any = None
+    faces = tuple(Sighting(place, f"{number}.jpg", "", nobody) for place, number in enumerate(order))
+    assert np.bincount(groups(alike, np.arange(8), BELONGS)).tolist() == [3, 3, 2]
+    chosen, _ = chosen_of(Sightings(faces, 8, ()))
+    assert {number for number, own in zip(order, chosen, strict=True) if own} == {0, 1, 2, 6, 7}
 
 
 def test_groups_say_who_is_where(small_model: FaceModel) -> None:

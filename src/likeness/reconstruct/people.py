@@ -34,6 +34,9 @@ BELIEVED = 0.5
 """How much of what the model of errors makes of a person's photos beyond the mean of their codes is believed: it is
 right for rendered people; of photographs it is known less well how they err (docs/people.md)."""
 
+CLEAR = 3
+"""Photos of a person who is in half of all, and no more, for that to be enough if nobody else is in half as many."""
+
 JOINT = 24
 """Photos that are fitted together at most, the most precise ones: more say nothing new, and take time."""
 
@@ -155,13 +158,15 @@ def chosen_of(seen: Sightings) -> tuple[np.ndarray, np.ndarray]:
     resembles the others alone.
 
     Raises:
-        LikenessError: no person is in more than half of the photos that show a face.
+        LikenessError: no person is in more than half of the photos that show a face, or in half of them where the
+            others are of as many people.
     """
     photo, (alike, evidence) = seen.photo, seen.alike()
-    group = _largest(groups(alike, photo, BELONGS, evidence), photo, seen)
-    chosen, odds = members(alike, photo, group, evidence)
-    shown = len(np.unique(photo))
-    if 2 * np.unique(photo[chosen]).size <= shown:
+    number = groups(alike, photo, BELONGS, evidence)
+    chosen, odds = _largest(number, alike, evidence, seen)
+    shown, own = len(np.unique(photo)), int(chosen.sum())
+    others = np.bincount(number[~chosen]).max(initial=0)
+    if 2 * own < shown or (2 * own == shown and (own < CLEAR or 2 * others > own)):
         _no_majority(chosen, seen, shown)
     # That all show one person says who it is, but excuses nobody: a stranger spoils more than one photo less.
     alone = odds - BELONGS
@@ -169,18 +174,24 @@ def chosen_of(seen: Sightings) -> tuple[np.ndarray, np.ndarray]:
     return (stays if stays.sum() >= 2 else chosen), alone
 
 
-def _largest(number: np.ndarray, photo: np.ndarray, seen: Sightings) -> np.ndarray:
-    """(M,) bool: the group that is in most photos."""
+def _largest(
+    number: np.ndarray, alike: np.ndarray, evidence: Evidence, seen: Sightings
+) -> tuple[np.ndarray, np.ndarray]:
+    """The faces (M,) bool and the log odds (M,) of the person who is in most photos: of the groups with most photos
+    the one that more photos belong to, when all are asked."""
     counts = np.bincount(number)
-    best = int(np.argmax(counts))
-    if (counts == counts[best]).sum() > 1:
-        twins = [np.flatnonzero(number == one) for one in np.flatnonzero(counts == counts[best])]
-        first = listed(sorted({seen.faces[group[0]].label for group in twins}))
-        raise LikenessError(
-            f"expected photos of one person, but {len(twins)} people are in {counts[best]} of "
-            f"{len(np.unique(photo))} photos each (as in {first}); --group sorts photos into people"
-        )
-    return np.asarray(number == best)
+    twins = [number == one for one in np.flatnonzero(counts == counts.max())]
+    if counts.max() > 1 or len(twins) == 1:
+        grown = [members(alike, seen.photo, group, evidence) for group in twins]
+        most = max(int(chosen.sum()) for chosen, _ in grown)
+        people = {chosen.tobytes(): (chosen, odds) for chosen, odds in grown if chosen.sum() == most}
+        if len(people) == 1:
+            return next(iter(people.values()))
+    first = listed(sorted({seen.faces[np.argmax(group)].label for group in twins}))
+    raise LikenessError(
+        f"expected photos of one person, but {len(twins)} people are in {counts.max()} of "
+        f"{len(np.unique(seen.photo))} photos each (as in {first}); --group sorts photos into people"
+    )
 
 
 def _no_majority(chosen: np.ndarray, seen: Sightings, shown: int) -> None:
