@@ -105,6 +105,7 @@ def header(shape: tuple[int, ...], kind: str = "<f8") -> bytes:
         (b"no array at all", "magic"),
         (bytes(300_000_000), "claim of 300000000 bytes"),
     ],
+    ids=range(7),  # pytest 8.0 would name the tests by their bytes
 )
 def test_no_size_is_believed(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
