@@ -6,7 +6,6 @@ of an hour on one core, and heads on what was seen are then learned in a minute.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +19,7 @@ from torch import Tensor
 from likeness.datasets import Frames, Photos, SyntheticFaces, open_sources
 from likeness.datasets.dense_labels import PlacedPoints, match_points, read_point_labels
 from likeness.datasets.image_store import readable
-from likeness.files import file_digest, write_atomically
+from likeness.files import file_digest, npz_bytes, write_atomically
 from likeness.geometry.crop import Crop
 from likeness.model.face_model import FaceModel
 from likeness.model.surface_points import PointMap
@@ -156,9 +155,7 @@ def _look(
 
 
 def _save(path: Path, arrays: dict[str, Any]) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, npz_bytes(arrays, compressed=False))
 
 
 def _maker(sources: Sources, placed: PlacedPoints, points: PointMap) -> SampleMaker:

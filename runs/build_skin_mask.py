@@ -10,7 +10,6 @@ marked: what a first network finds in photos as they are has no part in what the
 from __future__ import annotations
 
 import argparse
-import io
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ import torch
 
 from likeness import Reconstructor
 from likeness.datasets.test_sets import PhotoItem, open_photos
-from likeness.files import write_atomically
+from likeness.files import npz_bytes, write_atomically
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.texture.atlas import SMOOTH, Atlas, atlas_of
 from likeness.reconstruct.texture.front import FrontNetwork, answers, second_look, surroundings
@@ -197,13 +196,12 @@ def _doubted(examples: Sequence[Example], says: Sequence[np.ndarray]) -> list[np
 
 def packed(network: FrontNetwork) -> bytes:
     """As a file."""
-    buffer, arrays = io.BytesIO(), {}
+    arrays = {}
     for name, layers in zip(("first", "second"), network.layers, strict=True):
         for number, (weights, bias) in enumerate(layers):
             arrays[f"{name}_weights{number}"] = weights.astype(np.float16)
             arrays[f"{name}_bias{number}"] = bias.astype(np.float16)
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
+    return npz_bytes(arrays)
 
 
 def main() -> None:

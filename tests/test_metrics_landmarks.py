@@ -72,7 +72,7 @@ def test_the_area_is_that_under_the_curve() -> None:
     errors = np.abs(np.random.default_rng(0).normal(0, 0.06, 400))
     found = LandmarkErrors("box", errors)
     at, share = found.curve(20_001)
-    assert found.auc == pytest.approx(np.trapezoid(share, at) / 0.08, abs=1e-4)
+    assert found.auc == pytest.approx(np.diff(at) @ (share[1:] + share[:-1]) / 2 / 0.08, abs=1e-4)
     assert share[-1] == pytest.approx(1 - found.failure_rate)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,6 +30,22 @@ def write_atomically(path: StrPath, data: bytes) -> None:
             finish(stream, temporary, target)
     except OSError as error:
         raise FileError(target, f"cannot be written ({error.strerror or error})") from error
+
+
+def npz_bytes(arrays: Mapping[str, Any], *, compressed: bool = True) -> bytes:
+    """Arrays as the content of an ``.npz``.
+
+    Raises:
+        ValueError: an array holds Python's objects, for which readers would have to run code.
+    """
+    import numpy as np
+
+    for name, array in arrays.items():  # NumPy before 2.1 takes savez's allow_pickle=False for one more array
+        if np.asanyarray(array).dtype.hasobject:
+            raise ValueError(f"expected {name} of numbers or text, got objects")
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
+    return buffer.getvalue()
 
 
 def json_bytes(value: Any) -> bytes:

@@ -3,7 +3,6 @@ are."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -12,7 +11,7 @@ import numpy as np
 
 from likeness.datasets.image_store import ImageStore
 from likeness.errors import FileError, StrPath, printable
-from likeness.files import write_atomically
+from likeness.files import npz_bytes, write_atomically
 from likeness.readers import read_npz
 
 PER_PIXEL = 16
@@ -126,9 +125,7 @@ def write_point_labels(path: StrPath, labels: PointLabels) -> None:
         arrays["std"] = labels.deviation.astype(np.float16)
     if labels.embedding is not None:
         arrays["embedding"] = labels.embedding.astype(np.float16)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, npz_bytes(arrays))
 
 
 def key_of(name: str) -> str:

@@ -7,7 +7,6 @@ begins with the digest of its own bytes: one that was cut short, changed or made
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import warnings
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, FileWarning, StrPath
-from likeness.files import digest, write_atomically
+from likeness.files import digest, npz_bytes, write_atomically
 from likeness.readers import read_npz
 
 FORMAT = "likeness evaluation 2"
@@ -63,9 +62,7 @@ class Cache:
 
     def store(self, key: str, arrays: dict[str, np.ndarray]) -> None:
         """Write arrays under a key. Where that is not possible the run goes on without; one warning says so."""
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
-        content = buffer.getvalue()
+        content = npz_bytes(arrays, compressed=False)
         path = self._path(key)
         try:
             path.parent.mkdir(exist_ok=True)

@@ -5,13 +5,12 @@ A corrupt or foreign file gives a :class:`likeness.FileError`; nothing in it is 
 
 from __future__ import annotations
 
-import io
 from typing import Any, TypedDict
 
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import write_atomically
+from likeness.files import npz_bytes, write_atomically
 from likeness.geometry.landmarks import LandmarkMap
 from likeness.model.topology import Topology
 from likeness.readers import read_npz
@@ -66,9 +65,7 @@ def save_fields(path: StrPath, model: ModelFields) -> None:
             arrays[key] = getattr(landmarks, key).astype(np.int32)
         for key in ("inner_weights", "contour_weights", "outward"):
             arrays[key] = getattr(landmarks, key).astype(np.float32)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, npz_bytes(arrays))
 
 
 def load_fields(path: StrPath) -> ModelFields:

@@ -6,7 +6,6 @@ the embedded face model; ``runs/map_points.py`` learns it from pictures of the m
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import StrPath
-from likeness.files import write_atomically
+from likeness.files import npz_bytes, write_atomically
 from likeness.model.point_readout import PointReadout
 from likeness.readers import reading_npz
 
@@ -112,19 +111,17 @@ class PointMap:
 
     def save(self, path: StrPath) -> None:
         """Write an ``.npz``; raises FileError."""
-        buffer = io.BytesIO()
-        known = {} if self.landmarks is None else {"landmarks": self.landmarks.astype(np.float16)}
-        np.savez_compressed(
-            buffer,
-            allow_pickle=False,
-            vertices=self.vertices.astype(np.int32),
-            weights=self.weights.astype(np.float32),
-            mirror=self.mirror.astype(np.int32),
-            ibug=self.ibug.astype(np.int32),
-            **known,
-            **({} if self.readout is None else {READOUT + name: v for name, v in self.readout.arrays().items()}),
-        )
-        write_atomically(path, buffer.getvalue())
+        arrays = {
+            "vertices": self.vertices.astype(np.int32),
+            "weights": self.weights.astype(np.float32),
+            "mirror": self.mirror.astype(np.int32),
+            "ibug": self.ibug.astype(np.int32),
+        }
+        if self.landmarks is not None:
+            arrays["landmarks"] = self.landmarks.astype(np.float16)
+        if self.readout is not None:
+            arrays |= {READOUT + name: value for name, value in self.readout.arrays().items()}
+        write_atomically(path, npz_bytes(arrays))
 
     @classmethod
     def load(cls, path: StrPath) -> PointMap:

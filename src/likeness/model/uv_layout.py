@@ -7,7 +7,6 @@ each other about u = 1/2.
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import StrPath
-from likeness.files import write_atomically
+from likeness.files import npz_bytes, write_atomically
 from likeness.model.topology import Topology
 from likeness.readers import reading_npz
 
@@ -53,10 +52,8 @@ class UvLayout:
 
     def save(self, path: StrPath) -> None:
         """Write an ``.npz``; raises FileError."""
-        buffer = io.BytesIO()
         uv = np.rint(self.uv * STEPS).astype(np.uint16)
-        np.savez_compressed(buffer, allow_pickle=False, uv=uv, digest=np.array(self.digest))
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, npz_bytes({"uv": uv, "digest": np.array(self.digest)}))
 
     @classmethod
     def load(cls, path: StrPath) -> UvLayout:

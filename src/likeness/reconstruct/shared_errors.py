@@ -18,7 +18,6 @@ than G C G' + S does (``runs/several_photos.py``). They belong to a network.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,7 +25,7 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import StrPath
-from likeness.files import write_atomically
+from likeness.files import npz_bytes, write_atomically
 from likeness.geometry.rotation import FRONTAL, euler_from_rotation
 from likeness.readers import reading_npz
 from likeness.reconstruct.refine import TURN
@@ -97,10 +96,8 @@ class SharedErrors:
 
     def save(self, path: StrPath) -> None:
         """Write an ``.npz``; raises FileError."""
-        buffer = io.BytesIO()
         arrays = {name: getattr(self, name).astype(np.float32) for name in ARRAYS}
-        np.savez_compressed(buffer, allow_pickle=False, network=np.array(self.network), **arrays)
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, npz_bytes({"network": np.array(self.network), **arrays}))
 
     @classmethod
     def load(cls, path: StrPath) -> SharedErrors:

@@ -9,7 +9,6 @@ that network alone; with another one, plain cosines are taken.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -19,7 +18,7 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import StrPath
-from likeness.files import write_atomically
+from likeness.files import npz_bytes, write_atomically
 from likeness.readers import reading_npz
 from likeness.reconstruct.agreement import PLAIN, Evidence, resemblance
 
@@ -89,16 +88,14 @@ class Whitening:
 
     def save(self, path: StrPath) -> None:
         """Write an ``.npz``; raises FileError."""
-        buffer, figures = io.BytesIO(), asdict(self.evidence)
-        np.savez_compressed(
-            buffer,
-            allow_pickle=False,
-            network=np.array(self.network),
-            identity=self.identity.astype(np.float16),
-            features=self.features.astype(np.float16),
-            evidence=np.array([figures[name] for name in FIGURES]),
-        )
-        write_atomically(path, buffer.getvalue())
+        figures = asdict(self.evidence)
+        arrays = {
+            "network": np.array(self.network),
+            "identity": self.identity.astype(np.float16),
+            "features": self.features.astype(np.float16),
+            "evidence": np.array([figures[name] for name in FIGURES]),
+        }
+        write_atomically(path, npz_bytes(arrays))
 
     @classmethod
     def load(cls, path: StrPath) -> Whitening:
