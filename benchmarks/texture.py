@@ -7,8 +7,10 @@
 what is in front, and the share of the skin that is lost), and how far the texture's colours are from those of the
 photo as it is, there and elsewhere. ``--out`` gets ``front.png``: photo, mask, head.
 
-(several) Textures of 1, 2 and 4 photos of a person against one more photo, laid on the same texture plane: mean
-difference of log reflectance where that shows skin, brightness of the whole apart.
+(several) Textures of 1, 2 and 4 photos of a person against one more photo, laid on the same texture plane, each of
+the photos in turn being that one: mean difference of log reflectance where that shows skin, the whole face's colour
+apart; how far that colour is off; and by how much either is less than with fewer photos, with the standard error over
+people.
 """
 
 from __future__ import annotations
@@ -26,19 +28,22 @@ import numpy as np
 from likeness import Reconstruction, Reconstructor
 from likeness.datasets.test_sets import open_photos
 from likeness.evaluate.fidelity.judge import drawn_head
-from likeness.images.color import linear_from_srgb
 from likeness.reconstruct.texture import texture_of
 from likeness.reconstruct.texture.atlas import Atlas, atlas_of
+from likeness.reconstruct.texture.blend import filled
 from likeness.reconstruct.texture.fill import resized
 from likeness.reconstruct.texture.front import uncovered
 from likeness.reconstruct.texture.laid import base_of, laid
+from likeness.reconstruct.texture.layers import layer_of
 from likeness.reconstruct.texture.skin import agreeing
 from likeness.reconstruct.texture.view import View
 from likeness.train.generate.occluders import KINDS, occluded
 
-SIZE = 512
+SIZE, SEVERAL_SIZE = 512, 256
 COUNTS = (1, 2, 4)
 SHOWN = 6
+LEAST_SKIN = 0.002
+"""Of the texture: what a photo must show of skin to be compared with."""
 
 
 def faces_of(path: Path, photos: int) -> list[list[Reconstruction]]:
@@ -131,27 +136,43 @@ def _save(path: Path, pictures: Sequence[np.ndarray], columns: int) -> None:
 
 
 def measure_several(people: Sequence[Sequence[Reconstruction]]) -> dict[str, dict[str, float]]:
-    """Mean absolute difference of log reflectance to the last photo of each person, by the number of others."""
-    differences: dict[int, list[float]] = defaultdict(list)
-    for own in people:
-        if len(own) <= max(COUNTS):
+    """How far textures are from one more photo, by the number of photos."""
+    kept = [rows for own in people if len(own) > max(COUNTS) and (rows := _told_of_one_more(own)) is not None]
+    found: dict[str, dict[str, float]] = {}
+    before: np.ndarray | None = None
+    for column, count in enumerate((0, *COUNTS)):
+        own = np.array([rows[column] for rows in kept])
+        found[str(count)] = {"people": len(own), "log reflectance": own[:, 0].mean(), "whole face": own[:, 1].mean()}
+        gain = np.full_like(own, np.nan) if before is None else before - own
+        for name, values in zip(("gain", "gain, whole face"), gain.T, strict=True):
+            found[str(count)] |= {name: values.mean(), f"{name}, error": values.std(ddof=1) / np.sqrt(len(values))}
+        before = own
+    return {count: {name: float(value) for name, value in row.items()} for count, row in found.items()}
+
+
+def _told_of_one_more(own: Sequence[Reconstruction]) -> np.ndarray | None:
+    """(1 + counts, 2) mean difference of log reflectance over the skin of one more photo, and of the whole face's
+    colour, by the number of photos, 0 first; the mean over which photo that is. None: no photo shows enough skin."""
+    model = own[0].model
+    albedo = model.albedo(np.mean([face.coefficients.albedo for face in own], axis=0))
+    atlas = atlas_of(model, SEVERAL_SIZE)
+    base, views = base_of(atlas, albedo), [face.texture_view() for face in own]
+    layers = [layer_of(atlas, albedo, base, view) for view in views]
+    rows = []
+    for number, view in enumerate(views):
+        color = laid(atlas, albedo, view).color
+        weight, _, learned = masks_of(atlas, albedo, view)
+        skin = weight * learned > 0.5
+        if skin.sum() < LEAST_SKIN * skin.size:
             continue
-        model, last = own[0].model, own[-1]
-        albedo = model.albedo(last.coefficients.albedo)
-        atlas = atlas_of(model, SIZE)
-        found = laid(atlas, albedo, last.texture_view())
-        skin = found.weight * masks_of(atlas, albedo, last.texture_view())[2] > 0.5
-        if skin.sum() < 500:
-            continue
+        others = [*layers[number + 1 :], *layers[:number]]
+        row = []
         for count in (0, *COUNTS):
-            texture = texture_of(model, albedo, [face.texture_view() for face in own[:count]], SIZE)
-            log = np.log(np.maximum(linear_from_srgb(texture / 255.0), 1e-3)).astype(np.float32)
-            off = (resized(log, len(skin)) - found.color)[skin]
-            differences[count].append(float(np.abs(off - np.median(off, axis=0)).mean()))
-    return {
-        str(count): {"people": len(rows), "log reflectance": float(np.mean(rows))}
-        for count, rows in differences.items()
-    }
+            off = (np.clip(filled(atlas, base, others[:count]), np.log(1e-3), 0) - color)[skin]
+            whole = np.median(off, axis=0)
+            row.append([np.abs(off - whole).mean(), np.abs(whole).mean()])
+        rows.append(row)
+    return np.mean(rows, axis=0) if rows else None
 
 
 def main() -> None:

@@ -21,11 +21,12 @@ import numpy as np
 
 from likeness.images.color import srgb_from_linear
 from likeness.model.face_model import FaceModel
-from likeness.reconstruct.texture.atlas import SMOOTH, Atlas, Window, atlas_of
+from likeness.reconstruct.texture.atlas import SMOOTH, Atlas, atlas_of
 from likeness.reconstruct.texture.eyes import paint_eyes
 from likeness.reconstruct.texture.fill import averaged, resized, resized_part, spread_out, threefold
 from likeness.reconstruct.texture.laid import base_of
-from likeness.reconstruct.texture.layers import Layer, layer_of, seen_window, sharpness
+from likeness.reconstruct.texture.layers import Layer, layer_of, seen_window
+from likeness.reconstruct.texture.several import apart_of, shares_of
 from likeness.reconstruct.texture.skin import on_top
 from likeness.reconstruct.texture.view import View, smoothstep
 
@@ -44,9 +45,6 @@ CLOSING = 0.04
 
 BESIDE_MM = (-15.0, 0.0)
 """Heights between which hair beside the face ends."""
-
-BEST = 4.0
-"""Of several photos those that see a texel best decide: weights to this power."""
 
 DARK, STEPS, BAND = -9.0, 2**15, 64
 """The least log reflectance that is told from black (a fiftieth of a byte's step), steps of the table from there to
@@ -75,7 +73,7 @@ def texture_of(
     atlas = atlas_of(model, size)
     base = base_of(atlas, albedo)
     layers = [layer_of(atlas, albedo, base, view, relight) for view in views]
-    log_texture = _filled(atlas, base, layers)
+    log_texture = filled(atlas, base, layers)
     paint_eyes(atlas, log_texture, albedo, views, [layer.light for layer in layers])
     return _bytes(log_texture)
 
@@ -110,15 +108,21 @@ def _bytes(log_texture: np.ndarray) -> np.ndarray:
     return out
 
 
-def _filled(atlas: Atlas, base: np.ndarray, layers: Sequence[Layer]) -> np.ndarray:
-    """(S, S, 3) log reflectance: the layers over the model's own."""
+def filled(atlas: Atlas, base: np.ndarray, layers: Sequence[Layer]) -> np.ndarray:
+    """(S, S, 3) log reflectance: the layers over the model's own, before eyes are painted.
+
+    Args:
+        atlas: of the texture.
+        base: (C, C, 3) log reflectance by the model.
+        layers: of the photos.
+    """
     window = seen_window(atlas, layers) if layers else None
     if window is None:
         return resized(base, atlas.size)
     overs = [layer.over(atlas, base, window) for layer in layers]
     shares = shares_of(atlas, layers, overs, window)
     weight = np.max([layer.weight for layer in layers], axis=0)
-    offsets = _matched(layers, shares)
+    offsets = apart_of(base, layers, shares)
     parts = list(zip(shares, layers, offsets, strict=True))
     coarse = np.sum([share[..., None] * (layer.coarse - offset) for share, layer, offset in parts], axis=0)
     hair = np.sum([share * layer.hair for share, layer, _ in parts], axis=0)
@@ -139,43 +143,6 @@ def _filled(atlas: Atlas, base: np.ndarray, layers: Sequence[Layer]) -> np.ndarr
         shown += threefold(resized_part(1 - weight, atlas.size, window)) * detail[:, ::-1]
     shown += detail
     return ground
-
-
-def shares_of(atlas: Atlas, layers: Sequence[Layer], overs: Sequence[np.ndarray], window: Window) -> list[np.ndarray]:
-    """(C, C) of each layer: its share of what is shown; they sum to 1 where anything is seen.
-
-    Args:
-        atlas: of the texture.
-        layers: at least one.
-        overs: (h, w, 3) of each what :meth:`Layer.over` gives for the ``window``.
-        window: of the texture.
-    """
-    sharp = np.ones(len(layers))
-    if len(layers) > 1:
-        sharp = np.array(
-            [
-                sharpness(over, resized_part(layer.weight, atlas.size, window))
-                for layer, over in zip(layers, overs, strict=True)
-            ]
-        )
-        sharp /= max(float(sharp.max()), 1e-6)
-    powers = [
-        (layer.weight * max(layer.detail, 0.05) * one) ** BEST for layer, one in zip(layers, sharp, strict=True)
-    ]
-    total = np.maximum(np.sum(powers, axis=0), 1e-12)
-    return [power / total for power in powers]
-
-
-def _matched(layers: Sequence[Layer], shares: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """(3,) of each layer: by how much it is brighter than the one that says most, where both see."""
-    says = [float((share * layer.weight).sum()) for share, layer in zip(shares, layers, strict=True)]
-    first = int(np.argmax(says))
-    offsets = []
-    for layer in layers:
-        both = np.minimum(layer.weight, layers[first].weight) > 0.3
-        difference = layer.coarse - layers[first].coarse
-        offsets.append(np.median(difference[both], axis=0) if both.sum() > 100 else np.zeros(3, np.float32))
-    return offsets
 
 
 def _correction(atlas: Atlas, ratio: np.ndarray, weight: np.ndarray, hair: np.ndarray, top: np.ndarray) -> np.ndarray:

@@ -29,10 +29,11 @@ from likeness.mesh.seams import split_seams
 from likeness.mesh.tangents import vertex_tangents
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.texture.atlas import Atlas, Window, atlas_of
-from likeness.reconstruct.texture.blend import check_texture_of, shares_of
+from likeness.reconstruct.texture.blend import check_texture_of
 from likeness.reconstruct.texture.fill import resized_part
 from likeness.reconstruct.texture.laid import base_of, texels_per_mm
 from likeness.reconstruct.texture.layers import Layer, layer_of, seen_window
+from likeness.reconstruct.texture.several import shares_of
 from likeness.reconstruct.texture.view import LEAST_LIGHT, View
 from likeness.render.lighting import shade
 
