@@ -58,17 +58,24 @@ class Example:
     drawn: bool
 
 
-def views_of(path: Path, photos: int, reconstruct: Reconstructor) -> tuple[FaceModel, list[tuple[View, np.ndarray]]]:
-    """Views of so many photos of each person, and albedo (V, 3)."""
+def views_of(
+    path: Path, photos: int, most: int, reconstruct: Reconstructor
+) -> tuple[FaceModel, list[tuple[View, np.ndarray]]]:
+    """Views of so many photos of each person, at most so many in all, and albedo (V, 3)."""
     people: dict[str, list[PhotoItem]] = defaultdict(list)
     for item in open_photos(path).items:
         people[item.identity].append(item)
+    chosen = [items[row] for items in people.values() for row in _spread(len(items), photos)]
     found = []
-    for items in people.values():
-        for row in np.unique(np.linspace(0, len(items) - 1, photos).round().astype(int)):
-            for face in reconstruct(items[row].source(), max_faces=1):
-                found.append((face.texture_view(), face.model.albedo(face.coefficients.albedo)))
+    for row in _spread(len(chosen), most):
+        for face in reconstruct(chosen[row].source(), max_faces=1):
+            found.append((face.texture_view(), face.model.albedo(face.coefficients.albedo)))
     return reconstruct.model, found
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most so many of so many rows, the first and the last among them."""
+    return [int(row) for row in np.unique(np.linspace(0, count - 1, most).round())]
 
 
 def example_of(atlas: Atlas, view: View, albedo: np.ndarray, alpha: np.ndarray | None) -> Example:
@@ -216,8 +223,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     opened = Reconstructor(arguments.model, arguments.network, points=arguments.points, threads=1)
-    model, views = views_of(arguments.people, arguments.photos, opened)
-    views = [views[row] for row in np.unique(np.linspace(0, len(views) - 1, arguments.most).astype(int))]
+    model, views = views_of(arguments.people, arguments.photos, arguments.most, opened)
     atlas = atlas_of(model, SMOOTH)
     examples = examples_of(atlas, views, np.random.default_rng(arguments.seed))
     data = packed(learn(atlas, examples, arguments.seed))
