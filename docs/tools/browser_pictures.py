@@ -48,8 +48,9 @@ def draw_three(browser: Browser, head: Path, three: Path, out: Path) -> None:
         Thread(target=server.serve_forever, daemon=True).start()
         try:
             page = browser.new_page(viewport={"width": 560, "height": 380})
+            page.set_default_timeout(PATIENCE_MS)
             page.goto(f"http://127.0.0.1:{server.server_port}/three_picture.html")
-            page.wait_for_function("document.title === 'drawn'", timeout=PATIENCE_MS)
+            page.wait_for_function("document.title === 'drawn'")
             page.screenshot(path=out, type="jpeg", quality=QUALITY)
             page.close()
         finally:
