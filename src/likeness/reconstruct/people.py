@@ -131,7 +131,7 @@ def person_of(model: FaceModel, refiner: Refiner | None, seen: Sightings) -> Per
         seen: the faces.
 
     Raises:
-        LikenessError: no photo shows a face, or no person is in more than half of those that do.
+        LikenessError: no photo shows a face, or nobody is in most of those that do (:func:`chosen_of`).
     """
     if not seen.faces:
         reason = f" ({seen.left_out[0].item}: {seen.left_out[0].reason})" if seen.left_out else ""

@@ -191,7 +191,7 @@ class Reconstructor:
             photos: each as for :meth:`batch`, in any order.
 
         Raises:
-            LikenessError: no photo shows a face, or no person is in more than half of those that do.
+            LikenessError: no photo shows a face, or nobody is in most of those that do.
         """
         return person_of(self.model, self.refiner, sight(self.batch(photos)))
 
