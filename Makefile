@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # make TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu" test
 TORCH ?= torch==2.13.0
 
-.PHONY: demo docs test test-cluster test-lowest validate-gltf web lint fuzz torture clean
+.PHONY: demo docs test test-cluster test-lowest validate-gltf web lint fuzz torture build-trial clean
 
 demo: $(VENV)/.core
 	$(BIN)/python examples/demo_photo.py out/astronaut.jpg
@@ -64,6 +64,11 @@ test-lowest:
 TORTURE_TIMES ?= 100
 torture: $(VENV)/.dev
 	TORTURE_TIMES=$(TORTURE_TIMES) $(BIN)/python -m pytest tests/test_torture.py
+
+# From the data folder DATA (benchmarks/README.md) to files that reconstruct a photo, with photographs and without, in
+# numbers as small as goes. The package stays as it is.
+build-trial: $(VENV)/.dev
+	BUILD_TRIAL=$(DATA) $(BIN)/python -m pytest tests/test_build_trial.py -s
 
 # The core with the demo's photograph: no torch.
 $(VENV)/.core: pyproject.toml

@@ -38,6 +38,7 @@ from likeness.metrics.fidelity_expression import blink_correlation
 from likeness.metrics.fidelity_points import hand_placed_fidelity
 from likeness.metrics.procrustes import align
 from likeness.model.face_model import FaceModel
+from likeness.reconstruct.reconstructor import MIN_SCORE
 from likeness.reconstruct.teacher_fit import MEDIAPIPE
 
 MEDIAPIPE_IBUG = (
@@ -157,18 +158,20 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--points", choices=[MEDIAPIPE], help="also the program with MediaPipe's points")
     parser.add_argument("--map", type=Path, help="another map of the network's points (.npz)")
+    parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of faces that are looked at, 0 to 1")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     only = arguments.only.split(",")
     files = (arguments.model, arguments.network)
-    predictor = open_predictor(*files, threads=arguments.threads, points=arguments.map)
+    threads, least = arguments.threads, arguments.min_score
+    predictor = open_predictor(*files, threads=threads, points=arguments.map, min_score=least)
     data = data_of(arguments.data, arguments.work, only, arguments.people)
     cache = Cache(arguments.work / "cache")
     found = measure_fidelity(data, predictor, only, cache, bootstrap=arguments.bootstrap)
     columns = {"network": found, "mean face": mean_face_column(found)}
     if arguments.points is not None:
         folder = arguments.data / "teachers" / "mediapipe"
-        other = open_predictor(*files, threads=arguments.threads, points=arguments.points, mediapipe=folder)
+        other = open_predictor(*files, threads=threads, points=arguments.points, mediapipe=folder, min_score=least)
         columns["network, MediaPipe's points"] = measure_fidelity(
             data, other, only, cache, bootstrap=arguments.bootstrap
         )

@@ -22,6 +22,7 @@ import numpy as np
 
 from likeness import Reconstruction, Reconstructor
 from likeness.metrics.landmark_error import errors_without_side
+from likeness.reconstruct.reconstructor import MIN_SCORE
 
 
 def frames(tar: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -150,10 +151,11 @@ def main() -> None:
     parser.add_argument("--true-crops", action="store_true", help="cut by the annotated points, no detection")
     parser.add_argument("--network", type=Path)
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of faces that are looked at, 0 to 1")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--worst", type=Path, help="folder for a picture of the worst frames")
     arguments = parser.parse_args()
-    reconstruct = Reconstructor(arguments.model, arguments.network)
+    reconstruct = Reconstructor(arguments.model, arguments.network, min_score=arguments.min_score)
     result, rows = measure(reconstruct, arguments.tar, arguments.true_crops)
     for key, value in result.items():
         print(f"{key:42} {value:.3f}" if isinstance(value, float) else f"{key:42} {value}")

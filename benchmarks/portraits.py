@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from likeness import Reconstruction, Reconstructor
+from likeness.reconstruct.reconstructor import MIN_SCORE
 
 
 def measure(faces: dict[tuple[str, str], Reconstruction]) -> dict[str, float]:
@@ -51,10 +52,11 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--network", type=Path)
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of faces that are looked at, 0 to 1")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    reconstruct = Reconstructor(arguments.model, arguments.network)
+    reconstruct = Reconstructor(arguments.model, arguments.network, min_score=arguments.min_score)
     faces, sheets, missed, extra = {}, [], [], 0
     photos = sorted(arguments.folder.glob("*-*.jpg"))
     for path in photos:

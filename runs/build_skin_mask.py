@@ -24,6 +24,7 @@ from likeness import Reconstructor
 from likeness.datasets.test_sets import PhotoItem, open_photos
 from likeness.files import npz_bytes, write_atomically
 from likeness.model.face_model import FaceModel
+from likeness.reconstruct.reconstructor import MIN_SCORE
 from likeness.reconstruct.texture.atlas import SMOOTH, Atlas, atlas_of
 from likeness.reconstruct.texture.front import FrontNetwork, answers, second_look, surroundings
 from likeness.reconstruct.texture.laid import difference_of
@@ -219,10 +220,13 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=200, help="photos in all")
     for name in ("--model", "--network", "--points"):
         parser.add_argument(name, type=Path, help="instead of the embedded one")
+    parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of faces that are looked at, 0 to 1")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    opened = Reconstructor(arguments.model, arguments.network, points=arguments.points, threads=1)
+    opened = Reconstructor(
+        arguments.model, arguments.network, points=arguments.points, threads=1, min_score=arguments.min_score
+    )
     model, views = views_of(arguments.people, arguments.photos, arguments.most, opened)
     atlas = atlas_of(model, SMOOTH)
     examples = examples_of(atlas, views, np.random.default_rng(arguments.seed))

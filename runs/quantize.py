@@ -32,7 +32,7 @@ from likeness.reconstruct.proposals import crop_from_proposal, largest_faces
 
 BATCH = 8
 SURE = 0.9
-"""Scores of crops that are looked at: faces, as nearly all that the network sees."""
+"""Scores of crops that are looked at, if nothing else is asked for: faces, as nearly all that the network sees."""
 
 
 def main() -> None:
@@ -42,31 +42,33 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--crops", type=int, default=240, help="by which ranges are found")
     parser.add_argument("--judge", type=Path, help="photos on which the difference is measured")
+    parser.add_argument("--min-score", type=float, default=SURE, help="of faces that are looked at, 0 to 1")
     parser.add_argument("--model", type=Path, help="the face model that the network is for")
     parser.add_argument("--points", type=Path, help="the map of the points that it places")
     arguments = parser.parse_args()
     if arguments.out.resolve().parent != arguments.network.resolve().parent:
         parser.error(f"expected OUT beside {arguments.network}, from which it reads, got {arguments.out}")
     look = Reconstructor(arguments.model, arguments.network, points=arguments.points, threads=1)
-    crops = second_looks(look, arguments.photos, arguments.crops)
+    crops = second_looks(look, arguments.photos, arguments.crops, arguments.min_score)
     data = quantised(arguments.network, crops)
     write_atomically(arguments.out, data)
     print(f"{arguments.out}: {len(data)} bytes, ranges of {len(crops)} crops")
     if arguments.judge is not None:
-        seen = second_looks(look, arguments.judge, arguments.crops)
+        seen = second_looks(look, arguments.judge, arguments.crops, arguments.min_score)
         exact, moved = (answers(Network.load(path, 1), seen) for path in (arguments.network, arguments.out))
         print(f"{len(seen)} crops of {arguments.judge.name}:", difference(exact, moved))
 
 
-def second_looks(look: Reconstructor, photos: Path, count: int) -> np.ndarray:
-    """Crops (N, S, S, 3) uint8 around the best face of up to ``count`` photos, every second one mirrored."""
+def second_looks(look: Reconstructor, photos: Path, count: int, least: float) -> np.ndarray:
+    """Crops (N, S, S, 3) uint8 around the best face of up to ``count`` photos, every second one mirrored, of
+    scores from ``least`` on."""
     items = open_photos(photos).items
     crops: list[np.ndarray] = []
     for number in np.random.default_rng(0).permutation(len(items)):
         image = items[number].image()
         proposals = largest_faces(image, 1)
         faces = look.regress(image, [crop_from_proposal(one, look.network.size) for one in proposals[:1]])
-        if not faces or faces[0].score < SURE:
+        if not faces or faces[0].score < least:
             continue
         pixels = faces[0].next_crop().extract(image)
         crops.append(pixels[:, ::-1] if len(crops) % 2 else pixels)

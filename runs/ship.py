@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from likeness.reconstruct.reconstructor import MIN_SCORE
 from likeness.train.checkpoint import CHECKPOINT, read_checkpoint
 from likeness.train.detector.trainer import read_detector_checkpoint
 
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("assets", type=Path)
     parser.add_argument("--note", default="", help="what was done otherwise than runs/build_default.sh does it")
+    parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of faces that are measured, 0 to 1")
     arguments = parser.parse_args()
     work, assets = arguments.work, arguments.assets
     for name, built in SHIPPED.items():
@@ -81,7 +83,7 @@ def main() -> None:
     }
     provenance = assets / "provenance.json"
     provenance.write_text(json.dumps(record, indent=1) + "\n")
-    record["figures"] = figures(work, arguments.data)
+    record["figures"] = figures(work, arguments.data, arguments.min_score)
     provenance.write_text(json.dumps(record, indent=1) + "\n")
     print(f"{total / 2**20:.1f} MiB of assets")
 
@@ -98,7 +100,7 @@ def finder_training(checkpoint: Path) -> dict[str, Any]:
     return {"start": state.get("start", ""), **{key: state[key] for key in ("settings", "step")}}
 
 
-def figures(work: Path, data: Path) -> dict[str, Any]:
+def figures(work: Path, data: Path, min_score: float) -> dict[str, Any]:
     """Run the benchmarks on the shipped files."""
     found = {}
     for name, command in {
@@ -107,7 +109,8 @@ def figures(work: Path, data: Path) -> dict[str, Any]:
         "portraits": ["portraits.py", str(data / "portraits"), str(work)],
     }.items():
         out = work / "figures.json"
-        subprocess.run([sys.executable, f"benchmarks/{command[0]}", *command[1:], "--json", str(out)], check=True)
+        words = [f"benchmarks/{command[0]}", *command[1:], "--min-score", f"{min_score:g}", "--json", str(out)]
+        subprocess.run([sys.executable, *words], check=True)
         found[name] = json.loads(out.read_text())
     return found
 

@@ -57,7 +57,7 @@ def commands(tmp_path: Path, **environment: str) -> list[list[str]]:
         stub.write_text(STUB if name == "python" else "#!/bin/sh\n")
         stub.chmod(0o755)
     record = tmp_path / "commands"
-    given = {name: value for name, value in os.environ.items() if name not in (*SIZES, "RENDERED_ONLY")}
+    given = {name: value for name, value in os.environ.items() if name not in (*SIZES, "RENDERED_ONLY", "TRIAL")}
     given |= {"PATH": f"{stubs}:{os.environ['PATH']}", "PYTHON": str(stubs / "python"), "COMMANDS": str(record)}
     script = ["bash", str(RUNS / "build_default.sh"), str(tmp_path / "data"), str(tmp_path / "work")]
     done = subprocess.run(script, env={**given, **environment}, capture_output=True, text=True)
@@ -91,11 +91,13 @@ def understand(words: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
     return path.name
 
 
-@pytest.mark.parametrize("rendered_only", ["", "1"])
-def test_every_command_is_understood(rendered_only: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("rendered_only", "trial"), [("", ""), ("", "1"), ("1", "")])
+def test_every_command_is_understood(
+    rendered_only: str, trial: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("scipy")
-    found = commands(tmp_path, RENDERED_ONLY=rendered_only)
+    found = commands(tmp_path, RENDERED_ONLY=rendered_only, TRIAL=trial)
     names = {understand(words, monkeypatch) for words in found}
     assert names >= WHOLE
     if rendered_only:
@@ -124,6 +126,25 @@ def test_nothing_is_read_before_it_is_made(rendered_only: str, tmp_path: Path) -
         made |= new | ({f"{work}/carried.npz"} if "build_model.py" in words[0] else set())
 
 
+def budgets(found: list[list[str]]) -> list[int]:
+    return [int(words[words.index("--budget") + 1]) for words in found if "--budget" in words]
+
+
+def test_a_trial_is_small_and_leaves_the_package_alone(tmp_path: Path) -> None:
+    whole, trial = tmp_path / "whole", tmp_path / "trial"
+    whole.mkdir()
+    trial.mkdir()
+    usual, small = commands(whole), commands(trial, TRIAL="1")
+    assert len(budgets(usual)) == len(budgets(small)) >= 8
+    assert all(100 * few <= many for few, many in zip(budgets(small), budgets(usual), strict=True))
+    ships = [next(words for words in found if words[0].endswith("ship.py")) for found in (usual, small)]
+    assets = trial / "work" / "package" / "likeness" / "assets"
+    assert [words[3] for words in ships] == ["src/likeness/assets", str(assets)]
+    assert (assets / "provenance.json").is_file()
+    read = [words for words in small if any(word.startswith(str(trial / "data")) for word in words)]
+    assert [words[0] for words in read] == ["runs/trial_data.py"]  # all else sees what that has cut
+
+
 def test_sizes_reach_the_commands(tmp_path: Path) -> None:
     values = {name: str(1001 + number) for number, name in enumerate(SIZES)}
     words = {word for call in commands(tmp_path, **values) for word in call}
@@ -142,7 +163,7 @@ def test_what_is_shipped_is_measured_by_programs_that_understand(
         Path(words[-1]).write_text(json.dumps({}))
 
     monkeypatch.setattr(ship.subprocess, "run", ran)
-    ship.figures(tmp_path, tmp_path / "data")
+    ship.figures(tmp_path, tmp_path / "data", 0.5)
     monkeypatch.undo()
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     assert {understand(words, monkeypatch) for words in called} == {"landmarks.py", "portraits.py"}

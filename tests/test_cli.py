@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from likeness import FaceModel, Mesh, Reconstructor, cli, files
+from likeness.assets import asset
 
 
 @pytest.fixture(scope="module")
@@ -309,6 +310,12 @@ def test_rendered_faces_come_by_both_spellings(spelling: list[str], small_model:
     assert first == "rendering faces 0/3 (0 %)"
     assert last == f"3 faces -> {tmp_path / 'set'}"
     assert np.load(tmp_path / "set" / "rgba.npy").shape[0] == 3
+
+
+def test_rendered_faces_are_of_the_embedded_model_where_none_is_given(tmp_path: Path) -> None:
+    assert run("train", "synthetic", "-o", tmp_path / "set", "--count", 1, "--quiet") == 0
+    model = FaceModel.load(asset("face_model.npz"))
+    assert np.load(tmp_path / "set" / "identity.npy").shape == (1, len(model.identity_basis))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import pytest
 pytest.importorskip("torch")
 
 from conftest import landmark_drawing
-from train_sources import TOLD, write_morphs, write_teacher
+from train_sources import TOLD, write_morphs, write_photos, write_teacher
 
+from likeness.cli.main import main
 from likeness.datasets.memory_maps import Morphs
 from likeness.errors import FileError
 from likeness.networks.recogniser import FIVE_POINTS, Teacher, five_of
@@ -173,3 +174,13 @@ def test_folders_that_cannot_be_used_name_the_file(tmp_path: Path) -> None:
     np.save(write_morphs(tmp_path / "morphs") / "landmarks.npy", np.zeros((7, 5, 2), np.float32))
     with pytest.raises(FileError, match=r"landmarks\.npy: expected an array"):
         Morphs(tmp_path / "morphs")
+
+
+def test_photos_without_landmarks_ask_for_a_network_that_finds_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, teacher = write_photos(tmp_path / "photos.tar"), write_teacher(tmp_path / "teacher.onnx")
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "morphs", "--data", str(photos), "--teacher", str(teacher), "-o", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert "--run" in capsys.readouterr().err

@@ -44,6 +44,8 @@ class Skins:
     """Skins of a person, at most."""
     size: int = 256
     """Texels of a skin's side."""
+    min_score: float = 0.99
+    """Leave photos out in which the network believes less in a face (0 to 1)."""
     overwrite: bool = False
     """Replace a file that was not made by this command from the same input, too."""
 
@@ -54,8 +56,8 @@ class Synthetic:
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder for the files, one .npy a label."""
-    model: Path
-    """The face model (.npz) whose faces are drawn."""
+    model: MaybePath = None
+    """The face model (.npz) whose faces are drawn, if not the embedded one."""
     count: int = 24_000
     """Faces."""
     skins: MaybePath = None
@@ -101,10 +103,10 @@ class Detector:
     """Folder for finder.onnx, the checkpoint and the labels made on the way."""
     data: Path
     """Folder with photos/video-train.tar and photos/photo-train.tar."""
-    model: Path
-    """The face model (.npz) of the synthetic faces."""
     synthetic: Path
     """Folder of rendered faces (`likeness train synthetic`)."""
+    model: MaybePath = None
+    """The face model (.npz) of the synthetic faces, if not the embedded one."""
     network: MaybePath = None
     """The regressor (.onnx) that labels the photos, if not the embedded one."""
     budget: int = DetectorSettings.budget
@@ -158,7 +160,8 @@ def take_skins(settings: Skins, display: Display) -> None:
         raise FileError(settings.data[0], "expected photos of people")
     if settings.people is not None:
         photos = of_some_people(photos, settings.people)
-    skins = skins_of(photos, Reconstructor(settings.model, settings.network), settings.each, settings.size, display)
+    reconstruct = Reconstructor(settings.model, settings.network)
+    skins = skins_of(photos, reconstruct, settings.each, settings.size, settings.min_score, display)
     files = folder.save(settings.out.name, source, lambda stage: skins.save(stage / settings.out.name))
     add_result(settings.data[0], files=files, figures={"skins": len(skins)})
     display.tell(f"{len(skins)} skins -> {settings.out}")
@@ -176,8 +179,8 @@ def render_synthetic(settings: Synthetic, display: Display) -> None:
     from likeness.train.generate.skins import Skins as Worn
 
     _check_counts(settings)
-    model, skins = FaceModel.load(settings.model), settings.skins
-    source = Source.of(settings.model, *(() if skins is None else (skins,)))
+    file, skins = _model_file(settings.model), settings.skins
+    model, source = FaceModel.load(file), Source.of(file, *(() if skins is None else (skins,)))
     variety = None if skins is None else Variety(Worn.load(skins, model))
     folder = ResultFolder(settings.out, "train synthetic", overwrite=settings.overwrite)
     folder.check(SET, SYNTHETIC_FILES, source)
@@ -186,7 +189,7 @@ def render_synthetic(settings: Synthetic, display: Display) -> None:
         done = write_set(model, stage, settings.count, settings.seed, settings.processes, variety)
         _watched(done, settings.count, "rendering faces", display)
 
-    add_result(settings.model, files=folder.save(SET, source, write), figures={"faces": settings.count})
+    add_result(file, files=folder.save(SET, source, write), figures={"faces": settings.count})
     display.tell(f"{settings.count} faces -> {settings.out}")
 
 
@@ -201,7 +204,7 @@ def mix_morphs(settings: Morphs, display: Display) -> None:
 
     Raises:
         likeness.FileError: a source or the teacher cannot be used, or files in the way are somebody else's.
-        ValueError: there are not two people to mix.
+        ValueError: there are not two people to mix, or nothing says where their landmarks are.
     """
     from likeness.datasets.memory_maps import MORPH_FILES
     from likeness.train.generate.morphs import faces_of, write_morphs
@@ -211,6 +214,8 @@ def mix_morphs(settings: Morphs, display: Display) -> None:
     folder = ResultFolder(settings.out, "train morphs", overwrite=settings.overwrite)
     folder.check(SET, MORPH_FILES, source)
     opened = opened_sources(settings.data, display)
+    if settings.run is None and opened.frames is None:
+        raise ValueError("expected --run, a training whose network finds landmarks: none of these photos has any")
     pseudo = _labelled(settings, opened.photos, display)
     faces = faces_of(opened.frames, opened.photos, pseudo)
 
@@ -226,14 +231,13 @@ def _labelled(settings: Morphs, photos: Photographs | None, display: Display) ->
     """Landmarks of photos that have none, by the network of --run."""
     if settings.run is None or photos is None:
         return None
-    from likeness.assets import asset
     from likeness.model.face_model import FaceModel
     from likeness.train.checkpoint import CHECKPOINT, load_regressor
     from likeness.train.losses.reconstruction import LandmarkHead
     from likeness.train.photos.pseudo_labels import label_photos
 
     network, _ = load_regressor(settings.run / CHECKPOINT)
-    model = FaceModel.load(asset("face_model.npz") if settings.model is None else settings.model)
+    model = FaceModel.load(_model_file(settings.model))
     return label_photos(network, LandmarkHead(model), photos, watch=display)
 
 
@@ -258,7 +262,7 @@ def train_detector(settings: Detector, display: Display) -> None:
         photos / "photo-train.tar",
         settings.out,
         synthetic_folder=settings.synthetic,
-        model=FaceModel.load(settings.model),
+        model=FaceModel.load(_model_file(settings.model)),
         network=settings.network,
         watch=display,
     )
@@ -292,6 +296,13 @@ def export(settings: Export, display: Display) -> None:
     written = folder.save(name, source, lambda stage: export_regressor(checkpoint, stage / name, settings.name))
     add_result(settings.run, files=written)
     display.tell(f"-> {settings.out}")
+
+
+def _model_file(given: Path | None) -> Path:
+    """The face model that was asked for, or the embedded one."""
+    from likeness.assets import asset
+
+    return asset("face_model.npz") if given is None else given
 
 
 def _watched(done: Iterator[int], count: int, what: str, watch: Steps) -> None:

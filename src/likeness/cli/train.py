@@ -146,6 +146,8 @@ class LabelPoints:
     """Another regressor (.onnx) than the embedded one, to find the faces of photos without landmarks."""
     model: MaybePath = None
     """The face model (.npz) that it is for."""
+    min_score: float = 0.9
+    """Leave photos without landmarks out in which it believes less in a face (0 to 1)."""
     threads: int = 1
     """CPU threads."""
     overwrite: bool = False
@@ -379,7 +381,7 @@ def label_photos(settings: LabelPoints, display: Display) -> None:
     folder = ResultFolder(settings.out.parent, "train label-points", overwrite=settings.overwrite)
     folder.check(name, [name], source)
     network = FaceLandmarker.load(settings.teacher, settings.threads)
-    finder = Reconstructor(settings.model, settings.network, threads=settings.threads)
+    finder = Reconstructor(settings.model, settings.network, min_score=settings.min_score, threads=settings.threads)
     opened = opened_sources(settings.data, display)
     report = partial(display, "labelling pictures")
     made = label_points(opened, network, finder, default_point_map(), str(settings.out), report)

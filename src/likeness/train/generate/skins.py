@@ -27,9 +27,12 @@ from likeness.reconstruct.result import Reconstruction
 SIZE = 256
 """Texels of a skin's side: more than a crop of 112 pixels shows."""
 
-TRUSTED, MOST_YAW, MOST_OPEN = 0.99, 40.0, 0.3
-"""A face is taken from this score on, turned no further (degrees), and with a jaw no wider open: a side that is not
-seen is made up, and so are lips that are stretched."""
+TRUSTED = 0.99
+"""A face is taken from this score on."""
+
+MOST_YAW, MOST_OPEN = 40.0, 0.3
+"""A face is taken that is turned no further (degrees), and with a jaw no wider open: a side that is not seen is made
+up, and so are lips that are stretched."""
 
 COLORFUL = 0.02
 """Mean difference of red and blue, of 1, below which a photograph is taken for a grey one."""
@@ -90,7 +93,12 @@ class Skins:
 
 
 def skins_of(
-    photos: Photos, reconstruct: Reconstructor, each: int = 1, size: int = SIZE, watch: Steps = unheard
+    photos: Photos,
+    reconstruct: Reconstructor,
+    each: int = 1,
+    size: int = SIZE,
+    min_score: float = TRUSTED,
+    watch: Steps = unheard,
 ) -> Skins:
     """The skins of the people of photographs.
 
@@ -99,6 +107,7 @@ def skins_of(
         reconstruct: takes the heads out of them.
         each: skins of a person, at most.
         size: texels of their sides.
+        min_score: a face is taken from this score on, 0 to 1.
         watch: hears how far it is.
 
     Raises:
@@ -112,7 +121,7 @@ def skins_of(
         if (person >= 0 and taken.get(person, 0) >= each) or _is_gray(image):
             continue
         face = _face_in_the_middle(image, reconstruct)
-        if face.score >= TRUSTED and _is_plain(face):
+        if face.score >= min_score and _is_plain(face):
             found.append(face.texture(size))
             taken[person] = taken.get(person, 0) + 1
     if not found:
