@@ -34,19 +34,21 @@ people=${PEOPLE:-$(size 3600 160)} # more than a code of 128 numbers can tell ap
 sphere=${SPHERE:-$(size 1500000 1000)}
 synthetic=${SYNTHETIC:-$(size 30000 120)}
 mapped=${MAPPED:-$(size 2000 40)}
-scout=${SCOUT:-$(size 250000 224)}
+scout=${SCOUT:-$(size 250000 56)}
 morphs=${MORPHS:-$(size 64000 120)}
-features=${BUDGET:-$(size 2000000 448)}
-places=${PLACES:-$(size 800000 448)}
-heads=${HEADS:-$(size 240000 224)}
+features=${BUDGET:-$(size 2000000 56)}
+places=${PLACES:-$(size 800000 56)}
+heads=${HEADS:-$(size 240000 56)}
 skins=${SKINS:-$(size 1080 24)}
 skinned=${SKINNED:-$(size 40000 120)}
-points=${POINTS:-$(size "$([ -n "$rendered_only" ] && echo 600000 || echo 1500000)" 224)}
+points=${POINTS:-$(size "$([ -n "$rendered_only" ] && echo 600000 || echo 1500000)" 56)}
 fused=${FUSED:-$(size 2000 20)}
-scenes=${SCENES:-$(size 400000 128)}
-# Whether what a network of a trial sees is a face is not asked: it has not learned to tell.
-sure=()
-[ -z "$trial" ] || sure=("--min-score" 0)
+scenes=${SCENES:-$(size 400000 64)}
+large=("--batch" 4) small=() sure=()
+if [ -n "$trial" ]; then
+  # Whether what a network of a trial sees is a face is not asked: it has not learned to tell.
+  large=() small=("--batch" 0.25) sure=("--min-score" 0)
+fi
 
 make .venv/.dev
 "${python%python}pip" install --quiet --disable-pip-version-check -e ".[build,points]"
@@ -69,7 +71,7 @@ if [ "$code" -ne 0 ] && { [ "$code" -ne 1 ] || [ -z "$trial" ]; }; then exit "$c
 "$python" -m likeness train synthetic --model "$work/sphere.npz" --out "$work/synthetic" --count "$synthetic" \
   --processes "${PROCESSES:-2}"
 photos=("--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--threads" "${THREADS:-2}"
-  "--workers" "${WORKERS:-1}" "--resume")
+  "--workers" "${WORKERS:-1}" "--resume" "${small[@]}")
 grep -qs bf16 /proc/cpuinfo && photos+=("--precision" bf16-mixed)
 # Texture coordinates that give the face most of a texture, and where MediaPipe's points lie on the model.
 "$python" runs/build_uv.py "$work/sphere.npz" "$work/uv_layout.npz"
@@ -96,9 +98,9 @@ more=("--data" "$data/photos/video-train.tar" "$data/photos/photo-train.tar"
 # Features first, for a long time, then with much more weight on landmarks; what is read from them is then learned anew, for
 # recognisable shapes. Each network finds landmarks in photographs better than the one before it, and labels for the next.
 "$python" -m likeness train photos -o "$work/features" "${more[@]}" --labeller "$work/scout" --recipe features \
-  --learning-rate 3e-3 --batch 4 --budget "$features" "${photos[@]}"
+  --learning-rate 3e-3 "${large[@]}" --budget "$features" "${photos[@]}"
 "$python" -m likeness train photos -o "$work/places" "${more[@]}" --labeller "$work/features" --start "$work/features" \
-  --recipe places --learning-rate 1.5e-3 --batch 4 --budget "$places" "${photos[@]}"
+  --recipe places --learning-rate 1.5e-3 "${large[@]}" --budget "$places" "${photos[@]}"
 "$python" -m likeness train photos -o "$work/default" "${more[@]}" --labeller "$work/places" --trunk "$work/places" \
   --recipe heads --budget "$heads" "${photos[@]}"
 # Where MediaPipe's points lie in photographs; then the network learns to place them itself.
