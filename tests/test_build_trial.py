@@ -1,5 +1,5 @@
-"""runs/build_default.sh, done: from a data folder to files that reconstruct a photo. For who gives it the data: some
-twenty minutes of a core.
+"""runs/build_default.sh, done: from a data folder to files that reconstruct a photo. For who gives it the data and
+the time.
 
     BUILD_TRIAL=DATA python -m pytest tests/test_build_trial.py
 
@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DATA = os.environ.get("BUILD_TRIAL", "")
 
-pytestmark = pytest.mark.skipif(not DATA, reason="takes twenty minutes: BUILD_TRIAL=DATA")
+pytestmark = pytest.mark.skipif(not DATA, reason="takes long: BUILD_TRIAL=DATA")
 
 
 @pytest.mark.parametrize("rendered_only", ["", "1"])
