@@ -41,6 +41,7 @@ def by_ray(actors: int | None = None) -> Engine:
         MissingExtraError: Ray is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of its own processes: ours are asked
     for module in ("ray", "ray.data"):
         import_extra(module, "the engine ray", "cluster")
 
