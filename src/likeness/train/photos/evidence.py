@@ -8,7 +8,6 @@ halves: of two disjoint sets of a person's photos both shapes should be alike, a
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +17,7 @@ import numpy as np
 from likeness.datasets.dense_labels import PlacedPoints, key_of
 from likeness.datasets.image_store import ImageStore
 from likeness.errors import FileError, StrPath
-from likeness.files import write_atomically
+from likeness.files import npz_bytes, write_atomically
 from likeness.fit import ExpressionPrior, IdentityPrior, fit_person
 from likeness.geometry.camera import FOCAL_PER_SIZE, Camera, image_center
 from likeness.geometry.crop import Crop
@@ -257,16 +256,13 @@ def agreement(evidence: Evidence, factor: np.ndarray) -> dict[str, float]:
 
 def write_evidence(path: StrPath, evidence: Evidence) -> None:
     """Write what :func:`read_evidence` reads; raises FileError."""
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        allow_pickle=False,
-        key=np.array(evidence.key),
-        code=evidence.code.astype(np.float32),
-        pictures=evidence.pictures.astype(np.int32),
-        halves=evidence.halves.astype(np.float32),
-    )
-    write_atomically(path, buffer.getvalue())
+    arrays = {
+        "key": np.array(evidence.key),
+        "code": evidence.code.astype(np.float32),
+        "pictures": evidence.pictures.astype(np.int32),
+        "halves": evidence.halves.astype(np.float32),
+    }
+    write_atomically(path, npz_bytes(arrays))
 
 
 def read_evidence(path: StrPath, size: int) -> Evidence:

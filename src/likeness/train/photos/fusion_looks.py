@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 
 import numpy as np
 
 from likeness.errors import FileError, StrPath
-from likeness.files import write_atomically
+from likeness.files import npz_bytes, write_atomically
 from likeness.readers import read_npz
 from likeness.train.photos.fusion_inputs import FusionInputs, Photographed
 
@@ -48,9 +47,7 @@ def write_looks(path: StrPath, looks: Looks, key: str) -> None:
     for name, inputs in (("photo", looks.photographed.inputs), ("rendered", looks.rendered)):
         arrays |= {f"{name}_{part}": getattr(inputs, part) for part in PARTS}
     arrays |= {f"colour_{name}": said for name, said in looks.photographed.colours.items()}
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, npz_bytes(arrays, compressed=False))
 
 
 def read_looks(path: StrPath, key: str) -> Looks | None:
