@@ -38,8 +38,8 @@ AWAY = 800.0
 TRIMMED = (0.0, 0.01, 0.02)
 
 NEAR = 0.14
-"""Measured: 0.115 for the head itself; 0.122 for the average head, which lies 1.7 mm from it, 0.21 for the opposite one, 0.22
-with its jaw half open or turned by 3 degrees, 0.25 to 0.31 for three people."""
+"""Measured: 0.115 for the head itself; 0.122 for the average head, which lies 1.7 mm from it, 0.21 for the opposite,
+0.22 with its jaw half open or turned by 3 degrees, 0.25 to 0.31 for three people."""
 
 
 @pytest.fixture(scope="module")
