@@ -1,15 +1,19 @@
 """Photos a second of ``likeness reconstruct``, and its memory as photos go by.
 
     python benchmarks/throughput.py [--photos FOLDER TAR ...] [--count 2000] [--jobs 1 2] [--engine ray] [--tables]
-                                    [--kill 0.3 0.6] [--kill-worker 0.2] [--json FILE]
+                                    [--kill 0.3 0.6] [--kill-worker 0.2] [--undisturbed] [--json FILE]
 
 The command is run as a user runs it (``--formats json``; with ``--tables`` or ``--engine ray`` into tables), on the
 photos of folders and tars, or on COUNT crops of the astronaut of scikit-image, each shifted and of its own size, so
-that no two are alike. Its resident memory and that of its processes are looked at all along; "growth" is the straight
-line through them after the first tenth, in MiB per 1,000 photos (of pages that processes share each counts its own).
+that no two are alike.
+Resident memory is looked at all along: of the command, of the processes that work, of what else it has started (Ray's
+own), and what of it is shared, which is Ray's object store and in none of the other three. "growth" is the straight
+line through each after the last start and a tenth of the photos, in MiB per 1,000 photos.
 With ``--kill`` a run into tables is killed (SIGKILL) when so much of it is done, and begun again: a photo that is
 repeated or lost ends the benchmark. With ``--kill-worker`` one of the processes that work is killed when so much is
-done, and the run has to go on. "digest" is of all tables: the same for every engine, number of jobs and kills.
+done, and the run has to go on. "digest" is of all tables: the same for every engine, number of jobs and kills. With
+``--undisturbed`` a run of as many processes without Ray and without kills comes first; a digest that differs from its
+ends the benchmark.
 The floor is what cannot be saved: decoding a photo, proposing faces and one run of the network on one crop, on one
 thread, in this process; it and the command are compared by the processors' time, so other work on the machine matters
 less. Linux only (/proc is read).
@@ -41,6 +45,9 @@ EVERY = 0.5
 """Seconds between two looks at the memory."""
 
 FLOOR_PHOTOS = 40
+
+KINDS = "command", "workers", "others", "shared"
+"""Whose memory: the command's, of the processes that work, of all others that it has started; what they share."""
 
 
 def make_photos(folder: Path, count: int) -> None:
@@ -89,31 +96,47 @@ class Watched:
     """What was seen of the command's processes.
 
     Args:
-        looks: at each, photos done, and bytes in memory of the command and of all it has started.
+        looks: at each, photos done, and bytes in memory of each of :data:`KINDS`.
+        started: photos that were done at the last start.
         processor: ticks that each process has used, when it was last seen.
         workers_killed: processes that were killed, and the command was not.
     """
 
-    looks: list[tuple[int, int, int]] = field(default_factory=list)
+    looks: list[tuple[int, ...]] = field(default_factory=list)
+    started: int = 0
     processor: dict[int, int] = field(default_factory=dict)
     workers_killed: int = 0
 
     def look(self, done: int, process: int) -> None:
         """One more."""
-        first, *others = (self._resident(one) for one in (process, *_descendants(process)))
-        self.looks.append((done, first, sum(others)))
+        own, workers, rest, shared = self._used(process)[0], 0, 0, 0
+        for one in _descendants(process):
+            private, of_all = self._used(one)
+            shared = max(shared, of_all)
+            if _is_worker(one):
+                workers += private
+            else:
+                rest += private
+        self.looks.append((done, own, workers, rest, shared))
 
     @property
     def seconds(self) -> float:
         """Of processors."""
         return sum(self.processor.values()) / os.sysconf("SC_CLK_TCK")
 
-    def _resident(self, process: int) -> int:
-        with suppress(OSError, IndexError):
+    def _used(self, process: int) -> tuple[int, int]:
+        """Bytes of a process in memory: its own, and those that it shares; its processor time is noted."""
+        with suppress(OSError, IndexError, KeyError):
             told = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
             self.processor[process] = int(told[11]) + int(told[12])
-            return int(told[21]) * os.sysconf("SC_PAGE_SIZE")
-        return 0
+            lines = Path(f"/proc/{process}/status").read_text().splitlines()
+            kib = {
+                name: int(value.split()[0])
+                for name, _, value in (line.partition(":") for line in lines)
+                if "Rss" in name
+            }
+            return 1024 * (kib["RssAnon"] + kib["RssFile"]), 1024 * kib["RssShmem"]
+        return 0, 0
 
 
 def _descendants(process: int) -> list[int]:
@@ -123,12 +146,14 @@ def _descendants(process: int) -> list[int]:
 
 def _a_worker(process: int) -> int | None:
     """One of the processes that do a command's work, an actor of Ray or one of ``--jobs``; None: there is none."""
-    for one in _descendants(process):
-        with suppress(OSError):
-            told = Path(f"/proc/{one}/cmdline").read_bytes()
-            if told.startswith(b"ray::MapWorker") or b"spawn_main" in told:
-                return one
-    return None
+    return next((one for one in _descendants(process) if _is_worker(one)), None)
+
+
+def _is_worker(process: int) -> bool:
+    with suppress(OSError):
+        told = Path(f"/proc/{process}/cmdline").read_bytes()
+        return told.startswith(b"ray::MapWorker") or b"spawn_main" in told
+    return False
 
 
 def _children(process: int) -> list[int]:
@@ -194,6 +219,7 @@ def measure(run: Run) -> dict[str, Any]:
         seconds = time.perf_counter() - start
         digest = _check_whole(run, out) if run.tables else ""
     return {
+        "engine": run.engine,
         "jobs": run.jobs,
         "photos": run.count,
         "kills": len(run.kills),
@@ -210,6 +236,7 @@ def measure(run: Run) -> dict[str, Any]:
 def _until(done: float, run: Run, out: Path, seen: Watched) -> str:
     """The command, killed when so many photos are done; what it said."""
     process = subprocess.Popen(run.command(out), stdout=subprocess.PIPE, text=True)
+    seen.started = run.done(out)
     while process.poll() is None:
         seen.look(run.done(out), process.pid)
         now = seen.looks[-1][0]
@@ -239,15 +266,20 @@ def _check_whole(run: Run, out: Path) -> str:
 
 
 def _memory(seen: Watched, run: Run) -> dict[str, Any]:
-    """MiB: at most, the growth, and of the command and of its processes at each tenth."""
-    done, one, others = np.array(seen.looks, np.float64).T
-    one, others = one / 2**20, others / 2**20
-    memory = one + others
-    after = (done > 0.1 * run.count) & (done < 0.98 * run.count)
-    growth = np.polyfit(done[after], memory[after], 1)[0] * 1000 if after.sum() > 2 else float("nan")
-    tenths = [after & (done // (run.count / 10) == tenth) for tenth in range(1, 10)]
-    curve = [[round(float(np.median(what[part]))) for what in (one, others)] for part in tenths if part.any()]
-    return {"MiB at most": round(memory.max()), "growth": round(float(growth), 2), "command, processes": curve}
+    """MiB of each kind: at most all together, the growth, and the median at each tenth."""
+    done, *looks = np.array(seen.looks, np.float64).T
+    used = np.stack(looks) / 2**20
+    after = (done > seen.started + 0.1 * run.count) & (done < 0.98 * run.count)
+    growth = (
+        np.polyfit(done[after], used[:, after].T, 1)[0] * 1000 if after.sum() > 2 else np.full(len(KINDS), np.nan)
+    )
+    tenths = [(done > 0) & (done // (run.count / 10) == tenth) for tenth in range(10)]
+    curve = [np.median(used[:, part], 1) if part.any() else np.full(len(KINDS), np.nan) for part in tenths]
+    return {
+        "MiB at most": round(used.sum(0).max()),
+        "growth": dict(zip(KINDS, np.round(growth, 2).tolist(), strict=True)),
+        "MiB by tenths": dict(zip(KINDS, np.round(np.transpose(curve)).tolist(), strict=True)),
+    }
 
 
 def main() -> None:
@@ -260,6 +292,7 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true")
     parser.add_argument("--kill", type=float, nargs="+", default=[])
     parser.add_argument("--kill-worker", type=float)
+    parser.add_argument("--undisturbed", action="store_true")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
@@ -273,12 +306,17 @@ def main() -> None:
         if given.kill and not tables:
             parser.error("--kill: expected --tables, or --engine ray, which go on where they ended")
         kills = tuple(given.kill), given.kill_worker
-        rows = [measure(Run(places, count, jobs, given.engine, *kills, tables)) for jobs in given.jobs]
+        runs = [Run(places, count, jobs, given.engine, *kills, tables) for jobs in given.jobs]
+        if given.undisturbed:
+            runs.insert(0, Run(places, count, given.jobs[0], "local", (), None, True))
+        rows = [measure(run) for run in runs]
     told = ", ".join(f"{name} {1e3 * value:.1f}" for name, value in parts.items())
     print(f"floor: {1e3 * floor:.1f} ms a photo ({told}), {1 / floor:.1f} photos a second on one thread")
     for row in rows:
         row["of the floor"] = round(row["processor ms a photo"] / 1e3 / floor, 2)
         print(", ".join(f"{name} {value}" for name, value in row.items()))
+    if given.undisturbed and len({row["digest"] for row in rows}) > 1:
+        raise SystemExit("kills, engines or jobs change the tables")
     if given.json is not None:
         given.json.write_text(json.dumps({"floor": parts, "runs": rows}, indent=1) + "\n", encoding="utf-8")
 
