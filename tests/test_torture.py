@@ -173,7 +173,7 @@ class Torture:
         self.whole = self._let_alone("whole")
         self.files = {one: path.read_bytes() for one, path in visible(self.folder / "whole").items()}
         number = 0
-        while self.report.kills < times and number < 3 * times // ROUND + 3:
+        while self.report.kills < times and self.report.ended < 3 * times:
             number += 1
             self._round(f"killed-{number}", min(ROUND, times - self.report.kills))
         self.report.seconds = round(time.monotonic() - began, 1)
@@ -189,6 +189,8 @@ class Torture:
                 self.report.ended += 1
                 self._check_code(outcome)
             self._look(name)
+            if outcome["code"] >= 0 and self.target.is_done_once:
+                break
         self._let_alone(name)
         there, right = everything(self.folder / name), everything(self.folder / "whole")
         if self.target.is_named:
