@@ -1,10 +1,11 @@
 """Faces turned to a side, up to profiles: found, how far turned, and where the 68 points are.
 
-    python benchmarks/profiles.py DATA [--network FILE] [--count N] [--out FOLDER] [--json FILE]
+    python benchmarks/profiles.py DATA [--network FILE | --version SRC] [--count N] [--out FOLDER] [--json FILE]
 
 No photograph of a profile says how far it is turned. So heads are rendered whose every label is known, in the
 skins of people of ``DATA/photos/photo-val.tar`` (no training has seen them), with hair, shapes drawn from the
-model, and in every light. They are found by the program as photographs are. Errors of yaw are signed, positive:
+model, and in every light. They are found by the program as photographs are, or by that of another version, whose
+``src`` folder is given (of a git worktree, say), with its own assets. Errors of yaw are signed, positive:
 read as turned too far. NME is the mean distance of the 68 points, also of those that cannot be seen,
 over the root of their box's area (AFLW2000-3D's convention), percent; of faces that are found.
 """
@@ -14,13 +15,20 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Protocol
 
 import numpy as np
 from finder import overlaps
 from turns import square
 
-from likeness import Reconstruction, Reconstructor
+from likeness import FaceModel, Reconstructor
 from likeness.datasets import read_photos
 from likeness.files import write_atomically
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler
@@ -60,15 +68,66 @@ def yaw_of(rotation: np.ndarray) -> float:
     return float(np.degrees(np.arctan2(rotation[0, 2], -rotation[2, 2])))
 
 
-def error_of(face: Reconstruction, truth: np.ndarray) -> float:
+class Found(Protocol):
+    """A face that a program has found."""
+
+    @property
+    def landmarks(self) -> np.ndarray:
+        """The 68 points (68, 2), pixels."""
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """(3, 3) model axes -> camera axes."""
+
+
+Finder = Callable[[np.ndarray], Sequence[Found]]
+"""From a picture (H, W, 3) uint8 RGB to its faces, best first."""
+
+
+class AnotherVersion:
+    """The program of another version, in a process of its own.
+
+    Args:
+        source: its folder ``src``.
+    """
+
+    PROGRAM = """
+import json, sys, cv2, likeness
+reconstruct = likeness.Reconstructor(threads=1)
+for line in sys.stdin:
+    faces = reconstruct(cv2.imread(line.strip())[..., ::-1].copy())
+    print(json.dumps([[face.landmarks.tolist(), face.rotation.tolist()] for face in faces]), flush=True)
+"""
+
+    def __init__(self, source: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self.PROGRAM],
+            env={**os.environ, "PYTHONPATH": str(source.resolve())},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, picture: np.ndarray) -> list[Found]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with tempfile.NamedTemporaryFile(suffix=".png") as file:
+            file.write(png_bytes(picture))
+            file.flush()
+            self._process.stdin.write(f"{file.name}\n")
+            self._process.stdin.flush()
+            told = json.loads(self._process.stdout.readline())
+        return [SimpleNamespace(landmarks=np.array(points), rotation=np.array(turn)) for points, turn in told]
+
+
+def error_of(face: Found, truth: np.ndarray) -> float:
     """Mean distance of the 68 points, percent of the root of the true ones' box."""
     apart = np.linalg.norm(face.landmarks - truth, axis=1).mean()
     return float(100 * apart / np.sqrt(np.prod(np.ptp(truth, axis=0))))
 
 
-def measure(reconstruct: Reconstructor, skins: Skins, count: int) -> np.ndarray:
+def measure(find: Finder, model: FaceModel, skins: Skins, count: int) -> np.ndarray:
     """(n, 4): true yaw, whether it was found, the error of yaw, and NME."""
-    model = reconstruct.model
     faces = TurnedFaces(model, 224, Variety(skins, skinned=1.0, haired=0.7, asleep=0.0))
     rows = []
     for number in range(count):
@@ -76,9 +135,7 @@ def measure(reconstruct: Reconstructor, skins: Skins, count: int) -> np.ndarray:
         picture, first = picture_of(face, np.random.default_rng([977, number]))
         truth, yaw = landmarks_of(face, model) + first, yaw_of(face.rotation)
         found = [
-            one
-            for one in reconstruct(picture)
-            if overlaps(square(one.landmarks)[None], square(truth)[None])[0, 0] > 0.4
+            one for one in find(picture) if overlaps(square(one.landmarks)[None], square(truth)[None])[0, 0] > 0.4
         ]
         if not found:
             rows.append((yaw, 0.0, np.nan, np.nan))
@@ -92,6 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Recall, yaw and points by how far a head is turned.")
     parser.add_argument("data", type=Path)
     parser.add_argument("--network", type=Path, help="another network (.onnx) than the embedded one")
+    parser.add_argument("--version", type=Path, help="the folder src of another version, whose program is measured")
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--out", type=Path, help="folder for the skins, so that they need not be taken anew")
     parser.add_argument("--json", type=Path)
@@ -109,7 +167,8 @@ def main() -> None:
             shown = [over_background(faces(977_000_000 + n).rgba, np.random.default_rng([977, n])) for n in range(24)]
             sheet = np.concatenate([np.concatenate(shown[n : n + 8], axis=1) for n in range(0, 24, 8)])
             write_atomically(arguments.out / "faces.png", png_bytes(sheet))
-    rows = measure(reconstruct, skins, arguments.count)
+    find = reconstruct if arguments.version is None else AnotherVersion(arguments.version)
+    rows = measure(find, reconstruct.model, skins, arguments.count)
     result = {}
     print("yaw         faces  found %  error of yaw, degrees: median  of size  NME %")
     for low, high in itertools.pairwise(YAWS):
