@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,8 +13,9 @@ import pytest
 from test_photo_files import assert_same, encoded, picture
 
 from likeness.geometry.crop import OUTSIDE_GREY
+from likeness.images.boxes import without_boxes
 from likeness.images.header import read_header
-from likeness.images.photo import photo_from_bytes
+from likeness.images.photo import photo_from_bytes, photo_from_pillow
 
 FOCAL = 50 * np.hypot(60, 40) / np.hypot(36, 24)
 
@@ -67,8 +70,62 @@ def test_jpeg_xl(options: dict[str, object]) -> None:
     data = by_pillow("JXL", "pillow_jxl", exif=exif_of(6), **options)
     photo = photo_from_bytes(data)
     assert_same(photo.image, picture(), 8)  # its own orientation counts, which is upright
-    # Nothing here reads what Brotli has compressed, as earlier versions of the encoder have it do.
-    assert photo.focal == (None if b"brobExif" in data else pytest.approx(FOCAL, rel=1e-4))
+    assert photo.focal == pytest.approx(FOCAL, rel=1e-4)
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_xl_that_was_a_jpeg_is_upright(tmp_path: Path, orientation: int, is_whole: bool) -> None:
+    """Its codestream has the JPEG's orientation, its EXIF is compressed; without the recipe libjxl turns it."""
+    image = jpeg_xl_of_jpeg(tmp_path, exif_of(orientation))
+    assert b"brobExif" in image
+    photo = photo_from_bytes(image if is_whole else without_boxes(image, b"jbrd"))
+    assert_same(photo.image, upright(orientation), 8)
+    assert photo.focal == pytest.approx(FOCAL, rel=1e-4)
+    assert photo.image.shape[1::-1] == read_header(image).size
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_jpeg_xl_that_pillow_has_opened(tmp_path: Path, orientation: int) -> None:
+    image_module = pytest.importorskip("PIL.Image")
+    image = jpeg_xl_of_jpeg(tmp_path, exif_of(orientation))
+    for data in (image, without_boxes(image, b"jbrd")):
+        photo = photo_from_pillow(image_module.open(io.BytesIO(data)))
+        assert_same(photo.image, upright(orientation), 8)
+
+
+def jpeg_xl_of_jpeg(folder: Path, exif: bytes) -> bytes:
+    """``picture()`` as a JPEG, and that as a JPEG XL from which the JPEG could be made again."""
+    path, stream = folder / "photo.jpg", io.BytesIO()
+    path.write_bytes(by_pillow("JPEG", "pillow_jxl", exif=exif))
+    with pytest.importorskip("PIL.Image").open(path) as jpeg:
+        jpeg.save(stream, "JXL", lossless_jpeg=True)
+    return stream.getvalue()
+
+
+def brob_of(content: bytes) -> bytes:
+    """``picture()`` as a JPEG XL with such an EXIF box, compressed."""
+    data = without_boxes(by_pillow("JXL", "pillow_jxl", exif=exif_of(6), use_container=True), b"Exif")
+    packed = b"brobExif" + content
+    return data + struct.pack(">I", 4 + len(packed)) + packed
+
+
+def test_compressed_exif_that_is_damaged_or_a_bomb_is_left_out() -> None:
+    brotli = pytest.importorskip("brotli")
+    good = brotli.compress(b"\0\0\0\0" + exif_of(6).removeprefix(b"Exif\0\0"))
+    assert photo_from_bytes(brob_of(good)).focal == pytest.approx(FOCAL, rel=1e-4)
+    for bad in (good[:-4], b"", b"\xff" * 40, brotli.compress(b"II*\0" + bytes(1 << 28))):
+        assert photo_from_bytes(brob_of(bad)).focal is None
+
+
+def test_compressed_exif_that_nothing_reads_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = brob_of(pytest.importorskip("brotli").compress(exif_of(6)))
+    monkeypatch.setitem(sys.modules, "brotli", None)
+    photo = photo_from_bytes(data)
+    assert_same(photo.image, picture(), 8)
+    assert photo.focal is None
+    assert "focal length is not known" in photo.note
+    assert "pip install 'likeness3d[jxl]'" in photo.note
 
 
 @pytest.mark.parametrize("size", [(24, 300), (256, 512), (37, 91), (50, 50), (64, 4000), (1, 1)])
@@ -82,8 +139,6 @@ def test_the_size_of_a_jpeg_xl_is_known_before_it_is_decoded(size: tuple[int, in
 
 def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A photo that needs an extra is refused like any bad one, so that it does not end the others."""
-    import sys
-
     for name in ("pi_heif", "pillow_heif"):
         monkeypatch.setitem(sys.modules, name, None)
     data = by_pillow("AVIF")

@@ -15,6 +15,7 @@ JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 JP2_SIGNATURES = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n")
 
 _JXL_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
+_JXL_HEADER = 32  # bytes of a codestream that hold what is read of it, and more
 _JXL_BITS = (9, 13, 18, 30)  # how many bits a side takes, by a selector of two bits
 _UPRIGHT: dict[int | None, tuple[int, int, int, int]] = {None: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}
 """EXIF's orientation by mirror (none, top to bottom, left to right) and quarter turns to the left before it."""
@@ -31,6 +32,7 @@ class Boxed:
         orientation: EXIF's number for the turns and mirrors that are to be applied.
         depth: bits per channel.
         exif: the EXIF block (a TIFF), empty where there is none.
+        packed_exif: the content of the EXIF box as Brotli has compressed it, empty where it is not.
     """
 
     size: tuple[int, int]
@@ -38,6 +40,7 @@ class Boxed:
     orientation: int = 1
     depth: int = 8
     exif: bytes = b""
+    packed_exif: bytes = b""
     clean: tuple[int, int] | None = None
 
 
@@ -84,22 +87,26 @@ def read_heif(data: bytes) -> Boxed:
     depth = max((8 if not flag & 0x40 else 12 if flag & 0x20 else 10 for flag in flags), default=8)
     exif = _exif_item(data, meta) if b"iloc" in meta and b"iinf" in meta else b""
     largest = max(width * height for width, height in sizes)
-    return Boxed((size[0], size[1]), largest, _UPRIGHT[mirror][turn], depth, exif, clean)
+    return Boxed((size[0], size[1]), largest, _UPRIGHT[mirror][turn], depth, exif, clean=clean)
 
 
 def read_jxl(data: bytes) -> Boxed:
-    """The size of a JPEG XL, from its codestream, and the EXIF of its container.
+    """The size of a JPEG XL and its orientation, from its codestream, and the EXIF of its container.
 
     Raises:
         ValueError, struct.error, IndexError, KeyError: damaged or cut short.
     """
-    start, exif = 0, b""
+    stream, exif, packed = data[:_JXL_HEADER], b"", b""
     if not data.startswith(JXL_SIGNATURES[0]):
-        top = _children(data, 0, len(data))
-        start = top[b"jxlc"][0] if b"jxlc" in top else top[b"jxlp"][0] + 4
-        if b"Exif" in top:
-            exif = _tiff_of(data[slice(*top[b"Exif"])])
-    bits = _Bits(data[start + 2 : start + 20])
+        stream = b""
+        for kind, at, end in boxes(data, 0, len(data)):
+            if kind in (b"jxlc", b"jxlp") and len(stream) < _JXL_HEADER:
+                stream += data[at + 4 * (kind == b"jxlp") : end][:_JXL_HEADER]
+            elif kind == b"Exif" and not exif:
+                exif = tiff_of(data[at:end])
+            elif kind == b"brob" and data[at : at + 4] == b"Exif" and not packed:
+                packed = data[at + 4 : end]
+    bits = _Bits(stream[2:_JXL_HEADER])
     small = bits.take(1)
     height = _jxl_side(bits, small)
     ratio = bits.take(3)
@@ -108,7 +115,23 @@ def read_jxl(data: bytes) -> Boxed:
         width = height * over // under
     else:
         width = _jxl_side(bits, small)
-    return Boxed((width, height), width * height, exif=exif)
+    is_turned = not bits.take(1) and bits.take(1)  # not all is as usual, and what is not so is more than colours
+    orientation = 1 + bits.take(3) if is_turned else 1
+    return Boxed((width, height), width * height, orientation, exif=exif, packed_exif=packed)
+
+
+def without_boxes(data: bytes, left_out: bytes) -> bytes:
+    """A file without the boxes of one kind.
+
+    Raises:
+        ValueError: damaged.
+    """
+    kept, done = [], 0
+    for kind, _, end in boxes(data, 0, len(data)):
+        if kind != left_out:
+            kept.append(data[done:end])
+        done = end
+    return b"".join(kept)
 
 
 def read_jp2(data: bytes) -> Boxed:
@@ -178,7 +201,7 @@ def _exif_item(data: bytes, meta: dict[bytes, tuple[int, int]]) -> bytes:
     for kind, at, _ in boxes(data, start + (6 if data[start] == 0 else 8), end):
         wide = data[at] == 3
         if kind == b"infe" and data[at] in (2, 3) and data[at + (10 if wide else 8) :][:4] == b"Exif":
-            return _tiff_of(_located(data, meta[b"iloc"][0], _number(data, at + 4, 4 if wide else 2)))
+            return tiff_of(_located(data, meta[b"iloc"][0], _number(data, at + 4, 4 if wide else 2)))
     return b""
 
 
@@ -206,7 +229,7 @@ def _located(data: bytes, at: int, wanted: int) -> bytes:
     return b""
 
 
-def _tiff_of(content: bytes) -> bytes:
+def tiff_of(content: bytes) -> bytes:
     """An EXIF item or box without what precedes its TIFF: how far that is stands in its first four bytes.
 
     Some writers of JPEG XL leave these out.

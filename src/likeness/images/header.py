@@ -14,7 +14,17 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from likeness.images.boxes import JP2_SIGNATURES, JXL_SIGNATURES, heif_kind, read_heif, read_jp2, read_jxl
+from likeness.errors import MissingExtraError
+from likeness.images.boxes import (
+    JP2_SIGNATURES,
+    JXL_SIGNATURES,
+    heif_kind,
+    read_heif,
+    read_jp2,
+    read_jxl,
+    tiff_of,
+    without_boxes,
+)
 from likeness.images.exif import (
     FOCAL_LENGTH,
     FOCAL_LENGTH_35MM,
@@ -32,6 +42,7 @@ from likeness.images.exif import (
     exif_tags,
 )
 from likeness.images.netpbm import netpbm_header
+from likeness.images.plugins import unpacked
 
 FORMATS = "JPEG, PNG, WebP, HEIC, AVIF, JPEG XL, JPEG 2000, TIFF, BMP, GIF, PGM or PPM"
 
@@ -40,6 +51,9 @@ SUFFIXES = (
     *(".jp2", ".j2k", ".tif", ".tiff", ".bmp", ".gif", ".pgm", ".ppm", ".pnm"),
 )
 """Of photo files, in lower case; what a file is, its content tells."""
+
+MAX_EXIF = 1 << 20
+"""Bytes of EXIF that are unpacked; a JPEG has room for 64 KiB."""
 
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
 """The diagonal of a frame of 35 mm film, mm: what CIPA's 35-mm-equivalent focal length refers to."""
@@ -56,12 +70,14 @@ class ImageHeader:
         size: (width, height) as stored, before EXIF's orientation.
         decodable: the file's bytes without what trips decoders: a PNG's ancillary chunks (broken colour
             profiles make libpng write to stderr), a TIFF's orientation (which OpenCV obeys for some pixel
-            types only).
+            types only), the recipe of the JPEG that a JPEG XL was (of whose pixels a plugin gives those as
+            stored, of all others those made upright).
         tags: the EXIF and TIFF tags that matter here, by number; values are tuples of numbers.
         white: the value of a channel that is full, where it is not the largest that its type takes.
         has_opacity: a fourth channel is it; else it holds nothing.
         is_cut: the end of a JPEG is missing; ``decodable`` then ends with the last of its pixels' data.
         scans: of a JPEG that is cut: how many of its scans have begun.
+        note: what could not be read, of a file that can be used.
     """
 
     format: str
@@ -72,6 +88,7 @@ class ImageHeader:
     has_opacity: bool = True
     is_cut: bool = False
     scans: int = 0
+    note: str = ""
 
     @property
     def orientation(self) -> int:
@@ -284,8 +301,16 @@ def _read_heif(data: bytes) -> ImageHeader:
 
 
 def _read_jxl(data: bytes) -> ImageHeader:
-    found = read_jxl(data)
-    return ImageHeader("JPEG XL", found.size, data, {**exif_tags(found.exif), ORIENTATION: (1,)})
+    """It is decoded upright, by its codestream's orientation; one in its EXIF does not count (ISO/IEC 18181-2)."""
+    found, exif, note = read_jxl(data), b"", ""
+    try:
+        exif = tiff_of(unpacked(found.packed_exif, MAX_EXIF)) if found.packed_exif else found.exif
+    except MissingExtraError as error:
+        note = f"has compressed EXIF, so its focal length is not known: {error}"
+    if not data.startswith(JXL_SIGNATURES[0]):
+        data = without_boxes(data, b"jbrd")
+    turned = found.size[::-1] if found.orientation > 4 else found.size
+    return ImageHeader("JPEG XL", turned, data, {**exif_tags(exif), ORIENTATION: (1,)}, note=note)
 
 
 def _read_jp2(data: bytes) -> ImageHeader:

@@ -15,7 +15,7 @@ from likeness.errors import FileError, StrPath, as_file_error, is_out_of_memory
 from likeness.files import LARGEST_STREAM, digest, read_at_most
 from likeness.geometry.crop import OUTSIDE_GREY
 from likeness.images.cut_jpeg import known_lines
-from likeness.images.exif import exif_tags
+from likeness.images.exif import ORIENTATION, exif_tags
 from likeness.images.header import FORMATS, ImageHeader, read_header
 from likeness.images.netpbm import netpbm_pixels
 from likeness.images.plugins import plugin_pixels
@@ -117,7 +117,7 @@ def photo_from_bytes(data: bytes, smallest: int = MIN_SIDE) -> Photo:
     problem = _size_problem(header.size, smallest)
     if problem:
         raise ValueError(problem)
-    pixels, note = known_pixels(header) if header.is_cut else (stored_pixels(header), "")
+    pixels, note = known_pixels(header) if header.is_cut else (stored_pixels(header), header.note)
     return _upright_photo(pixels, header, note)
 
 
@@ -129,6 +129,8 @@ def photo_from_pillow(image: Any) -> Photo:
         OSError: the image's file, which Pillow reads only now, is damaged.
     """
     tags = exif_tags(image.getexif().tobytes().removeprefix(b"Exif\0\0"))
+    if image.format == "JXL" and not getattr(image, "jpeg", False):  # its pixels are upright: its EXIF does not count
+        tags.pop(ORIENTATION, None)
     header = ImageHeader("Pillow", image.size, b"", tags)
     problem = _size_problem(header.size)
     if problem:

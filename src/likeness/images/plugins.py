@@ -1,4 +1,5 @@
-"""HEIC and JPEG XL by Pillow and its plugins, which are optional; and what the installed OpenCV is too old for."""
+"""HEIC and JPEG XL by Pillow, its plugins and Brotli, which are optional; and what the installed OpenCV is too old
+for."""
 
 from __future__ import annotations
 
@@ -35,6 +36,25 @@ def plugin_pixels(format: str, data: bytes) -> np.ndarray:
         raise ValueError(
             f"is damaged: expected {format} that decodes ({' '.join(str(error).split())[:120]})"
         ) from error
+
+
+def unpacked(data: bytes, most: int) -> bytes:
+    """What Brotli has compressed; empty where it is damaged, or would have more than ``most`` bytes.
+
+    Raises:
+        MissingExtraError: Brotli is not installed.
+    """
+    brotli = import_extra("brotli", "reading it", "jxl")
+    opened, content = brotli.Decompressor(), b""
+    try:
+        while not opened.is_finished() and len(content) <= most:
+            piece = opened.process(b"" if content else data, output_buffer_limit=most)
+            if not piece:
+                return b""
+            content += piece
+    except brotli.error:
+        return b""
+    return content if len(content) <= most else b""
 
 
 def _heic(data: bytes) -> np.ndarray:
