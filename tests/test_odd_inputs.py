@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_torture import leaves
 
 from likeness import FaceModel, FileError, FileWarning, Mesh, cli
+from likeness.cli.main import Likeness
 from likeness.files import LARGEST_STREAM, read_bytes
 from likeness.mesh.obj_writer import write_obj
 from likeness.readers import MAX_CELLS, MAX_EMPTY, read_npy, read_rows
@@ -194,3 +196,18 @@ def test_sets_of_nothing(
     out = tmp_path / "set"
     assert run("train", "synthetic", "--model", tmp_path / "small.npz", "-o", out, *options) == 2
     assert f"likeness: expected {options[0]} of at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("empty", [("-o", ""), ("--out", ""), ("--out=",), ("-o=",), ("",)])
+def test_an_empty_argument_is_not_the_current_folder(
+    empty: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"photo")
+    monkeypatch.chdir(tmp_path)
+    for words in leaves(Likeness):
+        assert run(*words.split(), "a.jpg", *empty, "--json") == 2
+        printed = capsys.readouterr()
+        assert printed.err.count("\n") == 1
+        assert "expected" in printed.err
+        assert json.loads(printed.out)["error"] in printed.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]

@@ -98,13 +98,15 @@ def _run(given: list[str]) -> int:
     if {"--version", "-V"} & {*takewhile(lambda word: word.startswith("-"), given)}:
         print(f"likeness {__version__}")
         return 0
+    empty = _empty_argument(given)
+    if empty:
+        complain(empty)
+        return _refused(given, empty)
     try:
         asked = _parsed(given)
     except SystemExit as stop:
-        if stop.code and "--json" in given:
-            refused = Document(error="the arguments are not understood; standard error says why")
-            word = next((word for word in given if not word.startswith("-")), "")
-            print(refused.text(word, 2), end="")
+        if stop.code:
+            _refused(given, "the arguments are not understood; standard error says why")
         raise
     if isinstance(asked.command, Completion):
         _parsed([WRITES, asked.command.shell])
@@ -113,6 +115,29 @@ def _run(given: list[str]) -> int:
     if asked.json:
         print(document.text(words_of(asked.command), code), end="")
     return code
+
+
+def _empty_argument(given: list[str]) -> str:
+    """What is wrong with an argument of no letters, as an unset variable of a shell gives it; empty: there is none.
+
+    As a path it would be the current folder, and nothing else that is asked for can be empty.
+    """
+    for before, word in zip(["", *given], given, strict=False):
+        option, mark, value = word.partition("=")
+        if mark and not value and option.startswith("-"):
+            return f"expected something behind {printable(option)}=, got nothing"
+        if not word:
+            where = f" behind {printable(before)}" if before.startswith("-") else ""
+            return f"expected a path or a value{where}, got an empty argument"
+    return ""
+
+
+def _refused(given: list[str], reason: str) -> int:
+    """The exit code of arguments that are not understood, and the document of it where one is asked for."""
+    if "--json" in given:
+        word = next((word for word in given if word and not word.startswith("-")), "")
+        print(Document(error=reason).text(word, 2), end="")
+    return 2
 
 
 def _parsed(given: list[str]) -> Likeness:
