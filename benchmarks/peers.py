@@ -75,7 +75,7 @@ def own_tasks(photo: Path, network: Path | None) -> Tasks:
     from likeness.fit import Observations, fit_face
     from likeness.images.photo import load_photo
 
-    reconstruct, once = (Reconstructor(network=network, threads=1, views=views) for views in (2, 1))
+    reconstruct, twice = (Reconstructor(network=network, threads=1, views=views) for views in (1, 2))
     image = load_photo(photo).image
     faces = reconstruct(image)
     if len(faces) != 1:
@@ -83,7 +83,7 @@ def own_tasks(photo: Path, network: Path | None) -> Tasks:
     seen = Observations(faces[0].landmarks, 2.0**2)
     return {
         "likeness, one face, from the file": lambda: reconstruct(photo, max_faces=1),
-        "likeness, views=1, one face, from the file": lambda: once(photo, max_faces=1),
+        "likeness, views=2, one face, from the file": lambda: twice(photo, max_faces=1),
         "likeness, one face, from the image": lambda: reconstruct(image, max_faces=1),
         "likeness, all faces, from the file": lambda: reconstruct(photo),
         "likeness, 68 landmarks fitted": lambda: fit_face(reconstruct.model, seen, faces[0].camera),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from likeness.geometry.camera import Camera, project
 from likeness.geometry.crop import Crop
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.model.face_model import FaceModel
-from likeness.model.surface_points import default_point_map
+from likeness.model.surface_points import PointMap, default_point_map
 from likeness.networks.detector import Detections, default_detector
 from likeness.networks.regressor import CropAnswer
 from likeness.reconstruct.chance import WEIGHTS, chance_of_face, disagreement, evidence
@@ -148,30 +150,34 @@ def test_what_is_settled_is_asked_for_nothing_more(world: World, counts: tuple[i
 
 
 @pytest.mark.parametrize(
-    ("score", "deviation", "off", "does"),
+    ("score", "deviation", "off", "lips", "does"),
     [
-        (0.9999, 0.5, 0.0, True),
-        (0.9999, 0.5, 0.04, True),
-        (0.9999, 0.5, 0.06, False),  # too far beside
-        (0.9999, 0.9, 0.0, False),  # the network is less sure where it is
-        (0.99, 0.5, 0.0, False),  # and whether it is
-        (0.9999, None, 0.0, False),  # a network without points does not say
+        (0.9999, 0.5, 0.0, 0.0, True),
+        (0.9999, 0.5, 0.04, 0.0, True),
+        (0.9999, 0.5, 0.0, 1.0, True),
+        (0.9999, 0.5, 0.0, 0.5, False),  # neither surely closed nor surely open
+        (0.9999, 0.5, 0.06, 0.0, False),  # too far beside
+        (0.9999, 0.9, 0.0, 0.0, False),  # the network is less sure where it is
+        (0.99, 0.5, 0.0, 0.0, False),  # and whether it is
+        (0.9999, None, 0.0, 0.0, False),  # a network without points does not say
     ],
 )
-def test_one_look_does_where_it_is_asked_for_and_leaves_no_doubt(
-    score: float, deviation: float | None, off: float, does: bool
+def test_one_look_does_where_it_leaves_no_doubt(
+    score: float, deviation: float | None, off: float, lips: float, does: bool
 ) -> None:
     world = World()
+    readout = SimpleNamespace(nearer=lambda points: np.full(3, lips))
+    points = cast(PointMap, SimpleNamespace(readout=readout))
     crop = world.read(proposed(0.0), 1.0, 0.0).next_crop()
     beside = Crop.from_box(crop.center + [off * crop.side, 0.0], crop.side, crop.size)
 
     def glance(crops: list[Crop]) -> list[Face]:
         told = None if deviation is None else np.full(9, deviation, np.float32)
         seen = [world.read(crop, score, 0.0) for crop in crops]
-        return [replace(face, answer=face.answer._replace(deviation=told)) for face in seen]
+        return [replace(face, answer=face.answer._replace(deviation=told, points=LEVEL)) for face in seen]
 
     twice = world.looks._replace(glance=glance)
-    (found,) = readings([beside], twice._replace(one_may_do=True))
+    (found,) = readings([beside], twice._replace(plain=partial(Face.is_plain, points=points)))
     assert len(world.compared) == (0 if does else 1)
     assert found.score >= AGREED
     assert len(readings([beside], twice)) == 1  # unless it is asked for, always twice

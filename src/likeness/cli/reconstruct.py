@@ -63,8 +63,9 @@ class Reconstruct:
     """Keep only the best faces of each photo, and of each video the people who are seen longest."""
     min_score: float = 0.9
     """Drop faces that the network believes less in (0 to 1)."""
-    views: Literal[1, 2, 4] = 2
-    """Looks at every face: 1 is a third faster where a first look leaves no doubt; 4 are steadier."""
+    views: Literal[1, 2, 4, "auto"] = "auto"
+    """Looks at every face: 1 is a third faster where a first look leaves no doubt; 4 are steadier. auto: 1, of videos
+    2."""
     model: MaybePath = None
     """Another face model (.npz) than the embedded one."""
     network: MaybePath = None
@@ -178,7 +179,7 @@ def _photos_and_videos(settings: Reconstruct, given: tuple[Any, ...]) -> int:
     if any(moving):
         output = Output(settings.out, settings.video_formats, settings.max_faces, settings.overwrite)
         paths = [one for one, moves in zip(given, moving, strict=True) if moves]
-        code = max(code, videos(output, _reconstructor(settings), paths))
+        code = max(code, videos(output, _reconstructor(settings, auto_views=2), paths))
     return code
 
 
@@ -204,21 +205,21 @@ def _open(settings: Reconstruct, names: ResultNames) -> Callable[[Any], Outcome]
     return partial(_done, _reconstructor(settings), settings, names)
 
 
-def _reconstructor(settings: Reconstruct) -> Reconstructor:
+def _reconstructor(settings: Reconstruct, auto_views: int = 1) -> Reconstructor:
     from likeness.reconstruct.reconstructor import Reconstructor
 
     threads = settings.threads if settings.jobs == 1 else settings.threads or 1
-    return Reconstructor(**_options(settings), threads=threads)
+    return Reconstructor(**_options(settings, auto_views), threads=threads)
 
 
-def _options(settings: Reconstruct) -> dict[str, Any]:
+def _options(settings: Reconstruct, auto_views: int = 1) -> dict[str, Any]:
     """What a reconstructor is opened with, but for its threads."""
     return {
         "model": settings.model,
         "network": settings.network,
         "yunet_model": settings.yunet,
         "min_score": settings.min_score,
-        "views": settings.views,
+        "views": auto_views if settings.views == "auto" else settings.views,
         "precision": settings.precision,
         "points": None if settings.points is None else str(settings.points),
         "mediapipe": settings.mediapipe,

@@ -60,8 +60,8 @@ class Reconstructor:
         refine: fit the head to the points, where the network places any (:mod:`likeness.reconstruct.refine`); if not,
             the network's own coefficients are the answer.
         views: of every face, 1, 2 or 4, at least. With 1 a first look that leaves no doubt is enough, as in good
-            photos, in two thirds of the time; others, and with 2 all, are looked at twice, and two views that do not
-            agree become four. What they are worth: ``docs/speed.md``. For networks without points always four.
+            photos; others, and with 2 all, are looked at twice, for half as much time again, and two views that do
+            not agree become four. What they are worth: ``docs/speed.md``. For networks without points always four.
         precision: of the embedded network, see :func:`likeness.networks.regressor.default_network`; one's own is used
             as it is.
 
@@ -80,7 +80,7 @@ class Reconstructor:
         points: PointMap | StrPath | None = None,
         mediapipe: StrPath | None = None,
         refine: bool = True,
-        views: int = 2,
+        views: int = 1,
         precision: Precision = "auto",
     ) -> None:
         if not 0 <= min_score <= 1:
@@ -246,7 +246,8 @@ class Reconstructor:
         glance, look_well = partial(self.regress, image), partial(self.regress, image, final=True)
         if self.points is not None:
             compare = partial(self._compare, image) if self.views <= 2 else None
-            return likeliest_faces(crops, Looks(glance, compare, look_well, self.views == 1), self.min_score)
+            plain = partial(Face.is_plain, points=self.points) if self.views == 1 else None
+            return likeliest_faces(crops, Looks(glance, compare, look_well, plain), self.min_score)
         beliefs = [1.0 if thorough or p.kind == "whole" else p.score for p in proposals]
         # A proposal is only roughly placed, so its first score is asked for half, no more.
         half = 0.5 * self.min_score

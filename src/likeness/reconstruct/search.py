@@ -2,9 +2,9 @@
 
 A crop is read in steps: a first look says where the face lies, a second one at the mirror image of the crop around it
 says so again, and by how far they agree what the chance is (:mod:`likeness.reconstruct.chance`). Where they do not
-agree, four views of that crop decide; where speed is asked for, a first look that leaves no doubt is all. Only where
-doubts stay is the crop also read after quarter turns and as the photo stands: upside down, masked and half seen
-faces, profiles, and what is none. Of the readings of one place the likeliest stays.
+agree, four views of that crop decide. Unless two views of every face are asked for, a first look that leaves no doubt
+is all. Only where doubts stay is the crop also read after quarter turns and as the photo stands: upside down, masked
+and half seen faces, profiles, and what is none. Of the readings of one place the likeliest stays.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from likeness.geometry.crop import Crop
 from likeness.geometry.landmarks import box_of
+from likeness.model.surface_points import PointMap
 from likeness.networks.regressor import CropAnswer
 from likeness.reconstruct.proposals import crop_from_landmarks
 
@@ -45,9 +46,12 @@ LEANING = 0.4
 """Angle of a proposal (radians) from which it is tried upright, too, where doubts stay."""
 
 PLAIN_SCORE, PLAIN_DEVIATION, PLAIN_NEAR = 0.999, 0.7, 0.5
-"""What makes one look enough where speed is asked for: the network's score, the geometric mean of its points' stated
+"""What makes one look enough unless two are asked for: the network's score, the geometric mean of its points' stated
 deviations (pixels of the crop), and how far the look may be from its own answer, in :data:`NEAR`. Of 139 such looks
 at portraits, photos and video frames a second one gave a chance of :data:`AGREED` to every one."""
+
+PARTED = 0.05, 0.95
+"""Lips that are between these parts as far apart as they are placed are not surely closed and not surely open."""
 
 NEAR = 0.2, 0.2, 0.1
 """How far a final crop may be turned (radians), of another size (natural logarithm) and beside (sides) the one around
@@ -95,9 +99,12 @@ class Face:
         off = turn, abs(math.log(there.side / self.crop.side)), apart
         return any(one > share * most for one, most in zip(off, NEAR, strict=True))
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether this one look leaves no doubt that there is a face, and where."""
+    def is_plain(self, points: PointMap) -> bool:
+        """Whether this one look leaves no doubt that there is a face, and where, and whether its lips touch.
+
+        Args:
+            points: the map of the surface points that the network places.
+        """
         deviation = self.answer.deviation
         if (
             deviation is None
@@ -105,7 +112,14 @@ class Face:
             or float(np.log(deviation).mean()) > math.log(PLAIN_DEVIATION)
         ):
             return False
-        return not self.has_strayed(PLAIN_NEAR)
+        return not self.has_strayed(PLAIN_NEAR) and not self._lips_may_touch(points)
+
+    def _lips_may_touch(self, points: PointMap) -> bool:
+        """Whether lips are seen as far apart as both closed and open ones are."""
+        if points.readout is None or self.answer.points is None:
+            return False
+        low, high = PARTED
+        return low < float(points.readout.nearer(self.answer.points).mean()) < high
 
 
 Read = Callable[[list[Crop]], list[Face]]
@@ -120,13 +134,13 @@ class Looks(NamedTuple):
         compare: what first looks and the mirror images of the crops around them say together, with a chance; None
             for those whose mirror image is no face to the network. Without it everything is looked at well.
         look_well: the final answer for crops, whose score is a chance.
-        one_may_do: whether a first look that is plain is the answer.
+        plain: whether a first look is the answer; None: it never is.
     """
 
     glance: Read
     compare: Callable[[list[Face]], list[Face | None]] | None
     look_well: Read
-    one_may_do: bool = False
+    plain: Callable[[Face], bool] | None = None
 
 
 def likeliest_faces(crops: Sequence[Crop], looks: Looks, least: float) -> list[Face]:
@@ -151,9 +165,10 @@ def readings(crops: Sequence[Crop], looks: Looks) -> list[Face]:
     :func:`likeliest_faces`."""
     hopeful = [face for face in looks.glance(list(crops)) if face.score > HOPE]
     agreed: list[Face] = []
-    if looks.one_may_do:
-        agreed = [replace(face, score=AGREED) for face in hopeful if face.is_plain]
-        hopeful = [face for face in hopeful if not face.is_plain]
+    if looks.plain is not None:
+        plain = [looks.plain(face) for face in hopeful]
+        agreed = [replace(face, score=AGREED) for face, is_plain in zip(hopeful, plain, strict=True) if is_plain]
+        hopeful = [face for face, is_plain in zip(hopeful, plain, strict=True) if not is_plain]
     if looks.compare and hopeful:
         pairs = [(one, both) for one, both in zip(hopeful, looks.compare(hopeful), strict=True) if both is not None]
         # What strayed was seen from too far beside to be one half of the answer.
