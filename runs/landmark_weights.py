@@ -3,8 +3,8 @@
     python runs/landmark_weights.py NETWORK.onnx FRAMES.tar MAP.npz [--model MODEL.npz]
 
 FRAMES are annotated pictures that the network has trained on or not; MAP is completed in place. The network looks at
-the annotated faces as the program does, so what is learned is how its points relate to annotations, its own habits
-among them.
+the annotated faces as the program does and a head is fitted to its points, so what is learned is how both relate to
+annotations, their own habits among them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from likeness import Reconstructor
 from likeness.datasets.training import read_frames
 from likeness.model.surface_points import PointMap
-from likeness.train.photos.landmark_weights import landmark_weights
+from likeness.train.photos.landmark_weights import landmark_weights, weights_with_head
 
 
 def main() -> None:
@@ -29,14 +29,19 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="the face model that the network is for")
     arguments = parser.parse_args()
     known = PointMap.load(arguments.map)
-    look = Reconstructor(arguments.model, arguments.network, points=known, refine=False)
+    look = Reconstructor(arguments.model, arguments.network, points=known)
     frames = read_frames(arguments.frames)
-    placed = []
+    placed, heads = [], []
     for number in range(len(frames.images)):
         face = look(np.asarray(frames.images[number]), landmarks=frames.landmarks[number][None])[0]
+        places = look.model.landmark_points(face.coefficients.identity, face.coefficients.expression)
+        places = places @ face.rotation.T + face.translation
         placed.append(face.points)
-    weights = landmark_weights(np.array(placed), np.asarray(frames.landmarks), known.mirror, known.ibug)
-    replace(known, landmarks=weights).save(arguments.map)
+        heads.append(look.model.landmark_map.project(face.camera, places, face.rotation))
+    points, truth = np.array(placed, np.float64), np.asarray(frames.landmarks, np.float64)
+    both = weights_with_head(points, np.array(heads), truth, known.mirror, known.ibug)
+    alone = landmark_weights(points, truth, known.mirror, known.ibug)
+    replace(known, landmarks=alone, with_head=both).save(arguments.map)
 
 
 if __name__ == "__main__":

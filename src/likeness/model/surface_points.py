@@ -21,6 +21,9 @@ IBUG_POINTS = 68
 INNER_LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
 """iBUG points of the upper and the lower lip that touch where lips are closed."""
 
+COMBINATIONS = ("landmarks", "with_head")
+"""Combinations of points, in a file as half floats."""
+
 READOUT = "readout_"
 """Before the names of a readout's arrays in a file."""
 
@@ -39,6 +42,8 @@ class PointMap:
         ibug: (68,) int: the points that stand for the 68 iBUG landmarks; definitions differ by millimetres.
         landmarks: (68, P) float, rows sum to 1: each iBUG landmark, as annotators place it, as a combination of the
             points (``runs/landmark_weights.py``); None: ``ibug`` is all that is known.
+        with_head: (2, 68, P + 68) float, rows sum to 1: the same of the points and of where the head that was fitted
+            to them has its landmarks, in clear and in blurred pictures; None: not known.
         readout: what the points tell of lids and lips (``runs/point_readout.py``); None: nothing is known.
 
     Raises:
@@ -50,6 +55,7 @@ class PointMap:
     mirror: np.ndarray
     ibug: np.ndarray
     landmarks: np.ndarray | None = None
+    with_head: np.ndarray | None = None
     readout: PointReadout | None = None
 
     def __post_init__(self) -> None:
@@ -66,10 +72,11 @@ class PointMap:
             raise ValueError("expected weights that are not negative and sum to 1")
         if not np.array_equal(self.mirror[self.mirror], np.arange(count)):
             raise ValueError("expected mirror to be its own inverse")
-        if self.landmarks is not None and (
-            self.landmarks.shape != (IBUG_POINTS, count) or not np.abs(self.landmarks.sum(1) - 1.0).max() < 0.01
-        ):
-            raise ValueError(f"expected landmarks ({IBUG_POINTS}, {count}) with rows that sum to 1")
+        shapes = {"landmarks": (IBUG_POINTS, count), "with_head": (2, IBUG_POINTS, count + IBUG_POINTS)}
+        for name, shape in shapes.items():
+            values = getattr(self, name)
+            if values is not None and (values.shape != shape or not np.abs(values.sum(-1) - 1.0).max() < 0.01):
+                raise ValueError(f"expected {name} {shape} with rows that sum to 1")
         if self.readout is not None and self.readout.weight.shape[1] != 2 * count:
             raise ValueError(f"expected a readout of {count} points, got {self.readout.weight.shape[1] // 2}")
 
@@ -86,13 +93,23 @@ class PointMap:
         turn, offset = np.array([-1.0, 1.0], points.dtype), np.array([width - 1.0, 0.0], points.dtype)
         return np.asarray(points[..., self.mirror, :] * turn + offset)
 
-    def ibug_landmarks(self, points: np.ndarray) -> np.ndarray:
+    def ibug_landmarks(self, points: np.ndarray, head: np.ndarray | None = None, blur: float = 0.0) -> np.ndarray:
         """Points (..., P, 2) of an image -> the 68 iBUG landmarks (..., 68, 2), however the face is turned or
-        stretched. Where the points' lips are known to be nearer than they are placed, so are the landmarks'."""
-        if self.landmarks is None:
-            found = np.asarray(points[..., self.ibug, :])
-        else:
+        stretched. Where the points' lips are known to be nearer than they are placed, so are the landmarks'.
+
+        Args:
+            points: of an image.
+            head: (..., 68, 2) where the head that was fitted to them has its landmarks: no point lies on the outline
+                of jaws as annotators draw it. None: points are all there is.
+            blur: 0, a clear picture, to 1, a blurred one, in which each point says less.
+        """
+        if head is not None and self.with_head is not None:
+            weights = self.with_head[0] + blur * (self.with_head[1] - self.with_head[0])
+            found = np.asarray(weights @ np.concatenate([points, head], axis=-2))
+        elif self.landmarks is not None:
             found = np.asarray(self.landmarks @ points)
+        else:
+            found = np.asarray(points[..., self.ibug, :])
         if self.readout is None:
             return found
         pairs, rows = self._known_lips
@@ -117,8 +134,9 @@ class PointMap:
             "mirror": self.mirror.astype(np.int32),
             "ibug": self.ibug.astype(np.int32),
         }
-        if self.landmarks is not None:
-            arrays["landmarks"] = self.landmarks.astype(np.float16)
+        for name in COMBINATIONS:
+            if (values := getattr(self, name)) is not None:
+                arrays[name] = values.astype(np.float16)
         if self.readout is not None:
             arrays |= {READOUT + name: value for name, value in self.readout.arrays().items()}
         write_atomically(path, npz_bytes(arrays))
@@ -134,15 +152,16 @@ class PointMap:
             known = {name: arrays[name] for name in ("vertices", "weights", "mirror", "ibug")}
             read = {name.removeprefix(READOUT): v for name, v in arrays.items() if name.startswith(READOUT)}
             readout = PointReadout.from_arrays(read) if read else None
-            return cls(**known, landmarks=_normalised(arrays.get("landmarks")), readout=readout)
+            combined = {name: _normalised(arrays.get(name)) for name in COMBINATIONS}
+            return cls(**known, **combined, readout=readout)
 
 
-def _normalised(landmarks: np.ndarray | None) -> np.ndarray | None:
+def _normalised(combinations: np.ndarray | None) -> np.ndarray | None:
     """Rows that sum to 1 exactly again, which half floats do not."""
-    if landmarks is None or landmarks.ndim != 2:
-        return landmarks
-    weights = landmarks.astype(np.float64)
-    return weights / weights.sum(axis=1, keepdims=True)
+    if combinations is None or combinations.ndim < 2:
+        return combinations
+    weights = combinations.astype(np.float64)
+    return weights / weights.sum(axis=-1, keepdims=True)
 
 
 @lru_cache(maxsize=1)

@@ -46,6 +46,10 @@ TURNED = np.radians([35.0, 75.0])
 annotated faces of which it was learned how landmarks follow from points (:meth:`PointMap.ibug_landmarks`) were hardly
 turned further than the first."""
 
+BLURRED = -4.9, -4.7
+"""Mean logarithm of the points' deviations over the face's size from which a picture counts as blurred, and from which
+wholly: portraits have -5.1 to -4.8, video frames -5.0 to -4.3."""
+
 CLOSED = 0.5
 """Lips that are less than this part as far apart as they are placed are taken to touch."""
 
@@ -137,18 +141,20 @@ class Refiner:
         fit = self.express(pixels, deviation, camera, at, code)
         parts = (code, fit.expression, fit.rotation, fit.translation)
         identity, expression, rotation, translation = (np.asarray(part, np.float32) for part in parts)
-        landmarks, precision = self._landmarks(pixels, fit, code, camera), float(np.exp(-seen[2]))
+        landmarks, precision = self._landmarks(pixels, deviation, fit, code), float(np.exp(-seen[2]))
         return Refined(identity, expression, rotation, translation, landmarks, free, precision)
 
-    def _landmarks(self, pixels: np.ndarray, fit: FaceFit, code: np.ndarray, camera: Camera) -> np.ndarray:
+    def _landmarks(self, pixels: np.ndarray, deviation: np.ndarray, fit: FaceFit, code: np.ndarray) -> np.ndarray:
         """The 68 (68, 2) photo pixels, by the points and by the head."""
-        placed = self.map.ibug_landmarks(pixels)
+        points = self.model.landmark_points(code, fit.expression) @ fit.rotation.T + fit.translation
+        head = self.model.landmark_map.project(fit.camera, points, fit.rotation)
+        size = float(np.sqrt(np.prod(np.ptp(pixels, axis=0))))
+        low, high = BLURRED
+        blur = float(np.clip((np.log(deviation / size).mean() - low) / (high - low), 0.0, 1.0))
+        placed = self.map.ibug_landmarks(pixels, head, blur)
         low, high = TURNED
         part = float(np.clip((abs(euler_from_rotation(FRONTAL @ fit.rotation)[0]) - low) / (high - low), 0.0, 1.0))
-        if not part:
-            return placed
-        points = self.model.landmark_points(code, fit.expression) @ fit.rotation.T + fit.translation
-        return np.asarray(placed + part * (self.model.landmark_map.project(camera, points, fit.rotation) - placed))
+        return np.asarray(placed + part * (head - placed))
 
     def symmetric(self, code: np.ndarray) -> np.ndarray:
         """The symmetric part of a code (K,), where codes are fused; otherwise the code."""
