@@ -140,7 +140,7 @@ for name in {video,photo}-train people-train; do trained+=("$work/labels-$name.n
   --network "$work/fusion/regressor.onnx" --points "$work/surface_points.npz" "${sure[@]}"
 # What photos of one person have in common, and what not.
 "$python" runs/several_photos.py "$work/fusion/regressor.onnx" "$data/photos" "$work/several" --model "$work/sphere.npz" \
-  --points "$work/surface_points.npz" --processes "${THREADS:-2}"
+  --points "$work/surface_points.npz" --processes "${THREADS:-2}" --rendered "$(size 240 8)" "${sure[@]}"
 finder=("--data" "$data" "--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--network" "$work/fusion/regressor.onnx"
   "--threads" "${THREADS:-2}" "--workers" "${WORKERS:-1}" "--resume")
 "$python" -m likeness train detector --out "$work/finder_first" --budget "$scenes" "${finder[@]}"

@@ -25,6 +25,7 @@ from likeness import Reconstruction, Reconstructor
 from likeness.datasets.test_sets import open_photos
 from likeness.files import json_bytes, write_atomically
 from likeness.model.surface_points import PointMap
+from likeness.reconstruct.reconstructor import MIN_SCORE
 from likeness.reconstruct.shared_errors import circumstances, counted
 from likeness.reconstruct.whitening import Whitening
 from likeness.train.generate.rendered import SEEDS, SyntheticFaces
@@ -45,15 +46,16 @@ KINDS = ("fitted", "code", "features", "rotation", "precision")
 
 @dataclass(frozen=True)
 class Program:
-    """What looks at pictures: the files of its network, face model and points."""
+    """What looks at pictures: the files of its network, face model and points; and the least chance of a face."""
 
     network: Path
     model: Path | None
     points: Path | None
+    min_score: float
 
     def start(self) -> Reconstructor:
         points = None if self.points is None else PointMap.load(self.points)
-        return Reconstructor(self.model, self.network, points=points, threads=1)
+        return Reconstructor(self.model, self.network, points=points, min_score=self.min_score, threads=1)
 
 
 Seen = tuple[np.ndarray, ...]
@@ -69,8 +71,9 @@ def main() -> None:
     parser.add_argument("--points", type=Path)
     parser.add_argument("--rendered", type=int, default=240, help="rendered people")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of faces in photos")
     arguments = parser.parse_args()
-    program = Program(arguments.network, arguments.model, arguments.points)
+    program = Program(arguments.network, arguments.model, arguments.points, arguments.min_score)
     arguments.out.mkdir(parents=True, exist_ok=True)
     started = program.start()
     network, model = started.network.digest, started.model
@@ -107,6 +110,8 @@ def photographed(program: Program, photos: Path, processes: int) -> tuple[np.nda
         found += [one for one in seen if one is not None]
         with_face = sum(one is not None for one in seen)
         print(f"{name}: {with_face} of {len(rows)} pictures of {len(names)} people show a face")
+    if not found:
+        raise SystemExit(f"{photos}: expected photos with a face of at least {program.min_score:g}, found none")
     return np.array(person), _stacked(found)
 
 
