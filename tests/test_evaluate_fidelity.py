@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,7 +32,16 @@ from likeness.evaluate.fidelity.judge import Judge, drawn_head, told
 from likeness.evaluate.fidelity.portraits import lip_gap, portrait_fidelity
 from likeness.evaluate.fidelity.refit import _fit, refit
 from likeness.evaluate.fidelity.rendered import measure_rendered
-from likeness.evaluate.fidelity.scan_photos import SETTINGS, YAWS, View, all_views, landmarks_seen, photograph
+from likeness.evaluate.fidelity.scan_photos import (
+    PICTURE,
+    PICTURE_MM,
+    SETTINGS,
+    YAWS,
+    View,
+    all_views,
+    landmarks_seen,
+    photograph,
+)
 from likeness.evaluate.predictions import FoundFace, Predictor
 from likeness.evaluate.reports.fidelity import PARTS, FidelityData, fidelity_table, mean_face_column, measure_fidelity
 from likeness.evaluate.run import evaluate
@@ -195,11 +204,11 @@ class Knows:
     """Stands in for a reconstructor: answers with codes in the order in which it is asked."""
 
     codes: np.ndarray
-    asked: int = 0
+    told: list[float | None] = field(default_factory=list)
 
-    def __call__(self, source: Any, *, landmarks: np.ndarray | None = None) -> list[Any]:
-        code = self.codes[self.asked % len(self.codes)]
-        self.asked += 1
+    def __call__(self, source: Any, *, landmarks: np.ndarray | None = None, focal: float | None = None) -> list[Any]:
+        code = self.codes[len(self.told) % len(self.codes)]
+        self.told.append(focal)
         seen = np.zeros((68, 2)) if landmarks is None else landmarks[0]
         return [
             SimpleNamespace(
@@ -297,11 +306,14 @@ def test_scans_are_measured_against_the_mean_face(small_model: FaceModel, tmp_pa
     assert source.landmarks is not None
     prepared = prepared_scan(ScanSource(source.path, source.landmarks, 1 / unit), small_model)
     views = [View(0.0, 0.0, 900.0, "studio"), View(30.0, 0.0, 900.0, "side")]
-    right = measure_scans([prepared], Predictor(Knows(code[None]), small_model, "knows"), views=views)[0]
+    knows = Knows(code[None])
+    right = measure_scans([prepared], Predictor(knows, small_model, "knows"), views=views)[0]
     nothing = measure_scans([prepared], Predictor(Knows(0 * code[None]), small_model, "nothing"), views=views)[0]
     assert right.ratio < 0.3
     assert right.median < 0.2
-    assert nothing.ratio == nothing.worst_ratio == pytest.approx(1, abs=1e-6)
+    assert nothing.ratio == nothing.worst_ratio == nothing.told_ratio == pytest.approx(1, abs=1e-6)
+    focal = PICTURE * 900.0 / PICTURE_MM
+    assert knows.told == 2 * [None, focal]
     assert nothing.median == pytest.approx(right.mean_face_median)
     assert [one.view for one in right.views] == [view.name for view in views]
 

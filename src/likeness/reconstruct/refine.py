@@ -47,8 +47,8 @@ annotated faces of which it was learned how landmarks follow from points (:meth:
 turned further than the first."""
 
 BLURRED = -4.9, -4.7
-"""Mean logarithm of the points' deviations over the face's size from which a picture counts as blurred, and from which
-wholly: portraits have -5.1 to -4.8, video frames -5.0 to -4.3."""
+"""Mean logarithm of the points' deviations over the face's size from which a picture counts as blurred, and from
+which wholly: portraits have -5.1 to -4.8, video frames -5.0 to -4.3."""
 
 CLOSED = 0.5
 """Lips that are less than this part as far apart as they are placed are taken to touch."""

@@ -67,13 +67,15 @@ class PreparedScan:
 
 @dataclass(frozen=True)
 class ViewError:
-    """One photo of one scan: median, mean and standard deviation of the distances in mm, and the mean face's."""
+    """One photo of one scan: median, mean and standard deviation of the distances in mm, the median over the mean
+    face's, and the same where the photo's focal length is told, as the camera's entry in a file does."""
 
     view: str
     median: float
     mean: float
     std: float
     ratio: float
+    told_ratio: float
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class ScanFidelity:
         mean_face_median, mean_face_mean, mean_face_std: of the mean face.
         ratio: mean over the photos of the median over the mean face's.
         worst_ratio: of the worst photo.
+        told_ratio, told_worst_ratio: the same where focal lengths are told.
     """
 
     name: str
@@ -99,6 +102,8 @@ class ScanFidelity:
     mean_face_std: float
     ratio: float
     worst_ratio: float
+    told_ratio: float
+    told_worst_ratio: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, ready for JSON."""
@@ -198,9 +203,13 @@ def error_of(scan: PreparedScan, model: FaceModel, identity: np.ndarray) -> Reco
 def _view_error(scan: PreparedScan, view: View, predictor: Predictor, base: ReconstructionError) -> ViewError:
     picture, camera, rotation, translation = photograph(scan.shown, scan.model, view)
     landmarks = landmarks_seen(scan.head, scan.model, camera, rotation, translation)
-    face = predictor.reconstruct(picture, landmarks=landmarks[None])[0]
-    error = error_of(scan, predictor.model, face.coefficients.identity)
-    return ViewError(view.name, error.median, error.mean, error.std, error.median / base.median)
+    guessed, told = (
+        error_of(scan, predictor.model, face.coefficients.identity)
+        for focal in (None, camera.focal)
+        for face in predictor.reconstruct(picture, landmarks=landmarks[None], focal=focal)
+    )
+    ratio, told_ratio = guessed.median / base.median, told.median / base.median
+    return ViewError(view.name, guessed.median, guessed.mean, guessed.std, ratio, told_ratio)
 
 
 def _summed(name: str, errors: Sequence[ViewError], base: ReconstructionError) -> ScanFidelity:
@@ -215,4 +224,6 @@ def _summed(name: str, errors: Sequence[ViewError], base: ReconstructionError) -
         mean_face_std=base.std,
         ratio=float(np.mean([error.ratio for error in errors])),
         worst_ratio=float(np.max([error.ratio for error in errors])),
+        told_ratio=float(np.mean([error.told_ratio for error in errors])),
+        told_worst_ratio=float(np.max([error.told_ratio for error in errors])),
     )

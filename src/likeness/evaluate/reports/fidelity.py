@@ -202,6 +202,8 @@ def _rows(scans: Collection[str]) -> list[Row]:
             ("  standard deviation", (*at, "std"), 2),
             ("  over the mean face's", (*at, "ratio"), 2),
             ("  of the worst photo", (*at, "worst_ratio"), 2),
+            ("  with the focal lengths told", (*at, "told_ratio"), 2),
+            ("  of the worst photo", (*at, "told_worst_ratio"), 2),
         ]
     rows += [
         ("landmarks of another clip, % of the box", ("cross_photo", "own"), 3),
