@@ -26,6 +26,7 @@ import venv
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def own_tasks(photo: Path, network: Path | None) -> Tasks:
 
     cv2.setNumThreads(1)
     from likeness import Reconstructor
-    from likeness.fit import Observations, fit_face
+    from likeness.fit import Observations, Start, fit_face
     from likeness.images.photo import load_photo
 
     reconstruct, twice = (Reconstructor(network=network, threads=1, views=views) for views in (1, 2))
@@ -81,12 +82,19 @@ def own_tasks(photo: Path, network: Path | None) -> Tasks:
     if len(faces) != 1:
         raise SystemExit(f"{photo}: expected one face, found {len(faces)}")
     seen = Observations(faces[0].landmarks, 2.0**2)
+    face, refiner = faces[0], reconstruct.refiner
+    assert face.points is not None
+    assert face.deviation is not None
+    assert refiner is not None
+    start = Start(face.rotation, face.translation)
+    dense = partial(refiner.fit, face.points, face.deviation, face.camera, start)
     return {
         "likeness, one face, from the file": lambda: reconstruct(photo, max_faces=1),
         "likeness, views=2, one face, from the file": lambda: twice(photo, max_faces=1),
         "likeness, one face, from the image": lambda: reconstruct(image, max_faces=1),
         "likeness, all faces, from the file": lambda: reconstruct(photo),
-        "likeness, 68 landmarks fitted": lambda: fit_face(reconstruct.model, seen, faces[0].camera),
+        "likeness, 68 landmarks fitted": lambda: fit_face(reconstruct.model, seen, face.camera),
+        "likeness, dense points fitted": dense,
     }
 
 

@@ -152,8 +152,8 @@ class PointMap:
             known = {name: arrays[name] for name in ("vertices", "weights", "mirror", "ibug")}
             read = {name.removeprefix(READOUT): v for name, v in arrays.items() if name.startswith(READOUT)}
             readout = PointReadout.from_arrays(read) if read else None
-            combined = {name: _normalised(arrays.get(name)) for name in COMBINATIONS}
-            return cls(**known, **combined, readout=readout)
+            landmarks, with_head = (_normalised(arrays.get(name)) for name in COMBINATIONS)
+            return cls(**known, landmarks=landmarks, with_head=with_head, readout=readout)
 
 
 def _normalised(combinations: np.ndarray | None) -> np.ndarray | None:
