@@ -102,7 +102,7 @@ class TeacherRefiner:
             raise FileError(
                 model.name, f"has no vertex {points.vertices.max()}: the map of MediaPipe's points is not its"
             )
-        self.network, self.map = network, replace(points, landmarks=None, readout=None)
+        self.network, self.map = network, replace(points, landmarks=None, with_head=None, readout=None)
         self.refiner = Refiner(model, self.map, None)
 
     def __call__(self, face: Reconstruction, scale: float) -> Reconstruction | None:
