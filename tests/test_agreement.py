@@ -7,7 +7,7 @@ import pytest
 
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.agreement import PLAIN, Agreement, probability, resemblance
-from likeness.reconstruct.grouping import groups, margins, members
+from likeness.reconstruct.grouping import TRACKS, groups, margins, members, track_groups
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +151,27 @@ def test_evidence_grows_with_resemblance_and_with_photos() -> None:
     assert PLAIN(PLAIN.same, 9.0) > PLAIN(PLAIN.same, 1.0)
     assert probability(0.0) == 0.5
     assert 0 <= probability(-1e9) < 1e-9
+
+
+def test_groups_of_tracks_are_the_people_in_any_order_and_those_seen_at_once_stay_apart(agreement: Agreement) -> None:
+    alike, who = crowd([5, 3, 1, 6], 6)
+    apart = np.eye(len(who), dtype=bool)
+    np.testing.assert_array_equal(track_groups(alike, apart), who)
+    order = np.random.default_rng(7).permutation(len(who))
+    found = track_groups(alike[np.ix_(order, order)], apart)
+    assert len({(a, b) for a, b in zip(found, who[order], strict=True)}) == 4
+    apart[0, 1] = apart[1, 0] = True
+    found = track_groups(alike, apart)
+    assert found[0] != found[1]
+    assert len(np.unique(found)) == 5
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 1), (1, 6), (5, 5)])
+def test_groups_of_tracks_merge_by_the_same_resemblance_however_many_they_are(one: int, other: int) -> None:
+    least = 0.5 * (PLAIN.same + PLAIN.other) + TRACKS * (PLAIN.same - PLAIN.other)
+    who = np.repeat([0, 1], [one, other])
+    usual = np.where(who[:, None] == who[None], PLAIN.same, 0.0)
+    for between, people in ((least - 0.01, 2), (least + 0.01, 1)):
+        alike = usual + np.where(who[:, None] != who[None], between, 0.0)
+        np.fill_diagonal(alike, 1.0)
+        assert len(np.unique(track_groups(alike, np.eye(len(who), dtype=bool)))) == people

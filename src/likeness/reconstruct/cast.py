@@ -1,8 +1,8 @@
 """Tracks of a video -> its people: whose faces they show, and each person's shape from their sharpest frames.
 
 Codes and, between tracks that follow each other closely, movement say which tracks are one person's
-(:func:`likeness.reconstruct.grouping.groups`); tracks of one frame are two people's. A person's code is fused as that
-of several photos is (:func:`likeness.reconstruct.people.fused_identity`).
+(:func:`likeness.reconstruct.grouping.track_groups`); tracks of one frame are two people's. A person's code is fused
+as that of several photos is (:func:`likeness.reconstruct.people.fused_identity`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from likeness.reconstruct.grouping import GROUPED, groups
+from likeness.reconstruct.grouping import track_groups
 from likeness.reconstruct.whitening import compared_codes
 
 SHARPEST = 24
@@ -65,7 +65,7 @@ def cast_of(faces: dict[str, Any], network: str = "") -> list[Member]:
     alike = alike + MOVEMENT * (evidence.same - evidence.other) * _movement(faces, rows)
     first, last = (np.array([frame[own[end]] for own in rows]) for end in (0, -1))
     apart = (first[:, None] <= last[None]) & (first[None] <= last[:, None])
-    person = groups(alike, apart, GROUPED, evidence)
+    person = track_groups(alike, apart, evidence)
     least = min(BRIEF, len(np.unique(frame)))
     members = []
     for one in range(person.max() + 1):

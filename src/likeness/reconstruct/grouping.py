@@ -7,6 +7,8 @@ two people.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from likeness.reconstruct.agreement import PLAIN, Evidence
@@ -17,10 +19,16 @@ BELONGS = 1.1
 GROUPED = -3.0
 """The same for two groups of a mixed folder: what sorted 60 people of a training set best (docs/people.md)."""
 
+TRACKS = 0.15
+"""How far above the middle between one person's and two people's the resemblance of two groups of tracks must be, as
+a share of what lies between: of 0.10 to 0.26 the best for 273 people of a training set (docs/video.md)."""
+
 UNSURE = 1.1
 """Log odds of a face's group against the next best (or nobody's), under which it is no group's for certain."""
 
 ROUNDS = 20
+
+_Pair = tuple[np.ndarray, np.ndarray]
 
 
 def groups(alike: np.ndarray, photo: np.ndarray, odds: float = GROUPED, evidence: Evidence = PLAIN) -> np.ndarray:
@@ -35,23 +43,67 @@ def groups(alike: np.ndarray, photo: np.ndarray, odds: float = GROUPED, evidence
     Returns:
         (M,) numbers of people from 0, in the order of their first faces.
     """
+
+    def gain(between: np.ndarray, within: _Pair, size: _Pair) -> np.ndarray:
+        pairs = size[0] * size[1]
+        return evidence(between / pairs, pairs) + odds
+
+    return _merged(alike, photo, gain)
+
+
+def track_groups(alike: np.ndarray, apart: np.ndarray, evidence: Evidence = PLAIN) -> np.ndarray:
+    """Sort tracks of a video into people, by the cosine of groups' mean codes.
+
+    A track's code is a mean of many frames already, so one is worth as much as many and the threshold is the same for
+    all. The cosine of means grows with their number; so it is divided by how much it grows in groups of one person.
+
+    Args:
+        alike: (T, T) resemblance of the tracks' codes.
+        apart: (T, T) bool, which tracks are two people for certain; each of itself.
+        evidence: what resemblance is worth; the two means alone are used.
+
+    Returns:
+        (T,) numbers of people from 0, in the order of their first tracks.
+    """
+    least = 0.5 * (evidence.same + evidence.other) + TRACKS * (evidence.same - evidence.other)
+
+    def gain(between: np.ndarray, within: _Pair, size: _Pair) -> np.ndarray:
+        grown = [_grown(own, count, evidence.same) for own, count in zip(within, size, strict=True)]
+        return np.asarray(between / (size[0] * size[1]) * grown[0] * grown[1] - least)
+
+    return _merged(alike, apart, gain)
+
+
+def _grown(within: np.ndarray, size: np.ndarray, same: float) -> np.ndarray:
+    """The length of the mean of so many unit vectors of one person over that of a group's, whose inner products add
+    up to ``within``."""
+    return np.asarray(np.sqrt((1 + (size - 1) * same) * size / np.maximum(within, 1e-9)))
+
+
+def _merged(
+    alike: np.ndarray, photo: np.ndarray, gain_of: Callable[[np.ndarray, _Pair, _Pair], np.ndarray]
+) -> np.ndarray:
+    """Agglomeration while something is gained by merging two groups, of which ``gain_of`` is told the sum of the
+    resemblances between them, the sums within each, and their sizes."""
     count = len(alike)
     total, size, number = np.array(alike, np.float64), np.ones(count), np.arange(count)
     apart = np.array(photo) if photo.ndim == 2 else photo[:, None] == photo[None]
-    gain = np.where(apart, -np.inf, evidence(total, 1.0) + odds)
+    own = total.diagonal()
+    gain = np.where(apart, -np.inf, gain_of(total, (own[:, None], own), (size[:, None], size)))
     while count:
         first, second = sorted(divmod(int(np.argmax(gain)), count))
         if not gain[first, second] > 0:
             break
         total[first] += total[second]
-        total[:, first] = total[first]
+        total[:, first] += total[:, second]
         apart[first] |= apart[second]
         apart[:, first] = apart[first]
         size[first] += size[second]
         number[number == second] = first
-        pairs = size[first] * size
-        row = np.where(apart[first], -np.inf, evidence(total[first] / pairs, pairs) + odds)
-        gain[first] = gain[:, first] = np.where(np.isneginf(gain[first]), -np.inf, row)
+        own = total.diagonal()
+        merged = gain_of(total[first], (own[first], own), (size[first], size))
+        row = np.where(apart[first] | np.isneginf(gain[first]), -np.inf, merged)
+        gain[first] = gain[:, first] = row
         gain[second] = gain[:, second] = -np.inf
     return np.unique(number, return_inverse=True)[1] if count else number
 
