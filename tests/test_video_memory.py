@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,11 @@ import pytest
 from acted_videos import act, filmed
 from video_files import write_video
 
-from likeness import Reconstruction, Reconstructor
+from likeness import Camera, FaceModel, Reconstruction, Reconstructor
+from likeness.geometry.rotation import FRONTAL
 from likeness.images.video import Frame
 from likeness.reconstruct import video as module
+from likeness.reconstruct.performance import Performance
 from likeness.reconstruct.tracking import Memory, Tracker
 from likeness.reconstruct.video import reconstruct_video
 
@@ -26,6 +30,10 @@ FIRST, LAST = 3 * STEP, 13 * STEP
 A_FACE = 3000
 """Bytes of a face and frame that may stay in memory: pose, weights and what tells people apart are 1.5 kB. A frame
 takes 92 kB, a face as it is seen 15."""
+
+A_LINE = 2400
+"""Bytes of a frame that smoothing or writing may take at once: its line in the CSV is 0.7 kB of text, twice at the
+end, and as numbers 0.5."""
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +88,40 @@ def test_memory_is_flat_in_length(
     assert [len(person) for person in result.people] == [LAST]
     for what in ("faces", "expressions"):
         assert held[what, LAST] - held[what, FIRST] < A_FACE * (LAST - FIRST), what
+
+
+def test_smoothing_and_writing_take_no_more(reconstructor: Reconstructor, tmp_path: Path) -> None:
+    """Of a frame at the most, beyond what the head itself takes."""
+    taken: dict[str, list[int]] = {}
+    for count in (500, 2500):
+        person = performance(reconstructor.model, count)
+        work: dict[str, Callable[[], object]] = {"steadied": person.steadied}
+        for kind in ("csv", "json", "glb"):
+            work[kind] = partial(getattr(person, f"write_{kind}"), tmp_path / f"a.{kind}")
+        for name, do in work.items():
+            gc.collect()
+            tracemalloc.start()
+            do()
+            taken.setdefault(name, []).append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    for name, (few, many) in taken.items():
+        assert many - few < A_LINE * 2000, name
+
+
+def performance(model: FaceModel, count: int) -> Performance:
+    """Somebody in so many frames, in one piece."""
+    rng = np.random.default_rng(0)
+    return Performance(
+        model=model,
+        identity=np.zeros(len(model.identity_basis), np.float32),
+        albedo=np.zeros(len(model.albedo_names), np.float32),
+        camera=Camera(600.0, (159.5, 127.5), (320, 256)),
+        rate=30.0,
+        frames=np.arange(count),
+        times=np.arange(count) / 30.0,
+        tracks=np.zeros(count, int),
+        expression=rng.random((count, len(model.expression_names)), np.float32),
+        rotation=np.repeat(FRONTAL[None].astype(np.float32), count, 0),
+        translation=np.tile(np.array([0.0, 0.0, 600.0], np.float32), (count, 1)),
+        score=np.ones(count),
+    )

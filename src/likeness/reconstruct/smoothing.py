@@ -21,6 +21,9 @@ REACH = 3.0
 CERTAIN = 3.0
 """Standard deviations of the noise from which a residual is movement."""
 
+TOGETHER = 8
+"""Channels that are smoothed at a time: sums of all at once would be the most that a video takes of memory."""
+
 NORMAL_MEDIAN = 0.6745
 """The median of a unit normal's absolute value: the noise is judged by the median, as movement is rarer than rest."""
 
@@ -42,11 +45,20 @@ def smoothed(
     Raises:
         ValueError: arrays that do not fit together, or times that do not increase.
     """
-    times, values = np.asarray(times, np.float64), np.asarray(values, np.float64)
+    times, values = np.asarray(times, np.float64), np.asarray(values)
     if times.ndim != 1 or values.ndim != 2 or len(times) != len(values) or not (np.diff(times) > 0).all():
         raise ValueError(f"expected increasing times (N,) and values (N, C), got {times.shape} and {values.shape}")
+    found = values.astype(np.float64)
     if len(times) < 3:
-        return values.copy()
+        return found
+    least = np.broadcast_to(least, values.shape[1:])
+    for first in range(0, values.shape[1], TOGETHER):
+        part = slice(first, first + TOGETHER)
+        found[:, part] = _smoothed(times, found[:, part], least[part], width)
+    return found
+
+
+def _smoothed(times: np.ndarray, values: np.ndarray, least: np.ndarray, width: float) -> np.ndarray:
     residual = values - _local_line(times, values, width)
     limit = CERTAIN * np.maximum(noise_of(times, values), least)
     fast = np.abs(residual) > limit
