@@ -18,9 +18,11 @@ from likeness.geometry.landmarks import MIRRORED
 from likeness.geometry.rotation import FRONTAL, rotation_from_euler
 from likeness.images.color import linear_from_srgb, srgb_from_linear
 from likeness.images.texture import decode_texture
+from likeness.model.head import iris_color
 from likeness.model.uv_layout import UvLayout
 from likeness.reconstruct.texture import View, texture_of
 from likeness.reconstruct.texture.atlas import atlas_of
+from likeness.reconstruct.texture.eyes import _places, _rings
 from likeness.reconstruct.texture.fill import spread_out
 from likeness.reconstruct.texture.view import Seen
 from likeness.render import render_image
@@ -54,13 +56,15 @@ def painted() -> np.ndarray:
     return np.rint(255 * srgb_from_linear(np.exp(base + noise))).astype(np.uint8)
 
 
-def photographed(light: np.ndarray = FRONTLIGHT, yaw: float = 0.0, side: int = SIDE) -> View:
+def photographed(
+    light: np.ndarray = FRONTLIGHT, yaw: float = 0.0, side: int = SIDE, skin: np.ndarray | None = None
+) -> View:
     model = head()
     camera = Camera(side * DISTANCE / 300, image_center((side, side)), (side, side))
     rotation = FRONTAL @ rotation_from_euler(yaw, 0.0, 0.0)
     translation = np.array([0.0, 0.0, DISTANCE]) - rotation @ [0.0, -20.0, -20.0]
-    skin = Texture(painted(), model.topology.uv, model.topology.uv_triangles)
-    photo = render_image(model.mean, model.topology.triangles, skin, camera, rotation, translation, light)
+    worn = Texture(painted() if skin is None else skin, model.topology.uv, model.topology.uv_triangles)
+    photo = render_image(model.mean, model.topology.triangles, worn, camera, rotation, translation, light)
     return View(photo, model.mean, camera, rotation, translation, light)
 
 
@@ -180,6 +184,19 @@ def test_irises_are_round_and_the_eyes_no_photograph() -> None:
         width, height, area = row[cv2.CC_STAT_WIDTH], row[cv2.CC_STAT_HEIGHT], row[cv2.CC_STAT_AREA]
         assert abs(width - height) <= 2
         assert area == pytest.approx(np.pi / 4 * width * height, rel=0.15)
+
+
+@pytest.mark.parametrize("iris", [(0.02, 0.014, 0.011), (0.11, 0.13, 0.16)])
+def test_irises_have_the_photo_s_colour_however_dark_the_back_of_the_head_is(iris: tuple[float, ...]) -> None:
+    model, atlas = head(), atlas_of(head(), 512)
+    worn = texture_of(model, plain(), [], 512)
+    for texel, radius, size in _places(atlas, _rings(model)):
+        worn.reshape(-1, 3)[texel[(radius > 2.2) & (radius < size)]] = np.rint(255 * srgb_from_linear(np.array(iris)))
+    light = ambient_light(np.full(3, 0.15)) + distant_light((0.0, 0.0, 1.0), np.full(3, 0.8))
+    view = photographed(light, side=800, skin=worn)
+    found = texture_of(model, plain(), [view], 512)
+    color = iris_color(model, replace(model.mesh(np.zeros(len(model.identity_basis))), texture=found))
+    np.testing.assert_allclose(np.log(color), np.log(iris), atol=0.3)
 
 
 @pytest.mark.parametrize("size", [0, 63, 9000])

@@ -39,7 +39,7 @@ def paint_eyes(
         texture: (S, S, 3) log reflectance.
         albedo: (V, 3) linear reflectance by the model.
         views: the photos, in which the iris' colour is looked for.
-        lights: (3,) of each, the linear light on the face.
+        lights: (3,) of each, the linear light on the eyes.
     """
     rings = _rings(atlas.model)
     if not rings:

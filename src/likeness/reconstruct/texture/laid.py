@@ -24,7 +24,6 @@ class Laid:
         weight: (C, C) how well each texel is seen, 0 to 1; 0 in eyes and mouth.
         pixels: (C, C, 2) where each is in the photo.
         per_texel: photo pixels per texel of the texture.
-        mean_light: (3,) linear, on the head.
         sh: (9, 3) the light that was fitted.
     """
 
@@ -33,7 +32,6 @@ class Laid:
     weight: np.ndarray
     pixels: np.ndarray
     per_texel: float
-    mean_light: np.ndarray
     sh: np.ndarray
 
 
@@ -63,7 +61,7 @@ def laid(atlas: Atlas, albedo: np.ndarray, view: View, skin: np.ndarray | None =
     shown = Sampler(view, per_texel * atlas.size / grid.side)(places)
     weight *= _not_black(shown)
     weight *= (1 - atlas.zones["eyes"]) * (1 - atlas.zones["mouth"])
-    return Laid(shown - light, light, weight, places, per_texel, np.exp(np.median(shading, axis=0)), sh)
+    return Laid(shown - light, light, weight, places, per_texel, sh)
 
 
 def _at_vertices(atlas: Atlas, picture: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from likeness.reconstruct.texture.fill import averaged, resized, resized_part, t
 from likeness.reconstruct.texture.front import uncovered
 from likeness.reconstruct.texture.laid import laid
 from likeness.reconstruct.texture.skin import agreeing
-from likeness.reconstruct.texture.view import Sampler, View, smoothstep
+from likeness.reconstruct.texture.view import Sampler, View, log_shading, smoothstep
 
 COARSE_PHOTO, FINE_PHOTO = 0.12, 0.4
 """Photo pixels per millimetre: below the first (a face of some 20 pixels) no detail is taken, from the second on
@@ -53,7 +53,7 @@ class Layer:
         weight: (C, C) how far to believe it.
         hair: (C, C) where hair is.
         detail: how much of the photo's detail counts, 0 to 1.
-        light: (3,) the face's mean light.
+        light: (3,) linear, on what faces forward: the eyes.
         removed: (C, C, 3) log of the light that is taken out.
         usual: (3,) log reflectance of the face over the model's.
         per_texel: photo pixels per texel.
@@ -118,8 +118,9 @@ def layer_of(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, rel
     detail = float(smoothstep(np.array(view.per_mm), COARSE_PHOTO, FINE_PHOTO))
     # What the photo is too coarse to show is no reason to take it from the model.
     coarse = coarse + (1 - detail) * (base - _as_coarse(base, 0.6 * atlas.size / side / found.per_texel))
-    mean_light = found.mean_light if relight else np.ones(3)
-    return Layer(view, coarse, weight, hair, detail, mean_light, light, usual, found.per_texel, found.sh)
+    forward = np.asarray(view.rotation, np.float64)[:, 2]
+    on_eyes = np.exp(log_shading(found.sh, forward[None]))[0] if relight else np.ones(3)
+    return Layer(view, coarse, weight, hair, detail, on_eyes, light, usual, found.per_texel, found.sh)
 
 
 def sharpness(over: np.ndarray, weight: np.ndarray) -> float:
