@@ -20,6 +20,7 @@ from likeness.reconstruct import video as module
 from likeness.reconstruct.performance import Performance
 from likeness.reconstruct.tracking import Memory, Tracker
 from likeness.reconstruct.video import reconstruct_video
+from likeness.reconstruct.video_chunks import packed, unpacked
 
 STEP = 12
 """Frames that are looked at with the network; the others show the same."""
@@ -88,6 +89,19 @@ def test_memory_is_flat_in_length(
     assert [len(person) for person in result.people] == [LAST]
     for what in ("faces", "expressions"):
         assert held[what, LAST] - held[what, FIRST] < A_FACE * (LAST - FIRST), what
+
+
+def test_a_face_does_not_hold_the_chunk_that_it_is_of(
+    reconstructor: Reconstructor, seen: list[list[tuple[int, Reconstruction]]]
+) -> None:
+    """The frames that a code is fused from may be of as many chunks."""
+    arrays = packed([face for found in seen for _, face in found])
+    face = unpacked(arrays, 1, reconstructor.model, (320, 256), "")
+    assert face.cues is not None
+    for part in (face, face.coefficients, face.cues):
+        held = [value for value in vars(part).values() if isinstance(value, np.ndarray)]
+        assert held
+        assert not any(np.shares_memory(one, whole) for one in held for whole in arrays.values())
 
 
 def test_smoothing_and_writing_take_no_more(reconstructor: Reconstructor, tmp_path: Path) -> None:

@@ -97,8 +97,9 @@ def unpacked(
 ) -> Reconstruction:
     """One of the faces, without pixels; ``size``: (width, height) of the video; ``network``: sha256 of the file of
     the one that saw them."""
-    values = {name: arrays[name][row] for name in (*COEFFICIENTS, *PLACE)}
-    features, fitted, expression = (arrays[f"cue_{name}"][row] for name in CUES)
+    # Copies: a view would keep the whole chunk in memory.
+    values = {name: arrays[name][row].copy() for name in (*COEFFICIENTS, *PLACE)}
+    features, fitted, expression = (arrays[f"cue_{name}"][row].copy() for name in CUES)
     cues = Cues(features, fitted, expression, float(arrays["precision"][row]), network)
     x, y = arrays["center"][row]
     return Reconstruction(

@@ -26,6 +26,7 @@ from likeness.reconstruct.texture.eyes import paint_eyes
 from likeness.reconstruct.texture.fill import averaged, resized, resized_part, spread_out, threefold
 from likeness.reconstruct.texture.laid import base_of
 from likeness.reconstruct.texture.layers import Layer, layer_of, seen_window
+from likeness.reconstruct.texture.lids import smooth_lids
 from likeness.reconstruct.texture.several import apart_of, shares_of
 from likeness.reconstruct.texture.skin import on_top
 from likeness.reconstruct.texture.view import View, smoothstep
@@ -74,6 +75,8 @@ def texture_of(
     base = base_of(atlas, albedo)
     layers = [layer_of(atlas, albedo, base, view, relight) for view in views]
     log_texture = filled(atlas, base, layers)
+    if views:
+        smooth_lids(atlas, log_texture)
     paint_eyes(atlas, log_texture, albedo, views, [layer.light for layer in layers])
     return _bytes(log_texture)
 
