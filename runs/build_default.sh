@@ -139,7 +139,7 @@ for name in {video,photo}-train people-train; do trained+=("$work/labels-$name.n
 "$python" runs/build_skin_mask.py "$data/photos/photo-train.tar" "$work/skin_mask.npz" --model "$work/sphere.npz" \
   --network "$work/fusion/regressor.onnx" --points "$work/surface_points.npz" "${sure[@]}"
 # What photos of one person have in common, and what not.
-"$python" runs/several_photos.py "$work/fusion/regressor.onnx" "$data/photos" "$work/several" --model "$work/sphere.npz" \
+"$python" runs/several_photos.py "$work/fusion/regressor.onnx" "$data/photos" "$work/several" --fusion "$work/fusion" --model "$work/sphere.npz" \
   --points "$work/surface_points.npz" --processes "${THREADS:-2}" --rendered "$(size 240 8)" "${sure[@]}"
 finder=("--data" "$data" "--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--network" "$work/fusion/regressor.onnx"
   "--threads" "${THREADS:-2}" "--workers" "${WORKERS:-1}" "--resume")

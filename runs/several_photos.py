@@ -1,10 +1,12 @@
 """What photos of one person have in common and what not, for a network: learned on training and rendered people.
 
-    python runs/several_photos.py NETWORK.onnx DATA/photos OUT [--model MODEL.npz --points MAP.npz] [--processes 2]
+    python runs/several_photos.py NETWORK.onnx DATA/photos OUT [--fusion RUN] [--model MODEL.npz --points MAP.npz]
 
-Looks at photos of ``photo-train.tar`` and frames of ``video-train.tar`` as the program does, a few of each person,
-and at rendered people. Writes ``whitening.npz`` (:mod:`likeness.reconstruct.whitening`) and ``shared_errors.npz``
-(:mod:`likeness.reconstruct.shared_errors`) into the folder OUT. If a ``provenance.json`` is there, they are entered.
+RUN is the folder in which ``likeness train fusion`` made NETWORK: how codes shrink is then learned from all the
+rendered faces that it looked at. Looks at photos of ``photo-train.tar`` and frames of ``video-train.tar`` as the
+program does, a few of each person, and at rendered people. Writes ``whitening.npz``
+(:mod:`likeness.reconstruct.whitening`) and ``shared_errors.npz`` (:mod:`likeness.reconstruct.shared_errors`) into the
+folder OUT. If a ``provenance.json`` is there, they are entered.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from likeness import Reconstruction, Reconstructor
 from likeness.datasets.test_sets import open_photos
@@ -28,8 +31,10 @@ from likeness.model.surface_points import PointMap
 from likeness.reconstruct.reconstructor import MIN_SCORE
 from likeness.reconstruct.shared_errors import circumstances, counted
 from likeness.reconstruct.whitening import Whitening
+from likeness.train.checkpoint import CHECKPOINT, load_regressor
 from likeness.train.generate.rendered import SEEDS, SyntheticFaces
 from likeness.train.generate.rendered_people import SIZE, landmarks_of, over_background
+from likeness.train.photos.fusion_looks import LOOKS, read_looks
 from likeness.train.photos.shared_errors import PersonLooks, learn_shared_errors
 
 SETS = {"photo-train.tar": 12, "video-train.tar": 6}
@@ -69,6 +74,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--points", type=Path)
+    parser.add_argument("--fusion", type=Path, help="folder of the fusion that made the network")
     parser.add_argument("--rendered", type=int, default=240, help="rendered people")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of faces in photos")
@@ -83,7 +89,8 @@ def main() -> None:
     print(f"whitening.npz: {whitening.evidence}")
     photos = PersonLooks(**_measured(seen), person=np.unique(person, return_inverse=True)[1])
     rendered = rendered_looks(program, arguments.rendered, arguments.processes)
-    errors = learn_shared_errors(network, model, rendered, photos)
+    strangers = None if arguments.fusion is None else strangers_of(arguments.fusion, started)
+    errors = learn_shared_errors(network, model, rendered, photos, strangers)
     errors.save(arguments.out / "shared_errors.npz")
     own, shared = (float(np.sqrt(np.trace(matrix) / 2)) for matrix in (errors.own, errors.shared))
     print(f"shared_errors.npz: {own:.2f} mm of each photo's own, {shared:.2f} mm shared")
@@ -123,6 +130,30 @@ def rendered_looks(program: Program, people: int, processes: int) -> PersonLooks
     print(f"{people} rendered people, {SHOTS} pictures of each")
     return PersonLooks(
         **_measured(_stacked([one for _, faces in found for one in faces])), person=person, truth=truth
+    )
+
+
+def strangers_of(run: Path, program: Reconstructor) -> PersonLooks:
+    """What the program would have made of the rendered faces that a fusion looked at, one picture of each."""
+    looks, refiner = read_looks(run / LOOKS), program.refiner
+    assert looks is not None
+    assert refiner is not None
+    assert refiner.fusion is not None
+    network = load_regressor(run / CHECKPOINT)[0]
+    assert network.mean is not None
+    with torch.inference_mode():
+        mean = network.mean(torch.from_numpy(looks.rendered.features)).numpy()
+    seen = looks.rendered.circumstances
+    fitted = looks.rendered.code.astype(np.float64)
+    fused = np.stack([refiner.fusion(code, about) for code, about in zip(fitted, seen, strict=True)])
+    print(f"{len(seen)} rendered faces that the fusion looked at")
+    return PersonLooks(
+        fitted,
+        refiner.symmetric(mean) + fused,
+        seen[:, :2],
+        counted(np.exp(-seen[:, 2])),
+        np.arange(len(seen)),
+        looks.truth.astype(np.float64),
     )
 
 

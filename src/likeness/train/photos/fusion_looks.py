@@ -50,8 +50,8 @@ def write_looks(path: StrPath, looks: Looks, key: str) -> None:
     write_atomically(path, npz_bytes(arrays, compressed=False))
 
 
-def read_looks(path: StrPath, key: str) -> Looks | None:
-    """Read an ``.npz`` of :func:`write_looks`; None: it is of other things.
+def read_looks(path: StrPath, key: str | None = None) -> Looks | None:
+    """Read an ``.npz`` of :func:`write_looks`; None: it is of other things than ``key`` says.
 
     Raises:
         FileError: missing, damaged, or arrays whose lengths differ.
@@ -60,7 +60,7 @@ def read_looks(path: StrPath, key: str) -> Looks | None:
     wanted = {"key", "rows", "truth", *(f"{name}_{part}" for name in ("photo", "rendered") for part in PARTS)}
     if missing := wanted - set(arrays):
         raise FileError(path, f"expected looks at faces, but {min(missing)} is missing")
-    if arrays["key"].ndim or str(arrays["key"]) != key:
+    if arrays["key"].ndim or key not in (None, str(arrays["key"])):
         return None
     colours = {name.removeprefix("colour_"): arrays[name] for name in arrays if name.startswith("colour_")}
     photo, rendered = (FusionInputs(*(arrays[f"{name}_{part}"] for part in PARTS)) for name in ("photo", "rendered"))

@@ -66,27 +66,34 @@ class PersonLooks:
         return np.concatenate([self.fitted @ directions, self.code @ directions], 1)
 
 
-def learn_shared_errors(network: str, model: FaceModel, rendered: PersonLooks, photos: PersonLooks) -> SharedErrors:
+def learn_shared_errors(
+    network: str, model: FaceModel, rendered: PersonLooks, photos: PersonLooks, strangers: PersonLooks | None = None
+) -> SharedErrors:
     """Errors of a network's codes.
 
     Args:
         network: sha256 of its file.
         model: of the codes.
-        rendered: with the truth.
+        rendered: several of each person, with the truth.
         photos: of training people.
+        strangers: rendered people with the truth of whom there may be one picture each: what codes shrink to is
+            learned from these, if there are any. It takes thousands of people to tell.
 
     Raises:
         ValueError: rendered people without a truth.
     """
-    if rendered.truth is None:
+    strangers = rendered if strangers is None else strangers
+    if rendered.truth is None or strangers.truth is None:
         raise ValueError("expected the codes of rendered people")
     agreement, mirror = Agreement.of(model), mirrored_codes(model)
     size = min(DIRECTIONS, len(agreement.axes))
     spread = agreement.millimetres[:size]
     directions = agreement.axes[:, :size] * spread
     rendered, photos = rendered.with_mirrored(mirror), photos.with_mirrored(mirror)
+    strangers = strangers.with_mirrored(mirror)
     assert rendered.truth is not None
-    maps = _maps(rendered, rendered.truth @ directions, rendered.seen(directions), spread)
+    assert strangers.truth is not None
+    maps = _maps(strangers, strangers.truth @ directions, strangers.seen(directions), spread)
     known = np.concatenate([rendered.truth @ directions, np.ones((len(rendered.truth), 1))], 1)
     rest = rendered.seen(directions) - np.einsum("nq,nm,qmz->nz", rendered.circumstances, known, maps, optimize=True)
     own, between = split(rest, rendered.person, rendered.precision)
