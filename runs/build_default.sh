@@ -126,12 +126,12 @@ for name in {video,photo}-train people-train; do trained+=("$work/labels-$name.n
 "$python" -m likeness train fusion "$work/points" -o "$work/fusion" --data "$data"/photos/{video,photo,people}-train.tar \
   --point-labels "${trained[@]}" --synthetic "$work/skinned" --model "$work/sphere.npz" --point-map "$work/surface_points.npz" \
   --teacher "$data/teacher-mobilefacenet.onnx" --colours "$work/default" --steps "$fused" --threads "${THREADS:-2}" --resume
-# The 68 landmarks, as annotators place them, from the points.
-"$python" runs/landmark_weights.py "$work/fusion/regressor.onnx" "$data/photos/video-train.tar" "$work/surface_points.npz" \
-  --model "$work/sphere.npz"
 # What the points tell of lids, lips and other movements.
 "$python" runs/point_readout.py "$work/fusion/regressor.onnx" "$data/photos/people-train.tar" \
   "$data/photos/people-train-labels.npz" "$work/surface_points.npz" --model "$work/sphere.npz"
+# The 68 landmarks, as annotators place them, from the points and the head that is fitted to them.
+"$python" runs/landmark_weights.py "$work/fusion/regressor.onnx" "$data/photos/video-train.tar" "$work/surface_points.npz" \
+  --model "$work/sphere.npz"
 # The same network with its convolutions in 8 bits.
 "$python" runs/quantize.py "$work/fusion/regressor.onnx" "$data/photos/photo-train.tar" "$work/fusion/regressor_int8.onnx" \
   --model "$work/sphere.npz" --points "$work/surface_points.npz" --judge "$data/photos/video-val.tar" "${sure[@]}"

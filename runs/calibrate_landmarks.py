@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from annotate import landmarks_through
 
-from likeness.geometry.landmarks import LandmarkMap
+from likeness.geometry.landmarks import MIRRORED, LandmarkMap
 from likeness.geometry.rotation import FRONTAL, rotation_from_6d
 from likeness.model.face_model import FaceModel
 from likeness.register import closest_points
@@ -27,11 +27,6 @@ PRIOR = 60.0
 
 CROP, FOCAL, DISTANCE = 112.0, 4.5 * 112.0, 860.0
 FRONTAL_YAW = 0.35
-# Partner of each of the 68 points on the other half of the face.
-MIRROR_68 = np.array(
-    [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37,
-     36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
-)  # fmt: skip
 
 
 def read_landmarks(tar: Path, step: int = 3) -> np.ndarray:
@@ -92,7 +87,7 @@ def mean_residual(model: FaceModel, landmarks: LandmarkMap, frames: np.ndarray) 
     upright = torch.stack([roll.cos() * x - roll.sin() * y, -(roll.sin() * x + roll.cos() * y)], dim=-1)
     frontal = torch.atan2(head[:, 0, 2], head[:, 2, 2]).abs() < FRONTAL_YAW
     shift = upright[frontal].mean(0).numpy() * DISTANCE / FOCAL
-    shift = 0.5 * (shift + shift[MIRROR_68] * [-1, 1])
+    shift = 0.5 * (shift + shift[MIRRORED] * [-1, 1])
     error = (target - points).norm(dim=-1).mean() * 1.5 / CROP * 100
     return shift, float(error)
 

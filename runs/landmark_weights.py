@@ -2,7 +2,8 @@
 
     python runs/landmark_weights.py NETWORK.onnx FRAMES.tar MAP.npz [--model MODEL.npz]
 
-FRAMES are annotated pictures that the network has trained on or not; MAP is completed in place. The network looks at
+FRAMES are annotated pictures that the network has trained on or not; MAP, which has its readout already
+(``runs/point_readout.py``), is completed in place. The network looks at
 the annotated faces as the program does and a head is fitted to its points, so what is learned is how both relate to
 annotations, their own habits among them.
 """
@@ -34,10 +35,9 @@ def main() -> None:
     placed, heads = [], []
     for number in range(len(frames.images)):
         face = look(np.asarray(frames.images[number]), landmarks=frames.landmarks[number][None])[0]
-        places = look.model.landmark_points(face.coefficients.identity, face.coefficients.expression)
-        places = places @ face.rotation.T + face.translation
+        head, pose = face.coefficients, (face.camera, face.rotation, face.translation)
         placed.append(face.points)
-        heads.append(look.model.landmark_map.project(face.camera, places, face.rotation))
+        heads.append(look.model.seen_landmarks(head.identity, head.expression, *pose))
     points, truth = np.array(placed, np.float64), np.asarray(frames.landmarks, np.float64)
     both = weights_with_head(points, np.array(heads), truth, known.mirror, known.ibug)
     alone = landmark_weights(points, truth, known.mirror, known.ibug)

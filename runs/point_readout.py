@@ -2,9 +2,9 @@
 
     python runs/point_readout.py NETWORK.onnx PEOPLE.tar LABELS.npz MAP.npz [--model MODEL.npz] [--count 1600]
 
-LABELS holds, by the pictures' names in PEOPLE, MediaPipe's ``points`` and ``weights`` with ``expression_names``; MAP,
-whose landmarks are learned before (``runs/landmark_weights.py``), is completed in place. The network looks at faces
-as the program does. Pictures that the network was trained on serve as well as others.
+LABELS holds, by the pictures' names in PEOPLE, MediaPipe's ``points`` and ``weights`` with ``expression_names``; MAP
+is completed in place, and is ready then for ``runs/landmark_weights.py``. The network looks at faces as the program
+does. Pictures that the network was trained on serve as well as others.
 """
 
 from __future__ import annotations

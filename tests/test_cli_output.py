@@ -182,7 +182,7 @@ def test_videos_and_who_stops_them(asked: Asked, tmp_path: Path, monkeypatch: py
         video.add_result(path, files=[output.out / "a.csv"])
         return 1, True
 
-    monkeypatch.setattr("likeness.cli.reconstruct._reconstructor", lambda settings, auto_views: None)
+    monkeypatch.setattr("likeness.cli.reconstruct._reconstructor", lambda settings, **_: None)
     monkeypatch.setattr(video, "_is_video", lambda path: True)
     monkeypatch.setattr(video, "_one", Stopped(done))
     clips = [tmp_path / "a.mp4", tmp_path / "b.mp4"]

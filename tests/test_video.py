@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from likeness.reconstruct.performance import GAP, Performance
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Cues
 from likeness.reconstruct.video import reconstruct_video
+from likeness.reconstruct.video_chunks import made_by
 from likeness.result_folder import RECORDS
 
 JAW = ARKIT_NAMES.index("jawOpen")
@@ -220,6 +223,32 @@ def test_the_khronos_validator_has_nothing_to_say_of_a_video(
     (found,) = people(reconstructor, clip)
     found.write_glb(tmp_path / "clip.glb")
     assert khronos([tmp_path / "clip.glb"]) == {"clip.glb": []}
+
+
+def test_formats_of_photos_are_refused_for_videos(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option in (["--formats", "json"], ["--normal-map"]):
+        with pytest.raises(SystemExit) as refused:
+            main(["reconstruct", str(clip), "-o", str(tmp_path / "out"), *option])
+        assert refused.value.code == 2
+        assert f"expected photos with {option[0]}, got videos only" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_its_own_models_only(reconstructor: Reconstructor) -> None:
+    """Files of one name are not one network: another precision, face model or map of points is another key."""
+    first = made_by(reconstructor)
+    assert made_by(reconstructor) == first
+    network, model, points = reconstructor.network, reconstructor.model, reconstructor.points
+    assert points is not None
+    for changed in (
+        (SimpleNamespace(digest=network.digest, precision="float64"), model, points),
+        (SimpleNamespace(digest="other", precision=network.precision), model, points),
+        (network, replace(model, mean=model.mean + 1), points),
+        (network, model, replace(points, readout=None)),
+    ):
+        stand_in = SimpleNamespace(**dict(zip(("network", "model", "points"), changed, strict=True)))
+        assert made_by(cast(Reconstructor, stand_in)) != first
 
 
 def test_files_of_others_are_seen_before_the_work(

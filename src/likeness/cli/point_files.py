@@ -134,8 +134,8 @@ def _fields(face: FaceFit, name: str) -> dict[str, Any]:
     model = face.model
     fields: dict[str, Any] = {"photo": printable(name), "photo_size": list(face.camera.size), "model": model.name}
     if model.topology.landmarks is not None:
-        placed = model.landmark_points(face.identity, face.expression) @ face.rotation.T + face.translation
-        fields["landmarks"] = _rounded(model.landmark_map.project(face.camera, placed, face.rotation), 2)
+        pose = face.camera, face.rotation, face.translation
+        fields["landmarks"] = _rounded(model.seen_landmarks(face.identity, face.expression, *pose), 2)
     weights = (round(float(weight), 5) for weight in face.expression)
     return fields | {
         "camera": face.camera.to_dict(),

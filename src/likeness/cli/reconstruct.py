@@ -147,10 +147,10 @@ def reconstruct(settings: Reconstruct) -> int:
         raise ValueError("expected --texture 1024 or 2048 with --normal-map, got none")
     if settings.engine == "ray" or "parquet" in settings.formats:
         return _tables(settings)
-    settings = replace(settings, formats=settings.formats or HEAD_FORMATS, jobs=jobs)
     check_writable(settings.out)
     if not of_people:
-        return _photos_and_videos(settings, _photos(settings.photos))
+        return _photos_and_videos(replace(settings, jobs=jobs), _photos(settings.photos))
+    settings = replace(settings, formats=settings.formats or HEAD_FORMATS, jobs=jobs)
     from likeness.cli.people import Output, mixed, one_person, people_in_folders
 
     reconstructor = _reconstructor(settings)
@@ -174,20 +174,25 @@ def _photos_and_videos(settings: Reconstruct, given: tuple[Any, ...]) -> int:
     from likeness.cli.video import Output, are_videos, videos
 
     moving = are_videos(given)
+    if all(moving):
+        for option, value in (("--formats", settings.formats), ("--normal-map", settings.normal_map)):
+            if value:
+                raise ValueError(f"expected photos with {option}, got videos only (--video-formats is for videos)")
+    settings = replace(settings, formats=settings.formats or HEAD_FORMATS)
     still = tuple(one for one, moves in zip(given, moving, strict=True) if not moves)
     code = _each_face(settings, still) if still else 0
     if any(moving):
         output = Output(settings.out, settings.video_formats, settings.max_faces, settings.overwrite)
         paths = [one for one, moves in zip(given, moving, strict=True) if moves]
-        code = max(code, videos(output, _reconstructor(settings, auto_views=2), paths))
+        code = max(code, videos(output, _reconstructor(settings, processes=1, auto_views=2), paths))
     return code
 
 
 def _each_face(settings: Reconstruct, photos: tuple[Any, ...]) -> int:
     """A head for every face of every photo; returns the exit code."""
     summary, files = Summary(), [one for one in photos if isinstance(one, Path)]
-    work = partial(_open, settings, ResultNames(ResultFolder(settings.out, "reconstruct"), files))
     jobs = min(settings.jobs or 1, len(photos)) if len(files) == len(photos) else 1
+    work = partial(_open, settings, jobs, ResultNames(ResultFolder(settings.out, "reconstruct"), files))
     outcomes: Iterable[Outcome]
     if jobs > 1:
         from likeness.cli.workers import Shared
@@ -200,15 +205,16 @@ def _each_face(settings: Reconstruct, photos: tuple[Any, ...]) -> int:
     return _report(summary, settings)
 
 
-def _open(settings: Reconstruct, names: ResultNames) -> Callable[[Any], Outcome]:
-    """The work on one photo, with a reconstructor of its own."""
-    return partial(_done, _reconstructor(settings), settings, names)
+def _open(settings: Reconstruct, processes: int, names: ResultNames) -> Callable[[Any], Outcome]:
+    """The work on one photo, with a reconstructor of its own; so many processes do it."""
+    return partial(_done, _reconstructor(settings, processes), settings, names)
 
 
-def _reconstructor(settings: Reconstruct, auto_views: int = 1) -> Reconstructor:
+def _reconstructor(settings: Reconstruct, processes: int = 1, auto_views: int = 1) -> Reconstructor:
+    """What reconstructs, on all threads where one process does all the work."""
     from likeness.reconstruct.reconstructor import Reconstructor
 
-    threads = settings.threads if settings.jobs == 1 else settings.threads or 1
+    threads = settings.threads if processes == 1 else settings.threads or 1
     return Reconstructor(**_options(settings, auto_views), threads=threads)
 
 
@@ -248,6 +254,7 @@ def _tables(settings: Reconstruct) -> int:
             settings.engine == "ray",
             settings.jobs,
             settings.overwrite,
+            _texture_size(settings),
         )
     )
     summary = Summary()

@@ -27,6 +27,7 @@ class Tables:
         by_ray: the engine is Ray, not processes of this machine.
         jobs: processes; None: one, or with Ray one for each CPU.
         overwrite: results of another run.
+        texture: side of the heads' textures; None: none.
     """
 
     photos: Sequence[Path]
@@ -37,6 +38,7 @@ class Tables:
     by_ray: bool
     jobs: int | None
     overwrite: bool
+    texture: int | None
 
 
 def reconstruct_tables(asked: Tables) -> Archive:
@@ -51,6 +53,7 @@ def reconstruct_tables(asked: Tables) -> Archive:
             asked.options,
             max_faces=asked.max_faces,
             formats=asked.formats,
+            texture=asked.texture,
             engine=engine,
             overwrite=asked.overwrite,
             steps=steps,

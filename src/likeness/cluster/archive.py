@@ -70,6 +70,7 @@ def reconstruct_archive(
     *,
     max_faces: int | None = None,
     formats: Sequence[str] = (),
+    texture: int | None = None,
     shard: int = SHARD,
     engine: Engine = here,
     overwrite: bool = False,
@@ -86,6 +87,7 @@ def reconstruct_archive(
         options: of :class:`likeness.Reconstructor`, which every process opens for itself, on one thread.
         max_faces: keep the best of each photo.
         formats: files of each head to be written too (:data:`likeness.reconstruct.result.FORMATS`).
+        texture: side in pixels of each head's texture of the person's own skin; None: the face model's colours.
         shard: photos of a table.
         engine: who does the work.
         overwrite: replace the result of other photos or other settings.
@@ -106,13 +108,14 @@ def reconstruct_archive(
     where = where if is_url(where) else os.path.abspath(where)
     output, every = Output(where), shards(photos, shard)
     told = {"likeness": __version__, **_models(options)}
-    settings = Settings(where, options, max_faces, tuple(formats), told)
+    settings = Settings(where, options, max_faces, tuple(formats), told, texture)
     plan = {
         "command": "reconstruct",
         "photos": len(photos),
         "listing": listing_digest(photos),
         "shard": shard,
         "formats": sorted(formats),
+        "texture": texture if formats else None,
         "max_faces": max_faces,
         **told,
     }
@@ -219,7 +222,11 @@ def _models(options: Mapping[str, Any]) -> dict[str, str]:
     from likeness.reconstruct.reconstructor import Reconstructor
 
     opened = Reconstructor(**{**options, "threads": 1})
-    files = {"model": asset("face_model.npz"), "network": default_network(options.get("precision", "auto"))}
+    files = {
+        "model": asset("face_model.npz"),
+        "network": default_network(options.get("precision", "auto")),
+        "points": asset("surface_points.npz"),
+    }
     given = {name: value for name, value in options.items() if value is not None and name != "threads"}
     told = {
         f"option_{name}": file_digest(value) if os.path.isfile(str(value)) else str(value)

@@ -36,6 +36,7 @@ class Settings:
         max_faces: keep the best of each photo; None: all.
         formats: files of each head that are written; none: only the table is.
         told: metadata of the tables.
+        texture: side of the heads' textures, pixels; None: they have the face model's colours.
     """
 
     place: str
@@ -43,6 +44,7 @@ class Settings:
     max_faces: int | None
     formats: tuple[str, ...]
     told: Mapping[str, str]
+    texture: int | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class _Worker:
         """Write a head's files; where they are, without suffix."""
         name = f"{HEADS}/{shard:06d}/{fitted(printable(f'{count:08d}-{face.number}-{face.name}'))}"
         with tempfile.TemporaryDirectory() as folder:
-            for format, path in face.save(folder, self._settings.formats, "head", texture=None).items():
+            saved = face.save(folder, self._settings.formats, "head", texture=self._settings.texture)
+            for format, path in saved.items():
                 self._output.write(f"{name}.{format}", Path(path).read_bytes())
         return name

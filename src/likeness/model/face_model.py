@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from likeness.errors import FileError, StrPath
+from likeness.geometry.camera import Camera
 from likeness.geometry.landmarks import LandmarkMap
 from likeness.images.color import srgb_from_linear
 from likeness.mesh import Mesh
@@ -181,6 +182,25 @@ class FaceModel:
         """All landmark candidates (..., 51 + 17 C, 3) in mm without decoding the mesh; see :class:`LandmarkMap`."""
         mean, identity_basis, expression_basis = self.landmark_bases
         return self._combine(mean, identity_basis, expression_basis, identity, expression)
+
+    def seen_landmarks(
+        self,
+        identity: np.ndarray,
+        expression: np.ndarray | None,
+        camera: Camera,
+        rotation: np.ndarray,
+        translation: np.ndarray,
+    ) -> np.ndarray:
+        """The 68 iBUG points (68, 2) of a head as a camera sees them, pixels, the jaw's on the visible contour.
+
+        Args:
+            identity: (K,) code.
+            expression: (E,) weights; None: at rest.
+            camera: of the picture.
+            rotation, translation: (3, 3) and (3,) mm, model axes -> camera axes.
+        """
+        points = self.landmark_points(identity, expression) @ rotation.T + translation
+        return np.asarray(self.landmark_map.project(camera, points, rotation))
 
     @cached_property
     def landmark_bases(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -74,10 +74,6 @@ class PointReadout:
         read = self.features(points) @ self.weight.T + self.bias
         return np.asarray(np.clip((read - self.rest) / (1 - self.rest), 0.0, 1.0))
 
-    def closed(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., P, 2) of an image with lips as far apart as they are; what lies between them stays."""
-        return self.part(points, self.lips, self.nearer(points))
-
     def nearer(self, points: np.ndarray) -> np.ndarray:
         """By how many times each pair of the lips (..., M) is as far apart as it is placed."""
         pairs = np.concatenate([self.lips, self.corners[None]])

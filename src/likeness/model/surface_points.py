@@ -14,10 +14,10 @@ import numpy as np
 from likeness.assets import asset
 from likeness.errors import StrPath
 from likeness.files import npz_bytes, write_atomically
+from likeness.geometry.landmarks import COUNT
 from likeness.model.point_readout import PointReadout
 from likeness.readers import reading_npz
 
-IBUG_POINTS = 68
 INNER_LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
 """iBUG points of the upper and the lower lip that touch where lips are closed."""
 
@@ -62,7 +62,7 @@ class PointMap:
         vertices, weights, count = self.vertices, self.weights, len(self.vertices)
         if vertices.shape != (count, 3) or weights.shape != (count, 3) or not count:
             raise ValueError(f"expected vertices and weights (P, 3), got {vertices.shape} and {weights.shape}")
-        if self.mirror.shape != (count,) or self.ibug.shape != (IBUG_POINTS,):
+        if self.mirror.shape != (count,) or self.ibug.shape != (COUNT,):
             raise ValueError(f"expected mirror ({count},) and ibug (68,), got {self.mirror.shape}, {self.ibug.shape}")
         for name, limit in (("vertices", 1 << 31), ("mirror", count), ("ibug", count)):
             values = getattr(self, name)
@@ -72,7 +72,7 @@ class PointMap:
             raise ValueError("expected weights that are not negative and sum to 1")
         if not np.array_equal(self.mirror[self.mirror], np.arange(count)):
             raise ValueError("expected mirror to be its own inverse")
-        shapes = {"landmarks": (IBUG_POINTS, count), "with_head": (2, IBUG_POINTS, count + IBUG_POINTS)}
+        shapes = {"landmarks": (COUNT, count), "with_head": (2, COUNT, count + COUNT)}
         for name, shape in shapes.items():
             values = getattr(self, name)
             if values is not None and (values.shape != shape or not np.abs(values.sum(-1) - 1.0).max() < 0.01):
@@ -128,6 +128,10 @@ class PointMap:
 
     def save(self, path: StrPath) -> None:
         """Write an ``.npz``; raises FileError."""
+        write_atomically(path, npz_bytes(self.arrays()))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For a file, by name."""
         arrays = {
             "vertices": self.vertices.astype(np.int32),
             "weights": self.weights.astype(np.float32),
@@ -139,7 +143,7 @@ class PointMap:
                 arrays[name] = values.astype(np.float16)
         if self.readout is not None:
             arrays |= {READOUT + name: value for name, value in self.readout.arrays().items()}
-        write_atomically(path, npz_bytes(arrays))
+        return arrays
 
     @classmethod
     def load(cls, path: StrPath) -> PointMap:

@@ -146,8 +146,7 @@ class Refiner:
 
     def _landmarks(self, pixels: np.ndarray, deviation: np.ndarray, fit: FaceFit, code: np.ndarray) -> np.ndarray:
         """The 68 (68, 2) photo pixels, by the points and by the head."""
-        points = self.model.landmark_points(code, fit.expression) @ fit.rotation.T + fit.translation
-        head = self.model.landmark_map.project(fit.camera, points, fit.rotation)
+        head = self.model.seen_landmarks(code, fit.expression, fit.camera, fit.rotation, fit.translation)
         size = float(np.sqrt(np.prod(np.ptp(pixels, axis=0))))
         low, high = BLURRED
         blur = float(np.clip((np.log(deviation / size).mean() - low) / (high - low), 0.0, 1.0))

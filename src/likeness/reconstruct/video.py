@@ -30,13 +30,13 @@ from likeness.reconstruct.performance import Performance
 from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.reconstruct.result import Reconstruction
 from likeness.reconstruct.tracking import Memory, Tracker
-from likeness.reconstruct.video_chunks import FRAMES, NO_PIXELS, Chunks, packed, seen_by, unpacked
+from likeness.reconstruct.video_chunks import FRAMES, NO_PIXELS, Chunks, made_by, packed, seen_by, unpacked
 from likeness.render import overlay
 from likeness.result_folder import RECORDS, ResultFolder, ResultNames, Source
 
 FORMATS = ("glb", "csv", "json", "mp4")
 
-VERSION = 2
+VERSION = 3
 """Of what is kept on disk of an unfinished run."""
 
 KEPT = ("identity", "cue_features", "precision", "score", "focal")
@@ -154,8 +154,7 @@ def reconstruct_video(
     key = {
         "version": VERSION,
         "video": source.sha256,
-        "network": reconstructor.network.name,
-        "model": reconstructor.model.name,
+        **made_by(reconstructor),
         "min_score": reconstructor.min_score,
         "views": reconstructor.views,
         "frames": FRAMES,

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,31 @@ from likeness.files import write_atomically
 from likeness.geometry.camera import Camera
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.readers import NpzArrays
+from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.reconstruct.result import Cues, Reconstruction
 
 FRAMES = 128
 """Frames of a chunk: what a run loses that is killed."""
 
 NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
+
+
+def made_by(reconstructor: Reconstructor) -> dict[str, str]:
+    """The models on which what is seen depends, by their content: files of one name are not one network."""
+    model, points = reconstructor.model, reconstructor.points
+    return {
+        "network": f"{reconstructor.network.digest} {reconstructor.network.precision}",
+        "model": _digest_of([model.mean, model.identity_basis, model.expression_basis, model.albedo_mean]),
+        "points": "" if points is None else _digest_of(points.arrays().values()),
+    }
+
+
+def _digest_of(arrays: Iterable[np.ndarray]) -> str:
+    """The sha256 of arrays' bytes."""
+    state = hashlib.sha256()
+    for array in arrays:
+        state.update(np.ascontiguousarray(array).data)
+    return state.hexdigest()
 
 
 class Chunks:

@@ -205,8 +205,8 @@ def synthetic_labels(
     for number in watched(range(*rows.indices(len(faces.rgba))), "measuring rendered heads", watch):
         rotation, translation = faces.rotation[number].astype(float), faces.translation[number].astype(float)
         camera = Camera(float(faces.focal[number]), image_center((side, side)), (side, side))
-        points = model.landmark_points(faces.identity[number], faces.expression[number])
-        landmarks.append(model.landmark_map.project(camera, points @ rotation.T + translation, rotation))
+        head = faces.identity[number], faces.expression[number]
+        landmarks.append(model.seen_landmarks(*head, camera, rotation, translation))
         yaws.append(_yaw(rotation))
     return {"landmarks": np.array(landmarks), "yaw": np.array(yaws)}
 

@@ -57,8 +57,7 @@ def landmarks_of(face: Sample, model: FaceModel) -> np.ndarray:
     """The 68 points (68, 2) of a rendered face, pixels of its picture."""
     side = face.rgba.shape[0]
     camera = Camera(float(face.focal), image_center((side, side)), (side, side))
-    points = model.landmark_points(face.identity, face.expression)
-    return np.asarray(model.landmark_map.project(camera, points @ face.rotation.T + face.translation, face.rotation))
+    return model.seen_landmarks(face.identity, face.expression, camera, face.rotation, face.translation)
 
 
 def _fingerprint(model: FaceModel) -> str:

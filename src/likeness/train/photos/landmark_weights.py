@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from likeness.geometry.landmarks import MIRRORED
+from likeness.geometry.landmarks import JAW_COUNT, MIRRORED
 
 SUM = 1e3
 """How much a sum other than 1 costs, over what a misplaced landmark does."""
@@ -24,7 +24,7 @@ OF_HEAD = 3.0
 """Strength of the pull towards nothing of the fitted head's landmarks. With less of it the head's and the points'
 differences are enlarged more than tenfold, and with them which side of the faces the annotators prefer."""
 
-JAW = np.arange(17)
+JAW = np.arange(JAW_COUNT)
 
 
 def landmark_weights(
