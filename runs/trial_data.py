@@ -1,6 +1,6 @@
 """The data folder of ``runs/build_default.sh`` with a few photos of a few people, to try the build out.
 
-    python runs/trial_data.py DATA OUT [--people 40] [--each 6]
+    python runs/trial_data.py DATA OUT [--people 30] [--each 9]
 
 Every archive of photos in DATA/photos is written anew, as it is but for the people and photos that are left out. All
 else in OUT are symbolic links to what lies in DATA.
@@ -21,8 +21,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A small copy of the data folder.")
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--people", type=int, default=40, help="of each archive, at most")
-    parser.add_argument("--each", type=int, default=6, help="photos of each person, at most")
+    parser.add_argument("--people", type=int, default=30, help="of each archive, at most")
+    parser.add_argument("--each", type=int, default=9, help="photos of each person, at most (whitening takes 8)")
     arguments = parser.parse_args()
     for folder in (arguments.data, arguments.data / "photos"):
         out = arguments.out / folder.relative_to(arguments.data)

@@ -45,11 +45,11 @@ class Fusion:
     limit: MaybeInt = None
     """People and rendered faces to look at, at most, for a small run; default: everybody and 28,000 faces."""
     steps: int = FusionSettings.steps
-    """Of the optimiser."""
+    """Steps of the optimiser."""
     threads: int = 0
     """CPU threads; 0: all."""
     seed: int = 0
-    """Of everything random."""
+    """Random seed."""
     resume: bool = False
     """Take the people's shapes (evidence.npz) and what was looked at (looks.npz) that are in --out."""
     overwrite: bool = False

@@ -64,7 +64,7 @@ class Synthetic:
     """Skins that some of the faces wear (`likeness train skins`); with them some have hair that stands off the head,
     closed eyes, or are seen in profile, too."""
     seed: int = 0
-    """Of everything random."""
+    """Random seed."""
     processes: int = 1
     """That share the work; how many changes nothing of the result."""
     overwrite: bool = False
@@ -88,7 +88,7 @@ class Morphs:
     count: int = 24_000
     """Pictures."""
     seed: int = 0
-    """Of everything random."""
+    """Random seed."""
     processes: int = 1
     """That share the work; how many changes nothing of the result."""
     overwrite: bool = False
@@ -112,7 +112,7 @@ class Detector:
     budget: int = DetectorSettings.budget
     """Scenes to see."""
     threads: int = 2
-    """CPU threads, one left to who makes scenes."""
+    """CPU threads; the training takes one fewer, which is left for the process that makes scenes."""
     workers: int = 1
     """Processes that make the scenes."""
     precision: str = DetectorSettings.precision

@@ -47,8 +47,8 @@ class Reconstruct:
     """The photos are of several people: sorted into people first, then one head of each; people.json says who is
     where."""
     formats: tuple[Format, ...] = ()
-    """Which files to write; default: all but parquet, with `--engine ray` parquet alone. That is tables of all faces
-    (extra `parquet`), and a run that was ended goes on where it was."""
+    """Which files to write; default: all but parquet, with `--engine ray` parquet alone. Parquet: tables with a row
+    for each face (extra `parquet`); a run that was interrupted goes on where it was."""
     video_formats: tuple[VideoFormat, ...] = ("glb", "csv", "json", "mp4")
     """Which files to write for videos: animated heads, Live Link Face tables, numbers, the video with the heads over
     it."""
@@ -62,10 +62,10 @@ class Reconstruct:
     max_faces: MaybeInt = None
     """Keep only the best faces of each photo, and of each video the people who are seen longest."""
     min_score: float = 0.9
-    """Drop faces that the network believes less in (0 to 1)."""
+    """Drop faces whose chance of being one is below this (0 to 1)."""
     views: Literal[1, 2, 4, "auto"] = "auto"
-    """Looks at every face: 1 is a third faster where a first look leaves no doubt; 4 are steadier. auto: 1, of videos
-    2."""
+    """Looks at every face, at least: 1 takes a first look that leaves no doubt (fastest), 4 are steadiest. Frames in
+    which a face is followed have one. auto: 1 for photos, 2 for videos."""
     model: MaybePath = None
     """Another face model (.npz) than the embedded one."""
     network: MaybePath = None
@@ -83,8 +83,8 @@ class Reconstruct:
     threads: MaybeInt = None
     """CPU threads of the network."""
     jobs: MaybeInt = None
-    """Processes that share the photos; how many changes nothing of the results. Default: 1, with `--engine ray` one
-    for each CPU. Photos from stdin are done by one."""
+    """Processes that share the photos; their number does not change the results. Default: 1, with `--engine ray` one
+    for each CPU. Videos, photos from stdin and --person, --people, --group are done by one."""
     overwrite: bool = False
     """Replace files in the folder that are no earlier results of the same photo, too."""
 

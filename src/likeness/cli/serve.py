@@ -38,9 +38,9 @@ class Serve:
     max_faces: int = 10
     """Heads that are made of one photo, at most."""
     max_seconds: float = 120.0
-    """For one photo; then the work on it is ended."""
+    """Time limit for one photo, seconds."""
     max_upload_seconds: float = 60.0
-    """For a request to arrive."""
+    """Time limit for a request to arrive, seconds."""
     jobs: int = 1
     """Photos that are worked on at a time, each by a process of its own."""
     threads: MaybeInt = None
@@ -56,9 +56,9 @@ class Serve:
     max_memory_mb: float = 2048.0
     """What all sessions together keep in memory, MiB."""
     session_minutes: float = 60.0
-    """Without a request, after which a session and all that is in it are dropped."""
+    """Minutes without a request after which a session and its heads are deleted."""
     min_score: float = 0.9
-    """Drop faces that the network believes less in (0 to 1)."""
+    """Drop faces whose chance of being one is below this (0 to 1)."""
     model: MaybePath = None
     """Another face model (.npz) than the embedded one."""
     network: MaybePath = None

@@ -56,9 +56,10 @@ class Scans:
     """People to learn from, at most, for a small run; of a face model so many are drawn: 3,200, or fewer for a small
     budget."""
     start: Literal["pca", "lift"] = "pca"
-    """Where the basis starts."""
+    """Where the basis starts: pca, principal components with people moved onto the sphere; lift, one component fewer
+    with people lifted onto it, their shapes unchanged."""
     seed: int = 0
-    """Of everything random."""
+    """Random seed."""
     run: MaybePath = None
     """Folder for the checkpoint and the TensorBoard curves."""
     resume: bool = False
@@ -124,7 +125,7 @@ class Photos:
     people: MaybeInt = None
     """People to learn from, at most, for a small run; a picture of somebody unknown counts as one. Default: all."""
     seed: int = 0
-    """Of everything random."""
+    """Random seed."""
     resume: bool = False
     """Go on from the checkpoint in --out."""
     overwrite: bool = False

@@ -38,7 +38,7 @@ class Settings:
     yunet: MaybePath = None
     """The file of OpenCV's YuNet face detector, used instead of the embedded one."""
     min_score: float = 0.9
-    """Drop faces that the network believes less in (0 to 1)."""
+    """Drop faces whose chance of being one is below this (0 to 1)."""
     threads: MaybeInt = None
     """CPU threads of the network."""
     annotated_crops: bool = False
@@ -46,7 +46,7 @@ class Settings:
     exclude: MaybePath = None
     """Text file of people or photos to leave out, one a line."""
     seed: int = 0
-    """Of everything random."""
+    """Random seed."""
     overwrite: bool = False
     """Replace results in the folder that are not of the same evaluation of the same input, too."""
 
