@@ -1,6 +1,6 @@
 """Textures: is what is in front of skin left out, and are several photos better than one?
 
-    python benchmarks/texture.py DATA [--only front,several] [--photos N] [--out DIR] [--json FILE]
+    python benchmarks/texture.py DATA [--only front,several,time] [--photos N] [--out DIR] [--json FILE]
 
 (front) Photos of held-out people (``photos/photo-val.tar``) with hands, glasses, hair and things drawn into them
 (:mod:`likeness.train.generate.occluders`): how well the texels that these cover are found (intersection over union of
@@ -11,12 +11,16 @@ photo as it is, there and elsewhere. ``--out`` gets ``front.png``: photo, mask, 
 the photos in turn being that one: mean difference of log reflectance where that shows skin, the whole face's colour
 apart; how far that colour is off; and by how much either is less than with fewer photos, with the standard error over
 people.
+
+(time, only if asked for) Processor time of textures of three portraits (``portraits/``), seconds: the first one, for
+which coordinates are met, and best and median of five more of each. Run it with OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,6 +45,7 @@ from likeness.train.generate.occluders import KINDS, occluded
 
 SIZE, SEVERAL_SIZE = 512, 256
 COUNTS = (1, 2, 4)
+TIMED = (512, 1024, 2048)
 SHOWN = 6
 LEAST_SKIN = 0.002
 """Of the texture: what a photo must show of skin to be compared with."""
@@ -175,6 +180,25 @@ def _told_of_one_more(own: Sequence[Reconstruction]) -> np.ndarray | None:
     return np.mean(rows, axis=0) if rows else None
 
 
+def measure_time(portraits: Path) -> dict[str, dict[str, float]]:
+    """By side of the texture."""
+    reconstruct = Reconstructor(threads=1)
+    files = sorted(portraits.glob("*-smile.jpg"))[:3]
+    faces = [face for path in files for face in reconstruct(path, max_faces=1)]
+    found = {}
+    for size in TIMED:
+        first, spent = _seconds(faces[0], size), [[_seconds(face, size) for _ in range(5)] for face in faces]
+        best, usual = np.min(spent, axis=1).mean(), np.median(spent, axis=1).mean()
+        found[str(size)] = {"first": first, "best of five": float(best), "median": float(usual)}
+    return found
+
+
+def _seconds(face: Reconstruction, size: int) -> float:
+    begun = time.process_time()
+    face.texture(size)
+    return time.process_time() - begun
+
+
 def main() -> None:
     from rich.console import Console
     from rich.table import Table
@@ -186,8 +210,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    people = faces_of(arguments.data / "photos" / "photo-val.tar", arguments.photos)
+    looks = {"front", "several"} & set(arguments.only.split(","))
+    people = faces_of(arguments.data / "photos" / "photo-val.tar", arguments.photos) if looks else []
     results: dict[str, Any] = {}
+    if "time" in arguments.only:
+        results["time"] = measure_time(arguments.data / "portraits")
     if "front" in arguments.only:
         results["front"] = measure_front(people, arguments.out)
     if "several" in arguments.only:

@@ -179,6 +179,21 @@ def test_half_is_enough_where_nobody_else_is_in_half_as_many(small_model: FaceMo
         person_of(*album.opened, seen([*photos[:2], *photos[3:5]]))
 
 
+@pytest.mark.parametrize(("own", "others", "made"), [(6, 4, True), (5, 4, False), (4, 4, False), (8, 7, False)])
+def test_two_people_in_nearly_as_many_photos_are_told_and_not_mixed(
+    small_model: FaceModel, own: int, others: int, made: bool
+) -> None:
+    album, axes = Album(small_model, 9), np.eye(12)[:2] * 3.5
+    photos = album.photos(*[[axes[0]]] * own, *[[axes[1]]] * others)
+    if made:
+        assert len(person_of(*album.opened, seen(photos)).photos) == own
+        return
+    with pytest.raises(
+        LikenessError, match=rf"two people are in {own} and {others} of {own + others} photos.*--group"
+    ):
+        person_of(*album.opened, seen(photos))
+
+
 @pytest.mark.parametrize("order", [range(8), range(7, -1, -1)])
 def test_of_groups_alike_in_size_the_one_that_others_join_is_taken(
     order: Sequence[int], monkeypatch: pytest.MonkeyPatch

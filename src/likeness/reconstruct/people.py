@@ -37,6 +37,10 @@ right for rendered people; of photographs it is known less well how they err (do
 CLEAR = 3
 """Photos of a person who is in half of all, and no more, for that to be enough if nobody else is in half as many."""
 
+NEARLY, LARGE = 0.75, 4
+"""The share of the largest group's photos, and their least number, from which another group is nearly as large: who
+is meant cannot be told then, and a head might be made of both. Chosen on 90 training people (docs/people.md)."""
+
 JOINT = 24
 """Photos that are fitted together at most, the most precise ones: more say nothing new, and take time."""
 
@@ -159,10 +163,11 @@ def chosen_of(seen: Sightings) -> tuple[np.ndarray, np.ndarray]:
 
     Raises:
         LikenessError: no person is in more than half of the photos that show a face, or in half of them where the
-            others are of as many people.
+            others are of as many people; or another one is in nearly as many, at least :data:`LARGE`.
     """
     photo, (alike, evidence) = seen.photo, seen.alike()
     number = groups(alike, photo, BELONGS, evidence)
+    _no_second(number, seen)
     chosen, odds = _largest(number, alike, evidence, seen)
     shown, own = len(np.unique(photo)), int(chosen.sum())
     others = np.bincount(number[~chosen]).max(initial=0)
@@ -192,6 +197,17 @@ def _largest(
         f"expected photos of one person, but {len(twins)} people are in {counts.max()} of "
         f"{len(np.unique(seen.photo))} photos each (as in {first}); --group sorts photos into people"
     )
+
+
+def _no_second(number: np.ndarray, seen: Sightings) -> None:
+    counts = np.bincount(number)
+    first, second = np.argsort(-counts, kind="stable")[:2] if len(counts) > 1 else (0, 0)
+    if first != second and counts[second] >= max(LARGE, NEARLY * counts[first]):
+        as_in = listed([seen.faces[np.argmax(number == one)].label for one in (first, second)])
+        raise LikenessError(
+            f"expected photos of one person, but two people are in {counts[first]} and {counts[second]} of "
+            f"{len(np.unique(seen.photo))} photos (as in {as_in}); --group sorts photos into people"
+        )
 
 
 def _no_majority(chosen: np.ndarray, seen: Sightings, shown: int) -> None:

@@ -28,7 +28,7 @@ from likeness.result_folder import Source
 GAP = 0.25
 """Seconds without the face that are not bridged: the head holds still and goes on where it is seen again."""
 
-WEIGHT_NOISE, FAST_NOISE = 0.03, 0.01
+WEIGHT_NOISE, FAST_NOISE = 0.05, 0.01
 """Standard deviation of the noise that weights have at least, and the :data:`FAST` ones among them."""
 
 FAST = ("eyeBlink", "eyeSquint", "eyeWide", "jawOpen")
