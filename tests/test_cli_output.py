@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from likeness import FaceModel, cli
-from likeness.cli.main import Likeness, words_of
+from likeness.cli.main import Likeness, main, words_of
 from likeness.cli.output import SCHEMA
+from likeness.cli.reconstruct import Outcome
 from likeness.result_folder import ResultFolder, Source
 
 FIELDS = {
@@ -365,3 +366,20 @@ def test_colours_are_for_terminals_whose_owner_likes_them() -> None:
     assert not colours.search(on_a_terminal(["--help"], NO_COLOR="1"))
     piped = subprocess.run([sys.executable, "-m", "likeness", "--help"], capture_output=True, check=True)
     assert b"\x1b" not in piped.stdout
+
+
+@pytest.mark.parametrize("photos", [1, 2])
+def test_threads_are_shared_out_only_among_processes_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: int
+) -> None:
+    asked: list[int | None] = []
+    monkeypatch.setattr(
+        "likeness.reconstruct.reconstructor.Reconstructor", lambda *, threads, **_: asked.append(threads)
+    )
+    monkeypatch.setattr("likeness.cli.reconstruct._done", lambda _, settings, names, photo: Outcome(str(photo), 1))
+    monkeypatch.setattr("likeness.cli.workers.Shared", lambda make, photos, *_: map(make(), photos))
+    given = [tmp_path / f"{number}.jpg" for number in range(photos)]
+    for path in given:
+        path.write_bytes(b"photo")
+    main(["reconstruct", *map(str, given), "-o", str(tmp_path / "out"), "--jobs", "8"])
+    assert asked == [None if photos == 1 else 1]
