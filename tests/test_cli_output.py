@@ -273,6 +273,19 @@ def test_every_command_has_the_options_of_all(capsys: pytest.CaptureFixture[str]
         assert "-q, --quiet" in listed, words
 
 
+def test_help_breaks_no_line_in_mid_sentence() -> None:
+    """What an option does is one paragraph, wherever its lines end in the source."""
+    told = subprocess.run(
+        [sys.executable, "-m", "likeness", "reconstruct", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "1000"},
+    ).stdout
+    assert "or - for stdin; videos (MP4" in told
+    assert "Parquet: tables with a row for each face (extra `parquet`); a run" in told
+
+
 def test_documents_name_commands_as_one_types_them() -> None:
     class Group:
         def __init__(self, name: str, action: type) -> None:

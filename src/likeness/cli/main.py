@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import cleandoc
 from itertools import takewhile
 from typing import Annotated, Any
 
@@ -140,9 +141,24 @@ def _refused(given: list[str], reason: str) -> int:
     return 2
 
 
+def _join_lines_of_help() -> None:
+    """Have tyro join the lines of an option's text: those that are indented in the source it takes for lines of their
+    own, which breaks help in the middle of sentences (tyro 1.0.17). Where its insides differ, help stays as it is."""
+    strings: Any = vars(tyro).get("_strings")
+    join = getattr(strings, "remove_single_line_breaks", None)
+    if join is not None and not hasattr(join, "dedents"):
+
+        def joined(text: str) -> str:
+            return str(join(cleandoc(text)))
+
+        joined.dedents = True  # type: ignore[attr-defined]
+        strings.remove_single_line_breaks = joined
+
+
 def _parsed(given: list[str]) -> Likeness:
     """What is asked for; SystemExit where that cannot be understood, or help is asked for."""
     describe_recipe(given)
+    _join_lines_of_help()
     return tyro.cli(
         Likeness, prog="likeness", args=given, config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
     )

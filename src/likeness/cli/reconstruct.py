@@ -81,7 +81,7 @@ class Reconstruct:
     """With `--points mediapipe`: its face_landmarker.task, or the folder of its .tflite files; default: those of an
     installed mediapipe package."""
     threads: MaybeInt = None
-    """CPU threads of the network."""
+    """CPU threads of the network; default: all, with several processes one each."""
     jobs: MaybeInt = None
     """Processes that share the photos; their number does not change the results. Default: 1, with `--engine ray` one
     for each CPU. Videos, photos from stdin and --person, --people, --group are done by one."""
