@@ -142,7 +142,7 @@ for name in {video,photo}-train people-train; do trained+=("$work/labels-$name.n
 "$python" runs/several_photos.py "$work/fusion/regressor.onnx" "$data/photos" "$work/several" --fusion "$work/fusion" --model "$work/sphere.npz" \
   --points "$work/surface_points.npz" --processes "${THREADS:-2}" --rendered "$(size 240 8)" "${sure[@]}"
 finder=("--data" "$data" "--model" "$work/sphere.npz" "--synthetic" "$work/synthetic" "--network" "$work/fusion/regressor.onnx"
-  "--threads" "${THREADS:-2}" "--workers" "${WORKERS:-1}" "--resume")
+  "--threads" "${THREADS:-2}" "--workers" "${WORKERS:-1}" "--resume" "${sure[@]}")
 "$python" -m likeness train detector --out "$work/finder_first" --budget "$scenes" "${finder[@]}"
 "$python" -m likeness train detector --out "$work/finder" --start "$work/finder_first" --learning-rate 1.5e-3 \
   --budget "$((scenes * 3 / 4))" "${finder[@]}"

@@ -109,6 +109,8 @@ class Detector:
     """The face model (.npz) of the synthetic faces, if not the embedded one."""
     network: MaybePath = None
     """The regressor (.onnx) that labels the photos, if not the embedded one."""
+    min_score: float = 0.8
+    """Leave photos out in which it believes less in a face (0 to 1)."""
     budget: int = DetectorSettings.budget
     """Scenes to see."""
     threads: int = 2
@@ -264,6 +266,7 @@ def train_detector(settings: Detector, display: Display) -> None:
         synthetic_folder=settings.synthetic,
         model=FaceModel.load(_model_file(settings.model)),
         network=settings.network,
+        min_score=settings.min_score,
         watch=display,
     )
     trainer.train_detector(

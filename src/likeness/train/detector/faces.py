@@ -112,6 +112,7 @@ def read_bank(
     backs: int = 400,
     first: int = 0,
     network: StrPath | None = None,
+    min_score: float = TRUSTED,
     watch: Steps = unheard,
 ) -> FaceBank:
     """Read and label everything; labels that cost time are kept in the folder ``cache``.
@@ -124,6 +125,7 @@ def read_bank(
         backs: how many heads are rendered from behind.
         first: the number of the first of them; held-out scenes take others than training.
         network: a regressor (.onnx) for the labels, with its face model in ``model``; None: the embedded default.
+        min_score: photos in which it gives a face a lower score are left out.
         watch: hears how far the labels are.
 
     Raises:
@@ -138,12 +140,13 @@ def read_bank(
     if photos is not None:
         portraits = read_photos(photos)
         labels = _kept(
-            folder / f"{Path(photos).stem}.npz", lambda: _photo_labels(portraits.images, reconstruct(), watch)
+            folder / f"{Path(photos).stem}.npz",
+            lambda: _photo_labels(portraits.images, reconstruct(), min_score, watch),
         )
         if len(labels["index"]) == 0:
             count = len(portraits.images)
             raise FileError(
-                photos, f"expected photos whose faces the network trusts (score {TRUSTED}), 0 of {count} are"
+                photos, f"expected photos whose faces the network trusts (score {min_score:g}), 0 of {count} are"
             )
         fields.update(photos=portraits, **{f"photo_{key}": value for key, value in labels.items()})
     if synthetic_folder is not None and model is not None:
@@ -182,14 +185,16 @@ def _frame_yaw(frames: Frames, reconstruct: Reconstructor, watch: Steps) -> dict
     return {"yaw": np.array(yaws)}
 
 
-def _photo_labels(images: ImageStore, reconstruct: Reconstructor, watch: Steps) -> dict[str, np.ndarray]:
+def _photo_labels(
+    images: ImageStore, reconstruct: Reconstructor, min_score: float, watch: Steps
+) -> dict[str, np.ndarray]:
     """Landmarks of tight photos: the face is in the middle, so no detector is needed."""
     index, landmarks, yaws = [], [], []
     for number, image in enumerate(watched(images, "labelling photos", watch)):
         height, width = image.shape[:2]
         middle, half = np.array([width, height]) / 2.0 - 0.5, 0.35 * min(width, height)
         face = reconstruct(image, boxes=np.concatenate([middle - half, middle + half])[None])[0]
-        if face.score >= TRUSTED:
+        if face.score >= min_score:
             index.append(number)
             landmarks.append(face.landmarks)
             yaws.append(_yaw(face.rotation))
