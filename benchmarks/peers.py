@@ -1,6 +1,7 @@
 """The time from a photograph to coefficients beside that of other tools, on the same photo in one run.
 
-    python benchmarks/peers.py DATA [--photo FILE] [--network FILE] [--runs N] [--work DIR] [--json FILE]
+    python benchmarks/peers.py DATA [--photo FILE] [--photos FOLDER] [--network FILE] [--runs N] [--work DIR]
+                                    [--json FILE]
 
 Other tools: MediaPipe's face landmarker with blendshapes (its networks from ``DATA/teachers/mediapipe``), from the
 file and from the decoded image, and eos's fit of its model (``DATA/eos``) to our 68 landmarks. Both are installed
@@ -10,12 +11,14 @@ Each runs in a process of its own, takes one thread, and all take turns, so that
 alike. Given are milliseconds of processor time of all of a process's threads (the clock of a busy machine says
 little) and of the clock, the least and the median of the runs, and how many times as long as MediaPipe's each takes:
 the median of the ratios of runs that followed each other. MediaPipe looks for one face, so that is what is asked of
-both; "all faces" looks for small ones too.
+both; "all faces" looks for small ones too. With ``--photos`` both also take the photos of a folder as they are, another
+one in each run.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -24,7 +27,7 @@ import sys
 import time
 import venv
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,7 +70,12 @@ def portrait(source: Path, out: Path) -> Path:
     return out
 
 
-def own_tasks(photo: Path, network: Path | None) -> Tasks:
+def photos_in(folder: Path) -> Iterator[str]:
+    """A folder's photos, again and again."""
+    return itertools.cycle([str(path) for path in sorted(folder.glob("*.jpg"))])
+
+
+def own_tasks(photo: Path, network: Path | None, photos: Path | None) -> Tasks:
     """This package, from the file and from the image, and its fit of 68 landmarks and of dense points."""
     import cv2
 
@@ -88,7 +96,7 @@ def own_tasks(photo: Path, network: Path | None) -> Tasks:
     assert refiner is not None
     start = Start(face.rotation, face.translation)
     dense = partial(refiner.fit, face.points, face.deviation, face.camera, start)
-    return {
+    tasks: Tasks = {
         "likeness, one face, from the file": lambda: reconstruct(photo, max_faces=1),
         "likeness, views=2, one face, from the file": lambda: twice(photo, max_faces=1),
         "likeness, one face, from the image": lambda: reconstruct(image, max_faces=1),
@@ -96,9 +104,14 @@ def own_tasks(photo: Path, network: Path | None) -> Tasks:
         "likeness, 68 landmarks fitted": lambda: fit_face(reconstruct.model, seen, face.camera),
         "likeness, dense points fitted": dense,
     }
+    if photos is not None:
+        each, others = photos_in(photos), photos_in(photos)
+        tasks["likeness, all faces, each photo"] = lambda: reconstruct(next(each))
+        tasks["likeness, one face, each photo"] = lambda: reconstruct(next(others), max_faces=1)
+    return tasks
 
 
-def peer_tasks(photo: Path, data: Path, landmarks: list[list[float]], work: Path) -> Tasks:
+def peer_tasks(photo: Path, data: Path, landmarks: list[list[float]], work: Path, photos: Path | None) -> Tasks:
     """MediaPipe and eos; runs in their environment."""
     tasks: Tasks = {}
     folder = data / "teachers" / "mediapipe"
@@ -117,6 +130,9 @@ def peer_tasks(photo: Path, data: Path, landmarks: list[list[float]], work: Path
             raise SystemExit(f"{photo}: MediaPipe finds no face")
         tasks[REFERENCE] = lambda: landmarker.detect(mediapipe.Image.create_from_file(str(photo)))
         tasks["MediaPipe, from the image"] = lambda: landmarker.detect(image)
+        if photos is not None:
+            each = photos_in(photos)
+            tasks["MediaPipe, each photo"] = lambda: landmarker.detect(mediapipe.Image.create_from_file(next(each)))
     if (data / "eos").is_dir():
         tasks["eos, 68 landmarks fitted"] = eos_task(data / "eos", landmarks)
     return tasks
@@ -215,6 +231,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed beside other tools.")
     parser.add_argument("data", type=Path)
     parser.add_argument("--photo", type=Path, help="default: the first portrait of DATA")
+    parser.add_argument("--photos", type=Path, help="a folder of .jpg")
     parser.add_argument("--network", type=Path, help="another regressor (.onnx)")
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--work", type=Path, default=Path("work") / "peers")
@@ -224,10 +241,10 @@ def main() -> None:
     work = arguments.work.resolve()
     photo, points = work / "photo.jpg", work / "landmarks.json"
     if arguments.serve == "own":
-        serve(own_tasks(photo, arguments.network))
+        serve(own_tasks(photo, arguments.network, arguments.photos))
         return
     if arguments.serve == "peers":
-        serve(peer_tasks(photo, arguments.data, json.loads(points.read_text()), work))
+        serve(peer_tasks(photo, arguments.data, json.loads(points.read_text()), work, arguments.photos))
         return
     work.mkdir(parents=True, exist_ok=True)
     portrait(arguments.photo or sorted((arguments.data / "portraits").glob("*.jpg"))[0], photo)
@@ -235,6 +252,7 @@ def main() -> None:
 
     points.write_text(json.dumps(Reconstructor(threads=1)(photo)[0].landmarks.tolist()))
     same = [str(arguments.data), "--work", str(work)]
+    same += ["--photos", str(arguments.photos.resolve())] if arguments.photos else []
     own = ["--network", str(arguments.network.resolve())] if arguments.network else []
     workers = [
         Worker.started(Path(sys.executable), [*same, *own, "--serve", "own"]),

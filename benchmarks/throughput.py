@@ -152,7 +152,7 @@ def _a_worker(process: int) -> int | None:
 def _is_worker(process: int) -> bool:
     with suppress(OSError):
         told = Path(f"/proc/{process}/cmdline").read_bytes()
-        return told.startswith(b"ray::MapWorker") or b"spawn_main" in told
+        return told.startswith((b"ray::MapWorker", b"ray::_MapWorker")) or b"spawn_main" in told
     return False
 
 

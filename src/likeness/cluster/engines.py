@@ -7,6 +7,7 @@ import os
 import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -52,12 +53,23 @@ def by_ray(actors: int | None = None) -> Engine:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         try:
             count = actors or max(1, int(ray.cluster_resources().get("CPU", 1)))
-            yield from _answers(ray, make, tasks, min(count, len(tasks)))
+            with _without_bars(ray.data.DataContext.get_current()):
+                yield from _answers(ray, make, tasks, min(count, len(tasks)))
         finally:
             if is_ours:
                 ray.shutdown()
 
     return run
+
+
+@contextmanager
+def _without_bars(context: Any) -> Iterator[None]:
+    """Progress is told by who asked for it. Some versions ask the context of the data, some that of the process."""
+    before, context.enable_progress_bars = context.enable_progress_bars, False
+    try:
+        yield
+    finally:
+        context.enable_progress_bars = before
 
 
 def _answers(ray: Any, make: Callable[[], Work], tasks: Sequence[Task], actors: int) -> Iterator[Answer]:
@@ -68,7 +80,6 @@ def _answers(ray: Any, make: Callable[[], Work], tasks: Sequence[Task], actors: 
         [{"number": number, "task": pickle.dumps(task)} for number, task in enumerate(tasks)],
         override_num_blocks=len(tasks),
     )
-    given.context.enable_progress_bars = False
     done = given.map_batches(
         _Actor,
         fn_constructor_args=(make, tries, actors + RETRIES),
