@@ -11,8 +11,8 @@ Each runs in a process of its own, takes one thread, and all take turns, so that
 alike. Given are milliseconds of processor time of all of a process's threads (the clock of a busy machine says
 little) and of the clock, the least and the median of the runs, and how many times as long as MediaPipe's each takes:
 the median of the ratios of runs that followed each other. MediaPipe looks for one face, so that is what is asked of
-both; "all faces" looks for small ones too. With ``--photos`` both also take the photos of a folder as they are, another
-one in each run.
+both; "all faces" looks for small ones too. With ``--photos`` both also take the photos of a folder as they are,
+another one in each run.
 """
 
 from __future__ import annotations
