@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,28 @@ def test_damaged_annotations_of_a_tar_are_listed(tmp_path: Path) -> None:
     found = open_photos(write_tar(tmp_path / "x.tar", files))
     assert [(item.name, item.identity) for item in found.items] == [("b", ""), ("p0/d", "p0")]
     assert [one.item for one in found.excluded] == ["a.png", "c.png"]
+
+
+def test_hard_links_of_a_tar_are_the_files_that_they_name(tmp_path: Path) -> None:
+    write_tar(tmp_path / "linked.tar", {"p0/a.png": photo(0, 0), "p1/a.png": photo(1, 0)})
+    with tarfile.open(tmp_path / "linked.tar", "a") as archive:
+        for name, target in (("p0/b.png", "p1/a.png"), ("p1/c.png", "nothing.png")):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.LNKTYPE, target
+            archive.addfile(link)
+    found = open_photos(tmp_path / "linked.tar")
+    images = {item.name: item.image() for item in found.items}
+    assert sorted(images) == ["p0/a", "p0/b", "p1/a"]
+    np.testing.assert_array_equal(images["p0/b"], images["p1/a"])
+
+
+def test_labels_as_bytes_and_as_objects(tmp_path: Path) -> None:
+    labels = ["p\u00e4", "b", "b"]
+    np.savez(tmp_path / "bytes.npz", codes=np.eye(3), labels=np.char.encode(labels, "utf-8"))
+    assert read_codes(tmp_path / "bytes.npz").labels.tolist() == labels
+    np.savez(tmp_path / "objects.npz", codes=np.eye(3), labels=np.array(labels, object))
+    with pytest.raises(FileError, match="Python objects, which are not read"):
+        read_codes(tmp_path / "objects.npz")
 
 
 def test_no_tar_and_a_tar_cut_short(tmp_path: Path) -> None:

@@ -41,10 +41,12 @@ def test_every_format_gives_the_same_head(
     truth: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = written(tmp_path, truth)
+    paths["list"] = tmp_path / "points.json"
+    paths["list"].write_text(json.dumps(truth.tolist()))
     out = tmp_path / "out"
     assert run("fit", *paths.values(), "-o", out, "--size", 640, 480, "--focal", CAMERA.focal) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all("px (RMS)" in line for line in lines)
     found = [json.loads((out / f"{path.stem}.json").read_text()) for path in paths.values()]
     for other in found[1:]:

@@ -99,7 +99,7 @@ def header(shape: tuple[int, ...], kind: str = "<f8") -> bytes:
     [
         (header((10**9,)) + bytes(80), "got 80 bytes"),
         (header((10**30,)), "an array's shape"),
-        (header((10,), "|O") + b"\x80\x02]." + bytes(99), "array object"),
+        (header((10,), "|O") + b"\x80\x02]." + bytes(99), "Python objects"),
         (header((10,)) + bytes(79), "got 79 bytes"),
         (header((10,)) + bytes(81), "got 81 bytes"),
         (b"no array at all", "magic"),

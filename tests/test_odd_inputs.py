@@ -14,7 +14,7 @@ from test_torture import leaves
 
 from likeness import FaceModel, FileError, FileWarning, Mesh, cli
 from likeness.cli.main import Likeness
-from likeness.files import LARGEST_STREAM, read_bytes
+from likeness.files import LARGEST_STREAM, check_writable, read_bytes
 from likeness.mesh.obj_writer import write_obj
 from likeness.readers import MAX_CELLS, MAX_EMPTY, read_npy, read_rows
 
@@ -211,3 +211,17 @@ def test_an_empty_argument_is_not_the_current_folder(
         assert "expected" in printed.err
         assert json.loads(printed.out)["error"] in printed.err
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("option", ["--bootstrap", "--seed"])
+def test_numbers_below_zero_are_refused_before_the_work(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("evaluate", "recognisability", tmp_path / "no photos", option, "-1", "-o", tmp_path / "out") == 2
+    assert capsys.readouterr().err == f"likeness: expected {option} of at least 0, got -1\n"
+
+
+@POSIX
+def test_an_output_of_too_long_a_name_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"too long.*expected a writable folder"):
+        check_writable(tmp_path / ("a" * 300))

@@ -251,3 +251,14 @@ def test_flat_photos_of_nobody_known_are_verified_by_their_list(small_model: Fac
     )
     found = evaluate(command, predictor=predictor(small_model)[0])
     assert all(part["pairs"] == 6 for part in found.results["measures"].values())
+
+
+def test_a_line_without_end_is_soon_read(tmp_path: Path) -> None:
+    (tmp_path / "long.txt").write_text("a " * 60_000)
+    with pytest.raises(FileError, match="line 1: expected"):
+        read_pairs(tmp_path / "long.txt")
+
+
+def test_flags_as_tables_with_gaps_write_them(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("a,b,label\nx,y,1.0\nx,z,0.0\n")
+    assert read_pairs(tmp_path / "pairs.csv").same.tolist() == [True, False]

@@ -20,6 +20,7 @@ from likeness import FaceModel, Mesh
 from likeness.assets import asset
 from likeness.errors import FileError
 from likeness.geometry.camera import Camera
+from likeness.images.encode import png_bytes
 from likeness.mesh.glb_writer import write_glb
 from likeness.model.face_model import Coefficients
 from likeness.model.head import following, whole_head
@@ -299,3 +300,18 @@ def test_too_many_heads_are_named(folder: Path, small_model: FaceModel) -> None:
     heads, excluded = Heads(small_model).read([folder / "out"], 2)
     assert len(heads) == 2
     assert [Path(one.item).name for one in excluded] == ["triangle.ply"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"identity": None}, {"expression": {"jawOpen": float("inf")}}, {"translation": [0, 0, float("nan")]}],
+)
+def test_results_with_numbers_that_are_none_are_named(
+    changed: dict[str, Any], small_model: FaceModel, tmp_path: Path
+) -> None:
+    face = person(small_model)
+    (tmp_path / "person-0.png").write_bytes(png_bytes(face.photo))
+    saved = {**face.to_dict(), "source": {"path": str(tmp_path / "person-0.png")}, **changed}
+    (tmp_path / "person-0.json").write_text(json.dumps(saved))
+    with pytest.raises(FileError, match="expected"):
+        Heads(small_model).head(tmp_path / "person-0.json")

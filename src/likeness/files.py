@@ -74,9 +74,9 @@ def check_writable(folder: Path) -> None:
     Raises:
         FileError: it cannot be.
     """
-    if folder.exists() and not folder.is_dir():
-        raise FileError(folder, "is a file; expected a folder for the results")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise FileError(folder, "is a file; expected a folder for the results")
         folder.mkdir(parents=True, exist_ok=True)
         with unfinished_file(folder):
             pass

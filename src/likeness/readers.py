@@ -104,6 +104,10 @@ def array_of_bytes(data: Any, kind: np.dtype, shape: tuple[int, ...], fortran: b
         ValueError: another type, another number of bytes, or text that is no Unicode.
     """
     present = len(memoryview(data).cast("B"))
+    if kind.hasobject:
+        raise ValueError(
+            "expected numbers or text, got Python objects, which are not read (a pickle); save the array as str"
+        )
     if kind.kind not in _KINDS or not kind.itemsize or math.prod(shape) * kind.itemsize != present:
         raise ValueError(f"expected an array {str(kind)[:40]} {str(shape)[:60]}, got {present} bytes")
     if math.prod(side for side in shape if side) > MAX_EMPTY and not present:

@@ -241,6 +241,7 @@ def _read_points(path: Path) -> tuple[np.ndarray, tuple[int, int] | None]:
     try:
         if path.suffix == ".json":
             content = read_json(path, "points x y in pixels", data)
+            content = {"landmarks": content} if isinstance(content, list) else content
             values = content["landmarks"]
             size = tuple(int(side) for side in content["photo_size"]) if "photo_size" in content else None
         elif path.suffix in (".npy", ".npz"):

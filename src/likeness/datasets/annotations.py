@@ -74,8 +74,10 @@ def read_pts(path: StrPath, data: bytes | None = None) -> np.ndarray:
         values = np.array(found[1].replace(",", " ").split(), np.float64)
     except ValueError as error:
         raise FileError(path, f"expected numbers between braces ({error})") from error
-    if len(values) != 136 or not np.isfinite(values).all():
-        raise FileError(path, f"expected 68 finite points between braces, got {len(values) / 2:g}")
+    if len(values) != 136:
+        raise FileError(path, f"expected 68 points between braces, got {len(values) / 2:g}")
+    if not np.isfinite(values).all():
+        raise FileError(path, "expected 68 finite points between braces, got some that are not")
     return (values.reshape(68, 2) - MATLAB_ORIGIN).astype(np.float32)
 
 

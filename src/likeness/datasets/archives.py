@@ -81,6 +81,8 @@ def open_archive(path: Path) -> tuple[Path, list[Member], int]:
 def list_members(path: StrPath, opened: BinaryIO | None = None) -> tuple[list[Member], int, int]:
     """The regular files of a tar in its order, how many other members there are (folders apart), and where it ends.
 
+    A hard link is the file that it names, which tars have once (a folder with the same file under two names).
+
     Args:
         path: of the tar.
         opened: its content, where ``path`` only names it; stays open.
@@ -89,6 +91,7 @@ def list_members(path: StrPath, opened: BinaryIO | None = None) -> tuple[list[Me
         FileError: missing, no tar or a compressed one, an absurd header, or files beyond the end.
     """
     found: list[Member] = []
+    links: dict[int, str] = {}
     others = 0
     try:
         with open(path, "rb") if opened is None else contextlib.nullcontext(opened) as stream:
@@ -103,6 +106,9 @@ def list_members(path: StrPath, opened: BinaryIO | None = None) -> tuple[list[Me
                     last = archive.offset
                     if member.isreg() and not member.issparse():
                         found.append((member.name, member.offset_data, member.size))
+                    elif member.islnk():
+                        links[len(found)] = member.linkname
+                        found.append((member.name, 0, 0))
                     else:
                         others += not member.isdir()
                 end = archive.offset
@@ -110,10 +116,25 @@ def list_members(path: StrPath, opened: BinaryIO | None = None) -> tuple[list[Me
         raise FileError(path, f"cannot be read ({error.strerror or error})") from error
     except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError) as error:
         raise FileError(path, f"expected an archive of pictures ({error})") from error
+    if links:
+        found, others = _followed(found, links, others)
     for name, offset, length in found:
         if offset + length > size:
             raise FileError(path, f"is cut short: expected {length} bytes of {name}, it ends before them")
     return found, others, end
+
+
+def _followed(found: list[Member], links: dict[int, str], others: int) -> tuple[list[Member], int]:
+    """Members with those that are links, by number, at the place of what they name; of nothing: one of the others."""
+    places = {name: at for number, (name, *at) in enumerate(found) if number not in links}
+    kept = []
+    for number, member in enumerate(found):
+        if number not in links:
+            kept.append(member)
+        elif links[number] in places:
+            offset, length = places[links[number]]
+            kept.append((member[0], offset, length))
+    return kept, others + len(found) - len(kept)
 
 
 def _whole_tar(path: Path, file: Path) -> tuple[list[Member], int]:

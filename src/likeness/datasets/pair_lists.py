@@ -44,6 +44,9 @@ EXPECTED = (
 Line = tuple[int, list[str]]
 """Number in the file, and fields."""
 
+MOST_WORDS = 64
+"""Of a line whose photos' names have blanks; every word of it may be searched to the line's end."""
+
 _PHOTO = re.compile(rf"\S.*?(?:{'|'.join(re.escape(suffix) for suffix in SUFFIXES)})(?=\s|$)|\S+", re.IGNORECASE)
 _COUNTERS = ("", "index", "id", "no", "unnamed: 0")
 """Titles of a first column that only counts."""
@@ -201,7 +204,8 @@ def _by_separator(separator: str, line: str) -> list[str]:
 def _by_blanks(line: str) -> list[str]:
     """By blanks; where that gives more than four fields, photos' names have blanks, and end with their suffixes."""
     words = line.split()
-    if len(words) <= 3 or (len(words) == 4 and is_count(words[1]) and is_count(words[3])):
+    is_plain = len(words) == 4 and is_count(words[1]) and is_count(words[3])
+    if len(words) <= 3 or is_plain or len(words) > MOST_WORDS:
         return words
     photos = _PHOTO.findall(line)
     return photos if len(photos) in (2, 3, 4) else words

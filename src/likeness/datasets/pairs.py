@@ -12,8 +12,10 @@ from likeness.metrics.records import FOLDS, Pairs, dealt_folds
 from likeness.readers import MAX_TABLE_BYTES, read_rows
 
 SAME = {
-    **dict.fromkeys(("1", "+1", "true", "same", "yes", "match", "matched", "positive", "genuine"), True),
-    **dict.fromkeys(("0", "-1", "false", "different", "diff", "no", "mismatch", "negative", "impostor"), False),
+    **dict.fromkeys(("1", "+1", "1.0", "true", "same", "yes", "match", "matched", "positive", "genuine"), True),
+    **dict.fromkeys(
+        ("0", "-1", "0.0", "false", "different", "diff", "no", "mismatch", "negative", "impostor"), False
+    ),
 }
 """Words, in lower case, for pairs of one person and of two."""
 

@@ -89,6 +89,9 @@ def evaluate(command: Command, *, predictor: Predictor | None = None, steps: Ste
         MissingExtraError: an optional dependency of this evaluation is not installed.
     """
     _check_extras(command)
+    for name in ("bootstrap", "seed"):
+        if getattr(command, name, 0) < 0:
+            raise ValueError(f"expected --{name} of at least 0, got {getattr(command, name)}")
     source = Source.of(command.input) if command.input.exists() else Source()
     _folder(command).check(command.name, (RESULTS, REPORT, PANEL), source)
     cache = Cache(command.out / CACHE)

@@ -89,7 +89,12 @@ def replicates(pairs: PairSet, counted: Tally, count: int, seed: int) -> dict[st
 
     Equal seeds and people give equal draws, so deviations of two measures of the same people can be subtracted.
     Replicates without a genuine or an impostor pair (possible with very few people) are NaN.
+
+    Raises:
+        ValueError: a count below 1.
     """
+    if count < 1:
+        raise ValueError(f"expected at least one replicate, got {count}")
     people = len(pairs.people)
     tables = make_tables(pairs, counted, np.random.default_rng([seed, 1]))
     full = statistics(tables.distance, *tables.replicate(np.ones((1, people))), smooth=True)

@@ -38,7 +38,7 @@ class Samples:
 
     Args:
         codes: (N, K) of numbers, finite, any unit; kept as float64.
-        labels: (N,) identities: integers or strings.
+        labels: (N,) identities: integers or strings; bytes are taken for UTF-8.
         groups: (N,) integers or strings, the clip or photo session that a code is from; None: every code is a
             group of its own. Only pairs of one person **across** groups count as genuine, because the frames
             of a clip are alike for other reasons than the person. Groups are numbered within a person: clip 0
@@ -81,8 +81,10 @@ def check_codes(values: Any, what: str = "codes") -> np.ndarray:
 
 
 def check_names(values: Any, count: int, what: str) -> np.ndarray:
-    """(count,) of integers or strings; ValueError otherwise."""
+    """(count,) of integers or strings, those of bytes decoded; ValueError otherwise."""
     names = np.asarray(values)
+    if names.dtype.kind == "S":
+        names = np.char.decode(names, "utf-8", "surrogateescape")
     if names.ndim != 1 or names.dtype.kind not in "iubUS":
         raise ValueError(f"expected {what} (N,) of integers or strings, got {names.dtype} {names.shape}")
     if len(names) != count:

@@ -126,7 +126,9 @@ class Heads:
                 albedo=np.array([albedo.get(name, 0.0) for name in model.albedo_names], np.float32),
             )
             weights = {str(name): float(weight) for name, weight in (content.get("expression") or {}).items()}
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            if not np.isfinite([*weights.values()]).all():
+                raise ValueError("expected finite weights of expressions")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
             raise FileError(path, f"expected {RESULT}, got a damaged one ({error})") from error
         if texture is not None:
             mesh = replace(mesh, colors=None, texture=texture)
@@ -251,6 +253,8 @@ def _with_photo(head: ViewedHead, content: dict[str, Any]) -> ViewedHead:
             return replace(head, note="Its photo has changed since.")
         rotation = np.array(content["rotation"], np.float64).reshape(3, 3)
         translation = np.array(content["translation"], np.float64).reshape(3)
+        if not np.isfinite([*rotation, translation]).all():
+            raise ValueError("expected a finite rotation and translation")
     except FileError as error:
         return replace(head, note=f"Its photo cannot be shown: {error.reason}.")
     except (KeyError, TypeError, ValueError) as error:
