@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,8 @@ def test_names_that_are_not_utf8(portrait: bytes, tmp_path: Path, locale: str) -
         (tmp_path / name).write_bytes(portrait)
     (tmp_path / f"{LATIN1}-bad.jpg").write_bytes(b"no photo")
     names = (f"{LATIN1}.jpg", f"{LATIN1}-bad.jpg", f"{LATIN1}-none.jpg", "good.jpg")
-    done = in_shell("reconstruct", *names, "-o", f"{LATIN1}-out", cwd=tmp_path, LC_ALL=locale, PYTHONUTF8="0")
+    size = ("--texture", "1024" if locale == "C" else "none")
+    done = in_shell("reconstruct", *names, *size, "-o", f"{LATIN1}-out", cwd=tmp_path, LC_ALL=locale, PYTHONUTF8="0")
     assert done.returncode == 2
     lines = done.stderr.decode("ascii").splitlines()
     assert [line.partition(": ")[2].partition(": ")[0] for line in lines] == [
@@ -141,11 +143,12 @@ def test_names_that_are_not_utf8(portrait: bytes, tmp_path: Path, locale: str) -
         r"J\udcf6rg-none.jpg",
     ]
     out = tmp_path / f"{LATIN1}-out"
-    assert {path.name for path in out.glob("[!.]*")} == {
+    textures = {f"{name}-texture.jpg" for name in (LATIN1, "good") if locale == "C"}
+    assert {path.name for path in out.glob("[!.]*")} == textures | {
         f"{name}.{suffix}" for name in (LATIN1, "good") for suffix in ("glb", "obj", "json", "png", "mtl")
-    } | {f"{name}-texture.jpg" for name in (LATIN1, "good")}
+    }
     assert json.loads((out / f"{LATIN1}.json").read_bytes())["photo"] == r"J\udcf6rg"
-    with pytest.warns(FileWarning, match="textures as colours"):
+    with pytest.warns(FileWarning, match="textures as colours") if textures else nullcontext():
         rigged = Mesh.load(out / f"{LATIN1}.glb")
     assert len(rigged.triangles) == len(Mesh.load(out / f"{LATIN1}.obj").triangles)
 
@@ -155,9 +158,9 @@ def test_names_as_long_as_file_systems_take(portrait: bytes, tmp_path: Path, len
     photo = tmp_path / f"{'a' * length}.jpg"
     photo.write_bytes(portrait)
     for _ in range(2):
-        assert run("reconstruct", photo, "-o", tmp_path / "out") == 0
+        assert run("reconstruct", photo, "-o", tmp_path / "out", "--formats", "json", "obj") == 0
         made = sorted(path for path in (tmp_path / "out").glob("[!.]*"))
-        assert sorted(path.suffix for path in made) == [".glb", ".jpg", ".json", ".mtl", ".obj", ".png"]
+        assert sorted(path.suffix for path in made) == [".jpg", ".json", ".mtl", ".obj"]
         assert len({path.stem.removesuffix("-texture") for path in made}) == 1
     notes = next(path for path in made if path.suffix == ".json")
     assert json.loads(notes.read_bytes())["photo"] == "a" * length

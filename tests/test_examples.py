@@ -59,4 +59,8 @@ def test_example(name: str, folder: Path) -> None:
         [sys.executable, str(EXAMPLES / name), *ARGUMENTS[name]], cwd=folder, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
+    if name == "register_scan.py":
+        assert run.stdout.startswith("in m; 0.")
+        made = {*(f"scan.{format}" for format in ("obj", "glb", "json", "png")), "scan-in-scan.ply"}
+        assert made <= {path.name for path in (folder / "out").iterdir()}
     assert 5 <= len((EXAMPLES / name).read_text().splitlines()) <= 40

@@ -1,7 +1,7 @@
 """Damaged files, thousands of them: every reader answers or refuses with FileError, within bounded memory and time.
 
-For half a second a reader here; ``make fuzz`` gives all of them ``FUZZ_SECONDS`` together (an hour). What crashes is
-added to ``fuzz_seeds.json``, as the damage that is done to a file made by code, and stays a test.
+For a third of a second a reader here; ``make fuzz`` gives all of them ``FUZZ_SECONDS`` together (an hour). What
+crashes is added to ``fuzz_seeds.json``, as the damage that is done to a file made by code, and stays a test.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from likeness.model.face_model import FaceModel
 TARGETS = FIRST | MORE
 SEEDS = Path(__file__).parent / "fuzz_seeds.json"
 TOTAL = float(os.environ.get("FUZZ_SECONDS", "0"))
-SECONDS = TOTAL / len(TARGETS) if TOTAL else 0.5
+SECONDS = TOTAL / len(TARGETS) if TOTAL else 0.3
 MEMORY = 2 << 30
 """Bytes of address space that a reader may take, as the system counts it: a lying header asks for more."""
 

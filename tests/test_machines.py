@@ -99,7 +99,8 @@ def test_a_home_is_not_needed(photo: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     home = tmp_path / "home"
     home.mkdir(mode=0o555)
-    done = likeness("reconstruct", photo, "-o", tmp_path / "b", before=locked(), HOME=str(home))
+    plain = ("--formats", "json", "glb", "png", "--texture", "none")
+    done = likeness("reconstruct", photo, "-o", tmp_path / "b", *plain, before=locked(), HOME=str(home))
     assert (done.returncode, done.stderr) == (0, "")
     assert list(home.iterdir()) == []
 
@@ -126,7 +127,8 @@ def test_a_package_that_cannot_be_written_to(photo: Path, tmp_path: Path) -> Non
     for folder in folders:
         folder.chmod(0o555)
     try:
-        done = likeness("reconstruct", photo, "-o", tmp_path / "out", before=locked(), PYTHONPATH=str(site))
+        plain = ("--formats", "json", "png", "--texture", "none")
+        done = likeness("reconstruct", photo, "-o", tmp_path / "out", *plain, before=locked(), PYTHONPATH=str(site))
         assert (done.returncode, done.stderr) == (0, "")
         assert not list(site.rglob("__pycache__"))
     finally:
@@ -135,7 +137,7 @@ def test_a_package_that_cannot_be_written_to(photo: Path, tmp_path: Path) -> Non
 
 
 def test_a_full_disk_names_the_file_and_leaves_nothing(photo: Path, tmp_path: Path) -> None:
-    done = likeness("reconstruct", photo, "-o", tmp_path / "out", limits="ulimit -f 100")
+    done = likeness("reconstruct", photo, "-o", tmp_path / "out", "--texture", "none", limits="ulimit -f 100")
     assert done.returncode == 2
     assert "me.glb: cannot be written (File too large)" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -216,10 +218,10 @@ def test_what_is_done_is_kept_when_one_stops_it(photo: Path, tmp_path: Path, job
 
 
 def test_two_runs_into_one_folder(photo: Path, tmp_path: Path) -> None:
-    photos = copies(photo, tmp_path / "photos", 3)
-    alone = likeness("reconstruct", *photos, "-o", tmp_path / "alone", "--formats", "json", "obj")
-    options = ["-o", str(tmp_path / "out"), "--formats", "json", "obj"]
-    command = [sys.executable, "-m", "likeness", "reconstruct", *photos, *options]
+    photos = copies(photo, tmp_path / "photos", 2)
+    options = ["--formats", "json", "obj", "--texture", "none", "--views", "1", "--threads", "1"]
+    alone = likeness("reconstruct", *photos, "-o", tmp_path / "alone", *options)
+    command = [sys.executable, "-m", "likeness", "reconstruct", *photos, *options, "-o", str(tmp_path / "out")]
     both = [subprocess.Popen(command, env=variables(), stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
         assert process.communicate()[1] == alone.stderr == ""

@@ -115,7 +115,7 @@ def test_compressed_exif_that_is_damaged_or_a_bomb_is_left_out() -> None:
     brotli = pytest.importorskip("brotli")
     good = brotli.compress(b"\0\0\0\0" + exif_of(6).removeprefix(b"Exif\0\0"))
     assert photo_from_bytes(brob_of(good)).focal == pytest.approx(FOCAL, rel=1e-4)
-    for bad in (good[:-4], b"", b"\xff" * 40, brotli.compress(b"II*\0" + bytes(1 << 28))):
+    for bad in (good[:-4], b"", b"\xff" * 40, brotli.compress(b"II*\0" + bytes(1 << 22))):
         assert photo_from_bytes(brob_of(bad)).focal is None
 
 

@@ -343,19 +343,3 @@ def test_a_real_scan_reaches_the_target(given: bool) -> None:
     assert result.quality.scan_to_mesh_p95 <= 1.0
     assert result.quality.folded_triangles == 0
     assert result.quality.cpu_seconds <= 30
-
-
-def test_the_example_runs(tmp_path: Path) -> None:
-    model = shipped_model()
-    identity = code_of(model, 1)
-    scan = tmp_path / "someone.ply"
-    raw_scan(model, identity).save(scan)
-    np.savetxt(tmp_path / "points.txt", marks(model, identity))
-    example = Path(__file__).parents[1] / "examples" / "register_scan.py"
-    command = [sys.executable, str(example), str(scan), str(tmp_path / "out"), str(tmp_path / "points.txt")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("in m; 0.")
-    assert {path.name for path in (tmp_path / "out").glob("[!.]*")} == {
-        *(f"someone.{format}" for format in ("obj", "glb", "json", "png")),
-        "someone-in-scan.ply",
-    }

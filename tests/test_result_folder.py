@@ -197,6 +197,9 @@ def _many(folder: Path, first: int) -> None:
         write(results, source, name, json=source, obj=source)
 
 
+PLAIN = ("--texture", "none", "--formats")
+
+
 def test_two_runs_into_one_folder(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_many, args=(tmp_path, first)) for first in (100, 200)]
@@ -216,7 +219,7 @@ def test_reconstruct_into_the_photos_own_folder(tmp_path: Path, capsys: pytest.C
     (tmp_path / "you.json").write_text("notes")
     third = portrait(tmp_path / "they.jpg")
     before = files_of(tmp_path)
-    assert run("reconstruct", photo, other, third, "-o", tmp_path, "--formats", "glb", "json", "png") == 2
+    assert run("reconstruct", photo, other, third, "-o", tmp_path, *PLAIN, "glb", "json", "png") == 2
     after = files_of(tmp_path)
     assert {name: after[name] for name in before} == before
     assert set(after) - set(before) == {"they.glb", "they.json", "they.png"}
@@ -227,14 +230,14 @@ def test_reconstruct_into_the_photos_own_folder(tmp_path: Path, capsys: pytest.C
         True,
         True,
     ]
-    assert run("reconstruct", other, "-o", tmp_path, "--formats", "json", "--overwrite") == 0
+    assert run("reconstruct", other, "-o", tmp_path, "--overwrite", *PLAIN, "json") == 0
     assert json.loads((tmp_path / "you.json").read_bytes())["photo"] == "you"
 
 
 def test_results_say_what_they_are_of(tmp_path: Path) -> None:
     photos = [portrait(tmp_path / person / "0001.jpg") for person in ("anna", "berta")]
     out = tmp_path / "out"
-    assert run("reconstruct", *photos, "-o", out, "--formats", "json", "glb") == 0
+    assert run("reconstruct", *photos, "-o", out, *PLAIN, "json", "glb") == 0
     assert set(files_of(out)) == {f"{p}/0001.{s}" for p in ("anna", "berta") for s in ("json", "glb")}
     for photo in photos:
         content = json.loads((out / photo.parent.name / "0001.json").read_bytes())

@@ -49,14 +49,18 @@ STEPS = 6
 
 @pytest.fixture
 def sources(small_model: FaceModel, tmp_path: Path) -> Sources:
+    return sources_in(tmp_path, small_model)
+
+
+def sources_in(folder: Path, small_model: FaceModel) -> Sources:
     """Eight frames of three people, six photos of two, five rendered faces, seven morphs; a model on the sphere."""
     model = small_model.lifted()
     return Sources(
         model,
-        read_frames(write_frames(tmp_path / "frames.tar")),
-        SyntheticFaces(write_synthetic(model, tmp_path / "synthetic", 5), model),
-        read_photos(write_photos(tmp_path / "photos.tar")),
-        Morphs(write_morphs(tmp_path / "morphs")),
+        read_frames(write_frames(folder / "frames.tar")),
+        SyntheticFaces(write_synthetic(model, folder / "synthetic", 5), model),
+        read_photos(write_photos(folder / "photos.tar")),
+        Morphs(write_morphs(folder / "morphs")),
     )
 
 
@@ -88,13 +92,23 @@ def equal(a: Any, b: Any) -> bool:
     return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(small_model: FaceModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of which nothing is missing, beside its teacher."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("likeness.train.photos.pseudo_labels.label_photos", label_all)
+        teacher = write_teacher(folder / "teacher.onnx")
+        train_photos(settings(folder / "whole", teacher=teacher), sources_in(folder, small_model))
+    return folder / "whole"
+
+
 @pytest.mark.parametrize("killed_after", [1, 2, 4])
 def test_killed_and_resumed_equals_uninterrupted(
-    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int
+    sources: Sources, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int
 ) -> None:
     monkeypatch.setattr("likeness.train.photos.pseudo_labels.label_photos", label_all)
-    teacher = write_teacher(tmp_path / "teacher.onnx")
-    train_photos(settings(tmp_path / "whole", teacher=teacher), sources)
+    teacher = uninterrupted.with_name("teacher.onnx")
 
     def kill(progress: Any) -> None:
         if progress.step == killed_after and progress.note != "":
@@ -105,7 +119,7 @@ def test_killed_and_resumed_equals_uninterrupted(
         train_photos(cut, sources, report=kill)
     assert read_checkpoint(tmp_path / "cut" / CHECKPOINT)["step"] == killed_after
     train_photos(replace(cut, resume=True), sources)
-    whole, resumed = (read_checkpoint(tmp_path / name / CHECKPOINT) for name in ("whole", "cut"))
+    whole, resumed = (read_checkpoint(path / CHECKPOINT) for path in (uninterrupted, tmp_path / "cut"))
     assert whole["step"] == resumed["step"] == STEPS
     for name in ("network", "objective", "average", "average_basis", "optimizer", "pseudo_landmarks", "random"):
         assert equal(whole[name], resumed[name]), name
