@@ -458,8 +458,9 @@ TARGETS: dict[str, Target] = {
     "progressive JPEG": Target("a.jpg", lambda _: encoded(".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1), read_photo),
     **{
         f"photo {suffix}": Target(f"a{suffix}", lambda _, suffix=suffix: encoded(suffix), read_photo)  # type: ignore[misc]
-        for suffix in (".png", ".webp", ".tif", ".bmp", ".gif", ".jp2", ".ppm")
+        for suffix in (".png", ".webp", ".tif", ".bmp", ".jp2", ".ppm")
     },
+    "photo .gif": Target("a.gif", lambda _: by_pillow("GIF", "PIL.GifImagePlugin"), read_photo),
     "photo .heic": Target("a.heic", lambda _: by_pillow("HEIF", "pillow_heif"), read_photo),
     "photo .avif": Target("a.avif", lambda _: by_pillow("AVIF", "PIL.AvifImagePlugin"), read_photo),
     "photo .jxl": Target("a.jxl", lambda _: by_pillow("JXL", "pillow_jxl"), read_photo),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import likeness
 from likeness import (
@@ -36,13 +38,15 @@ from likeness.model.formats import load_model
 from likeness.register import Registration, Similarity, register_scan
 from likeness.render import render_image
 
+Array = NDArray[Any]
+
 
 def heads(photo: Path, out: Path) -> list[Path]:
     reconstructor = Reconstructor()
     written: list[Path] = []
     faces: list[Reconstruction] = reconstructor(photo, max_faces=2)
     for face in faces:
-        pixels: np.ndarray = project(face.camera, face.vertices() @ face.rotation.T + face.translation)
+        pixels: Array = project(face.camera, face.vertices() @ face.rotation.T + face.translation)
         assert pixels.shape[-1] == 2
         written += face.save(out, ("glb", "json")).values()
     return written
@@ -53,14 +57,14 @@ def shapes(model: FaceModel) -> Mesh:
     code = space.sample(1, np.random.default_rng(0))[0]
     mesh = model.mesh(code)
     mesh.save("head.obj")
-    normals: np.ndarray = vertex_normals(mesh.vertices, mesh.triangles)
+    normals: Array = vertex_normals(mesh.vertices, mesh.triangles)
     assert normals.shape == mesh.vertices.shape
     mirror_map(mesh.vertices, mesh.triangles)
     laplacian(mesh.triangles, len(mesh.vertices))
     return Mesh.load("head.obj").transformed(scale=2.0)
 
 
-def picture(mesh: Mesh, camera: Camera) -> np.ndarray:
+def picture(mesh: Mesh, camera: Camera) -> Array:
     return render_image(mesh.vertices, mesh.triangles, None, camera, np.eye(3), np.array([0.0, 0.0, 900.0]))
 
 
@@ -71,7 +75,7 @@ def scans(path: Path) -> Registration:
     return found
 
 
-def numbers(codes: np.ndarray, labels: np.ndarray) -> float | None:
+def numbers(codes: Array, labels: Array) -> float | None:
     samples = Samples(codes, labels)
     estimate: Estimate = recognisability_of_codes(samples).auc
     excluded = Excluded("a", "b")

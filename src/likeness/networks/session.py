@@ -50,7 +50,7 @@ def open_session(path: StrPath, what: str, *, threads: int | None = None, gpu: b
         raise FileError(path, f"no such file; expected {what} (.onnx)")
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised, and told by who hears of them
     if threads is not None and not 0 <= threads <= MAX_THREADS:
         raise ValueError(f"expected 0 (all) to {MAX_THREADS} threads, got {threads}")
     if threads is not None:
