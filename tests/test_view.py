@@ -129,6 +129,13 @@ def test_a_result_shows_itself_in_a_notebook(small_model: FaceModel) -> None:
     assert '"' not in re.sub(r'^<iframe title="person-0" srcdoc="|" width="100%".*$', "", frame, flags=re.DOTALL)
 
 
+def test_a_result_is_printed_on_one_line(small_model: FaceModel) -> None:
+    told = repr(person(small_model))
+    assert "\n" not in told
+    assert len(told) < 200
+    assert "name='person-0'" in told
+
+
 def test_a_person_shows_the_photo_that_tells_most(small_model: FaceModel) -> None:
     photos = (person(small_model), person(small_model, 1))
     ann = Person(small_model, photos[0].coefficients.identity, photos, np.array([1.0, 2.0]), 1.5, name="Ann")

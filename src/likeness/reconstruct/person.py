@@ -28,7 +28,7 @@ PAINTED = 6
 """How many photos a texture is made of at most; each takes about a third of a second at 1024 texels."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Person(Viewable):
     """A person's head from several photos.
 

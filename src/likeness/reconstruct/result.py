@@ -51,7 +51,7 @@ class Cues:
     network: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reconstruction(Viewable):
     """A face of a photograph as a 3D head.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -79,6 +79,12 @@ class Viewable:
             texture: side of the skins' textures, texels; None: colours at the vertices.
         """
         return page_of((self, *others), texture)
+
+    def __repr__(self) -> str:
+        """The words and numbers of the result, on one line: of its arrays nobody reads thousands."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
+        told = (f"{name}={value!r}" for name, value in values.items() if isinstance(value, str | int | float))
+        return f"{type(self).__name__}({', '.join(told)})"
 
     def _repr_html_(self: Result) -> str:
         return page_of((self,), TEXTURE)._repr_html_()
