@@ -1,10 +1,11 @@
 """Learns what is in front of faces from photographs with things drawn into them -> ``assets/skin_mask.npz``.
 
-    python runs/build_skin_mask.py PEOPLE.tar OUT/skin_mask.npz [--photos 3] [--most 200]
+    python runs/build_skin_mask.py PEOPLE.tar OUT/skin_mask.npz [--photos 6] [--most 200] [--rendered 60]
 
-Of every person some photos are reconstructed and laid on the texture plane, as they are and with hands, glasses, hair
-and things in front (:mod:`likeness.train.generate.occluders`). Photos have hands and glasses of their own that nobody
-marked: what a first network finds in photos as they are has no part in what the final ones learn from.
+Of every person some photos, and some rendered faces, are reconstructed and laid on the texture plane, as they are and
+with hands, glasses, hair and things in front (:mod:`likeness.train.generate.occluders`). Photos have hands and glasses of
+their own that nobody marked: what a first network finds in photos as they are has no part in what the final ones learn
+from. Of rendered faces all is known: bare skin in any light is skin.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from likeness.reconstruct.texture.front import FrontNetwork, answers, second_loo
 from likeness.reconstruct.texture.laid import difference_of
 from likeness.reconstruct.texture.view import View
 from likeness.train.generate.occluders import occluded
+from likeness.train.generate.rendered import SEEDS, SyntheticFaces
+from likeness.train.generate.rendered_people import SIZE as RENDERED_SIZE
+from likeness.train.generate.rendered_people import over_background
 
 DRAWN = 3
 """Pictures of each photo with something in front; one more is as it is."""
@@ -43,6 +47,9 @@ HIDDEN, STEPS, BATCH, RATE = (48, 24), 2000, 1024, 3e-3
 CERTAIN, DOUBTFUL = (0.15, 0.6), 0.5
 """Shares of a texel up to which it is skin and from which it is not; probability from which a first network's finding
 in a photo as it is is left out."""
+
+RENDERED_SEED = 31
+"""Of the rendered faces; benchmarks look at others."""
 
 LARGEST = 300_000
 """Bytes of the file."""
@@ -72,6 +79,17 @@ def views_of(
         for face in reconstruct(chosen[row].source(), max_faces=1):
             found.append((face.texture_view(), face.model.albedo(face.coefficients.albedo)))
     return reconstruct.model, found
+
+
+def rendered_views(reconstruct: Reconstructor, count: int) -> list[tuple[View, np.ndarray]]:
+    """The same of so many rendered people."""
+    render, found = SyntheticFaces(reconstruct.model, RENDERED_SIZE), []
+    for number in range(count):
+        face = render(RENDERED_SEED * SEEDS + number)
+        picture = over_background(face.rgba, np.random.default_rng([RENDERED_SEED, number]))
+        for seen in reconstruct(picture, max_faces=1):
+            found.append((seen.texture_view(), seen.model.albedo(seen.coefficients.albedo)))
+    return found
 
 
 def _spread(count: int, most: int) -> list[int]:
@@ -216,8 +234,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Learn what is in front of faces.")
     parser.add_argument("people", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--photos", type=int, default=3, help="of each person")
+    parser.add_argument("--photos", type=int, default=6, help="of each person")
     parser.add_argument("--most", type=int, default=200, help="photos in all")
+    parser.add_argument("--rendered", type=int, default=60, help="rendered faces beside them")
     for name in ("--model", "--network", "--points"):
         parser.add_argument(name, type=Path, help="instead of the embedded one")
     parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of faces that are looked at, 0 to 1")
@@ -229,7 +248,10 @@ def main() -> None:
     )
     model, views = views_of(arguments.people, arguments.photos, arguments.most, opened)
     atlas = atlas_of(model, SMOOTH)
-    examples = examples_of(atlas, views, np.random.default_rng(arguments.seed))
+    rng = np.random.default_rng(arguments.seed)
+    examples = examples_of(atlas, views, rng)
+    if rendered := rendered_views(opened, arguments.rendered):
+        examples += examples_of(atlas, rendered, rng)
     data = packed(learn(atlas, examples, arguments.seed))
     if len(data) > LARGEST:
         raise SystemExit(f"expected a file of at most {LARGEST} bytes, got {len(data)}")
