@@ -2,10 +2,10 @@
 
     python runs/build_skin_mask.py PEOPLE.tar OUT/skin_mask.npz [--photos 6] [--most 200] [--rendered 60]
 
-Of every person some photos, and some rendered faces, are reconstructed and laid on the texture plane, as they are and
-with hands, glasses, hair and things in front (:mod:`likeness.train.generate.occluders`). Photos have hands and glasses of
-their own that nobody marked: what a first network finds in photos as they are has no part in what the final ones learn
-from. Of rendered faces all is known: bare skin in any light is skin.
+Of every person some photos, and some rendered faces, are reconstructed and laid on the texture plane, as they are
+and with hands, glasses, hair and things in front (:mod:`likeness.train.generate.occluders`). Photos have hands and
+glasses of their own that nobody marked: what a first network finds in photos as they are has no part in what the
+final ones learn from. Of rendered faces all is known: bare skin in any light is skin.
 """
 
 from __future__ import annotations
