@@ -82,7 +82,10 @@ def _people_in(folder: Path) -> list[Path]:
     there = Path(os.path.abspath(folder))
     found = sorted(child for child in there.glob("*") if child.is_dir() and not child.name.startswith("."))
     if not found:
-        raise LikenessError(f"{folder}: expected a folder with a folder for each person, found none")
+        raise LikenessError(
+            f"{folder}: expected a folder with a folder for each person, found none "
+            "(for photos that lie directly in it: --person, --group, or neither)"
+        )
     return found
 
 

@@ -247,7 +247,9 @@ def _read_points(path: Path) -> tuple[np.ndarray, tuple[int, int] | None]:
         elif path.suffix in (".npy", ".npz"):
             values = _points_in_arrays(path)
         else:
-            raise FileError(path, "expected points in a .pts, .json, .npy or .npz file")
+            raise FileError(
+                path, "expected points in a .pts, .json, .npy or .npz file (photos: likeness reconstruct)"
+            )
         pixels = np.array(values, np.float64)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileError(path, f"expected points x y in pixels ({type(error).__name__}: {error})") from error
