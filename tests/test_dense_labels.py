@@ -83,7 +83,7 @@ def test_sixteenths_of_a_pixel_and_pictures_without_a_face(tmp_path: Path) -> No
         ({"std": np.zeros((5, 6), np.float32)}, r"expected std \(5, 7"),
         ({"embedding": np.zeros(5, np.float32)}, "expected embedding"),
         ({"presence": np.zeros((5, 2))}, "expected presence"),
-        ({"points": np.array([{}] * 5, object)}, "array object"),
+        ({"points": np.array([{}] * 5, object)}, "Python objects"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, change: dict[str, np.ndarray], message: str) -> None:
