@@ -134,7 +134,7 @@ def test_training_keeps_representation_and_learns_to_ignore_expressions(
     loaded = FaceModel.load(tmp_path / "sphere.npz")
     np.testing.assert_allclose(loaded.vertices(codes[:3]), made.model.vertices(codes[:3]), atol=0.02)
     encoder = ShapeEncoder.load(tmp_path / "sphere.encoder.npz")
-    np.testing.assert_allclose(encoder(apart.vertices[:3]), codes[:3], atol=1e-4)
+    np.testing.assert_allclose(encoder(apart.vertices[:3]), codes[:3], atol=1e-3)  # of single precision
     assert json.loads((tmp_path / "sphere.json").read_text())["kept"] == made.kept
 
 
