@@ -1,6 +1,6 @@
 """Commands that write, killed at random moments: nothing half-written is taken for whole, nothing is left over.
 
-Each is killed twice here, and the quick ones only; ``make torture`` kills all of them ``TORTURE_TIMES`` times (100),
+Each is killed once here, and the quick ones only; ``make torture`` kills all of them ``TORTURE_TIMES`` times (100),
 and writes a line for each into the file ``TORTURE_REPORT`` if that is set.
 """
 
@@ -245,7 +245,7 @@ def skip_what_is_missing(name: str, target: Target) -> None:
 @pytest.mark.parametrize("name", TARGETS)
 def test_it_is_killed(name: str, inputs: Inputs, tmp_path: Path, warm: Warm) -> None:
     skip_what_is_missing(name, TARGETS[name])
-    report = Torture(name, inputs, tmp_path, warm)(TIMES or 2)
+    report = Torture(name, inputs, tmp_path, warm)(TIMES or 1)
     report.write()
     assert (report.half_written, report.left_over, report.other) == ([], [], [])
     assert report.kills >= (TIMES or 1)
