@@ -139,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of the main job.")
     parser.add_argument("photo", type=Path, nargs="?")
     parser.add_argument("--network", type=Path, help="another regressor (.onnx) than the embedded one")
-    parser.add_argument("--views", type=int, default=2, help="of every face, 2 or 4")
+    parser.add_argument("--views", type=int, default=1, choices=(1, 2, 4), help="of every face, at least")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
