@@ -38,7 +38,7 @@ from likeness.metrics.fidelity_shapes import shape_fidelity
 from likeness.metrics.roc import auc, counts_of
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.agreement import BANDS, Agreement, resemblance
-from likeness.reconstruct.grouping import GROUPED, UNSURE, groups, margins
+from likeness.reconstruct.grouping import groups, margins
 from likeness.reconstruct.people import Sighting, Sightings, chosen_of, fused_identity
 from likeness.reconstruct.result import Reconstruction
 
@@ -155,8 +155,8 @@ def measure_groups(album: Album) -> dict[str, float]:
     seen = Sightings(tuple(Sighting(n, str(n), "", face) for n, face in enumerate(album.faces)), 0, ())
     alike, evidence = seen.alike()
     photo = np.arange(len(album.faces))
-    number = groups(alike, photo, GROUPED, evidence)
-    sure = margins(alike, photo, number, evidence) >= UNSURE
+    number = groups(alike, photo, evidence=evidence)
+    sure = margins(alike, photo, number, evidence) >= evidence.unsure
     return {
         "people": float(len(album.people)),
         "found": float(number.max() + 1),

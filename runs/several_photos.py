@@ -3,10 +3,11 @@
     python runs/several_photos.py NETWORK.onnx DATA/photos OUT [--fusion RUN] [--model MODEL.npz --points MAP.npz]
 
 RUN is the folder in which ``likeness train fusion`` made NETWORK: how codes shrink is then learned from all the
-rendered faces that it looked at. Looks at photos of ``photo-train.tar`` and frames of ``video-train.tar`` as the
-program does, a few of each person, and at rendered people. Writes ``whitening.npz``
-(:mod:`likeness.reconstruct.whitening`) and ``shared_errors.npz`` (:mod:`likeness.reconstruct.shared_errors`) into the
-folder OUT. If a ``provenance.json`` is there, they are entered.
+rendered faces that it looked at. Looks at photos of ``photo-train.tar``, frames of ``video-train.tar`` and, if it is
+there, photos of ``people-train.tar`` as the program does, a few of each person, and at rendered people. Writes
+``whitening.npz`` (:mod:`likeness.reconstruct.whitening`, :mod:`likeness.reconstruct.two_covariances`) and
+``shared_errors.npz`` (:mod:`likeness.reconstruct.shared_errors`) into the folder OUT. If a ``provenance.json`` is
+there, they are entered.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ from likeness.train.photos.shared_errors import PersonLooks, learn_shared_errors
 
 SETS = {"photo-train.tar": 12, "video-train.tar": 6}
 """How many pictures of each person are looked at."""
+
+MORE = {"people-train.tar": 8}
+"""The same of further people, by whom photos of two people are told from those of one."""
 
 SHOTS = 8
 """Of each rendered person."""
@@ -83,8 +87,14 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     started = program.start()
     network, model = started.network.digest, started.model
-    person, seen = photographed(program, arguments.photos, arguments.processes)
+    person, seen = photographed(program, arguments.photos, SETS, arguments.processes)
     whitening = Whitening.learned(network, seen["code"], seen["features"], person)
+    if all((arguments.photos / name).is_file() for name in MORE):
+        others, further = photographed(program, arguments.photos, MORE, arguments.processes)
+        every = {kind: np.concatenate([seen[kind], further[kind]]) for kind in ("code", "features")}
+        everybody = np.concatenate([person, others + person.max() + 1])
+        whitening = whitening.with_people(every["code"], every["features"], everybody)
+        print(f"whitening.npz: people {whitening.people_evidence}")
     whitening.save(arguments.out / "whitening.npz")
     print(f"whitening.npz: {whitening.evidence}")
     photos = PersonLooks(**_measured(seen), person=np.unique(person, return_inverse=True)[1])
@@ -98,11 +108,13 @@ def main() -> None:
         entered(arguments.out / name)
 
 
-def photographed(program: Program, photos: Path, processes: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def photographed(
+    program: Program, photos: Path, sets: dict[str, int], processes: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Whose faces were seen in pictures of training people (N,), and what was seen, N of each kind."""
     person: list[int] = []
     found: list[Seen] = []
-    for name, count in SETS.items():
+    for name, count in sets.items():
         path, first = photos / name, max(person, default=-1) + 1
         items = open_photos(path).items
         names = sorted({item.identity for item in items})

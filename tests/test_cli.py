@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -126,7 +127,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     monkeypatch.setattr(files.os, "replace", full)
     assert run("reconstruct", portrait, "-o", tmp_path / "out", "--formats", "json") == 2
     assert "No space left" in capsys.readouterr().err
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_wrong_arguments_exit_with_2(tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_register_on_a_full_disk_leaves_nothing_half_written(
     options = ["--model", tmp_path / "model.npz", "--landmarks", tmp_path / "points.txt", "-o", tmp_path / "out"]
     assert run("register", tmp_path / "scan.ply", *options) == 2
     assert "No space left" in capsys.readouterr().err
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_train_scans_writes_model_encoder_and_figures(
@@ -379,7 +380,37 @@ def test_folders_of_people_and_photos_to_be_sorted(
     assert visible(tmp_path / "b") == {"people.json", "person-1.json"}
     listing = json.loads((tmp_path / "b" / "people.json").read_text())
     assert [len(one["photos"]) for one in listing["people"]] == [2]
-    assert "1 people in 3 photos" in capsys.readouterr().out
+    assert [one["chance"] for one in listing["people"][0]["photos"]] == pytest.approx([1, 1], abs=0.2)
+    assert listing["similar"] == []
+    assert "1 person in 3 photos" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", ["--person", "--people", "--group"])
+def test_people_who_are_there_are_not_made_again(
+    how: str, two_of_one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "all" / "anna"
+    shutil.copytree(two_of_one, folder)
+    given = folder.parent if how == "--people" else folder
+
+    def made(*options: str) -> tuple[dict[str, int], str]:
+        assert run("reconstruct", how, given, "-o", tmp_path / "out", "--formats", "json", *options) == 2
+        files = {path.name: path.stat().st_ino for path in (tmp_path / "out").glob("*.json")}
+        said = capsys.readouterr()
+        assert "flat.jpg: no face found" in said.err
+        return {name: number for name, number in files.items() if name != "people.json"}, said.out
+
+    first, _ = made()
+    again, said = made()
+    assert (again, "made before" in said) == (first, True)
+    changed, said = made("--max-faces", "1")  # other options
+    assert changed.keys() == first.keys()
+    assert (changed != first, "made before" in said) == (True, False)
+    (tmp_path / "out" / next(iter(first))).unlink()  # a file that is gone
+    changed, said = made("--max-faces", "1")
+    assert (changed.keys(), "made before" in said) == (first.keys(), False)
+    shutil.copy(folder / "a.jpg", folder / "c.jpg")  # another photo
+    assert "made before" not in made("--max-faces", "1")[1]
 
 
 def test_people_that_cannot_be_made(two_of_one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

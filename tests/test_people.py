@@ -17,7 +17,7 @@ from likeness import Coefficients, FaceModel, FileError, LikenessError, Reconstr
 from likeness.fit import Start, SurfacePoints
 from likeness.reconstruct import people
 from likeness.reconstruct.agreement import PLAIN, Agreement
-from likeness.reconstruct.grouping import BELONGS, groups
+from likeness.reconstruct.grouping import groups
 from likeness.reconstruct.inputs import PhotoResult
 from likeness.reconstruct.people import Sighting, Sightings, chosen_of, people_of, person_of, sight
 from likeness.reconstruct.refine import Refiner
@@ -208,7 +208,7 @@ def test_of_groups_alike_in_size_the_one_that_others_join_is_taken(
     monkeypatch.setattr(Sightings, "alike", lambda _: (alike[np.ix_(order, order)], PLAIN))
     nobody: Any = None
     faces = tuple(Sighting(place, f"{number}.jpg", "", nobody) for place, number in enumerate(order))
-    assert np.bincount(groups(alike, np.arange(8), BELONGS)).tolist() == [3, 3, 2]
+    assert np.bincount(groups(alike, np.arange(8), PLAIN.belongs)).tolist() == [3, 3, 2]
     chosen, _ = chosen_of(Sightings(faces, 8, ()))
     assert {number for number, own in zip(order, chosen, strict=True) if own} == {0, 1, 2, 6, 7}
 
@@ -220,6 +220,24 @@ def test_groups_say_who_is_where(small_model: FaceModel) -> None:
     assert [len(one.photos) for one in found.people] == [3, 2]
     assert [one.item for one in found.left_out] == ["2.jpg"]
     assert not found.unsure
+    assert [len(chances) for chances in found.chances] == [3, 2]
+    assert all((chances > 0.9).all() for chances in found.chances)
+    assert not found.similar  # they are in one photo
+
+
+def test_people_who_may_be_one_are_told(small_model: FaceModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    album = Album(small_model, 7)
+    photos = album.photos(*[[album.someone()] for _ in range(4)])
+    middle = 0.5 * (PLAIN.same + PLAIN.other)
+    alike = np.full((4, 4), 0.0)
+    alike[:2, :2] = alike[2:, 2:] = 0.9
+    alike[:2, 2:] = alike[2:, :2] = middle
+    monkeypatch.setattr(Sightings, "alike", lambda _: (alike, PLAIN))
+    found = people_of(*album.opened, seen(photos))
+    assert [len(one.photos) for one in found.people] == [2, 2]
+    ((one, other, chance),) = found.similar
+    assert (one, other) == (0, 1)
+    assert chance == pytest.approx(0.5)
 
 
 def test_a_network_without_points_fuses_codes(small_model: FaceModel) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from likeness import FaceModel, FileError, cli
-from likeness.result_folder import LONGEST_NAME, RECORDS, ResultFolder, ResultNames, Source, fitted
+from likeness.result_folder import RECORDS, ResultFolder, Source, nothing_empty_left
+from likeness.result_names import LONGEST_NAME, ResultNames, fitted
 
 
 def run(*arguments: object) -> int:
@@ -363,3 +364,35 @@ def test_a_set_is_made_anew_by_the_command_that_made_it(small_model: FaceModel, 
     assert run(*command[:-1], tmp_path / "other.npz", "--count", 1, "--overwrite") == 0
     assert len(np.load(tmp_path / "set" / "rgba.npy")) == 1
     assert {path.suffix for path in (tmp_path / "set").iterdir() if path.is_file()} == {".npy"}
+
+
+def test_what_is_noted_is_found_while_nothing_changed(tmp_path: Path) -> None:
+    results, source = ResultFolder(tmp_path, "reconstruct"), Source("/photos/anna")
+    results.save("anna", source, lambda stage: (stage / "anna.json").write_text("{}"))
+    assert results.noted("anna", source, "") is not None  # without a key nothing was asked for
+    assert results.noted("anna", source, "of these") is None
+    results.note("anna", source, "of these", {"photos": 3})
+    found = results.noted("anna", source, "of these")
+    assert found is not None
+    assert found.told == {"photos": 3}
+    for other, key in ((source, "of others"), (Source("/photos/berta"), "of these")):
+        assert results.noted("anna", other, key) is None
+    (tmp_path / "anna.json").write_text("{ }")
+    assert results.noted("anna", source, "of these") is None
+    results = ResultFolder(tmp_path, "reconstruct", overwrite=True)
+    results.save("anna", source, lambda stage: (stage / "anna.json").write_text("{}"))
+    assert results.noted("anna", source, "of these") is None  # written anew, of what is not yet said
+
+
+def test_an_empty_folder_is_left_only_where_it_was_before(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name, kept in (("there", True), ("new/deep", False)):
+        with nothing_empty_left(tmp_path / name):
+            (tmp_path / name / RECORDS).mkdir(parents=True)
+        assert (tmp_path / name).exists() is kept
+        assert not (tmp_path / name / RECORDS).exists()
+    assert not (tmp_path / "new").exists()
+    with nothing_empty_left(tmp_path / "full"):
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full" / "kept").touch()
+    assert (tmp_path / "full" / "kept").exists()

@@ -11,12 +11,20 @@ from likeness.progress import watched
 T = TypeVar("T")
 
 
-def progress(items: Iterable[T], what: str = "photos", count: int | None = None) -> Iterator[T]:
-    """Many files one after the other, with a bar where there is a terminal; ``count``: how many, if they do not say
-    it."""
+def progress(
+    items: Iterable[T], what: str = "photos", count: int | None = None, *, lines: bool = False
+) -> Iterator[T]:
+    """Many files one after the other, with a bar where there is a terminal.
+
+    Args:
+        items: what is worked on.
+        what: they are called.
+        count: how many, if they do not say it.
+        lines: where there is no terminal, have a line now and then.
+    """
     total = len(items) if count is None and isinstance(items, Sized) else count or 0
     if total < 3:
         yield from items
         return
-    with display(lines=False) as shown:
+    with display(lines=lines) as shown:
         yield from watched(items, what, shown, total)

@@ -7,10 +7,11 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from inspect import cleandoc
 from itertools import takewhile
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -29,6 +30,7 @@ from likeness.cli.training import train
 from likeness.cli.view import View, view
 from likeness.errors import FileWarning, LikenessError, as_file_error, is_out_of_memory, printable
 from likeness.evaluate.settings import Evaluate
+from likeness.result_folder import nothing_empty_left
 from likeness.version import __version__
 
 
@@ -172,8 +174,10 @@ def words_of(command: Any) -> str:
 
 def _exit_code(command: Any, document: Document) -> int:
     """Run a command; what ends it early is a line."""
+    # Of commands with an action that is what has an output.
+    out = getattr(getattr(command, "action", command), "out", None)
     try:
-        with _defects_told():
+        with _defects_told(), nothing_empty_left(out) if isinstance(out, Path) else nullcontext():
             return RUNS[type(command)](command)
     except KeyboardInterrupt:
         code, message = 130, "stopped; what was written stays"

@@ -1,28 +1,42 @@
-"""`likeness reconstruct --person`, `--people` and `--group`: heads of people from several photos each."""
+"""`likeness reconstruct --person`, `--people` and `--group`: heads of people from several photos each.
+
+A head that is there already, made of the same photos with the same options, is not made again: so a run that was
+stopped goes on where it was, and of a folder that grew only those people are done whose photos changed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from likeness.assets import asset
 from likeness.cli.batches import progress
 from likeness.cli.output import add_result, add_to_run, complain
-from likeness.errors import Excluded, LikenessError, MissingExtraError, as_file_error, printable
-from likeness.files import json_bytes, write_atomically
+from likeness.errors import Excluded, FileError, LikenessError, MissingExtraError, as_file_error, printable
+from likeness.files import digest, file_digest, json_bytes, write_atomically
 from likeness.reconstruct.inputs import PhotoResult, photo_files
 from likeness.reconstruct.people import Groups, people_of, person_of, sight
 from likeness.reconstruct.person import Person
-from likeness.result_folder import ResultFolder, Source, fitted
+from likeness.reconstruct.video_chunks import made_by
+from likeness.result_folder import Record, ResultFolder, Source
+from likeness.result_names import fitted
+from likeness.version import __version__
 
 if TYPE_CHECKING:
     from likeness.reconstruct.reconstructor import Reconstructor
 
 LISTING = "people"
 """The file that says who is where."""
+
+ASSETS = ("whitening.npz", "shared_errors.npz", "skin_mask.npz", "uv_layout.npz")
+"""What a head of several photos depends on beside network, face model and points."""
+
+VERSION = 1
+"""Of how heads of people are made: with another number, all are made again."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,30 @@ class Output:
     max_faces: int | None
     overwrite: bool
 
+    def folder(self) -> ResultFolder:
+        """Where results are written."""
+        return ResultFolder(self.out, "reconstruct", overwrite=self.overwrite)
+
+    def key(self, reconstructor: Reconstructor, *seen: Any) -> str:
+        """Of all that a head depends on, which is ``seen``, options and models; empty where that is not known."""
+        if reconstructor.teacher is not None:
+            return ""
+        detector = reconstructor.yunet_model
+        depends = {
+            "version": f"{__version__} {VERSION}",
+            "seen": seen,
+            "formats": sorted(self.formats),
+            "texture": self.texture,
+            "normal_map": self.normal_map,
+            "max_faces": self.max_faces,
+            "min_score": reconstructor.min_score,
+            "views": reconstructor.views,
+            "detector": "" if detector is None else file_digest(detector),
+            "assets": [file_digest(asset(name)) for name in ASSETS],
+            **made_by(reconstructor),
+        }
+        return digest(json_bytes(depends))
+
 
 def one_person(settings: Output, reconstructor: Reconstructor, photos: tuple[Any, ...]) -> int:
     """``--person``: all photos are one person; returns the exit code."""
@@ -44,10 +82,7 @@ def one_person(settings: Output, reconstructor: Reconstructor, photos: tuple[Any
     folders = {os.path.dirname(path) for path in paths}
     name = os.path.basename(folders.pop()) if len(folders) == 1 else ""
     source = Source(os.pathsep.join(paths) or "/dev/stdin")
-    results = _noted(reconstructor.batch(progress(photos), max_faces=settings.max_faces))
-    person = person_of(reconstructor.model, reconstructor.refiner, sight(results))
-    _save(person, settings, [name or "person"], source)
-    return 2 if person.left_out else 0
+    return 2 if _of_one(settings, reconstructor, photos, [name or "person"], source, "photos") else 0
 
 
 def people_in_folders(settings: Output, reconstructor: Reconstructor) -> int:
@@ -55,13 +90,10 @@ def people_in_folders(settings: Output, reconstructor: Reconstructor) -> int:
     people = [child for folder in settings.photos for child in _people_in(folder)]
     names = [child.name for child in people]
     failed = 0
-    for child in progress(tuple(people), "people"):
-        short = [child.name] if names.count(child.name) == 1 else []
+    for child in progress(tuple(people), "people", lines=True):
+        names_of = [*([child.name] if names.count(child.name) == 1 else []), f"{child.parent.name}/{child.name}"]
         try:
-            results = _noted(reconstructor.batch(photo_files(child), max_faces=settings.max_faces))
-            person = person_of(reconstructor.model, reconstructor.refiner, sight(results))
-            _save(person, settings, [*short, f"{child.parent.name}/{child.name}"], Source(str(child)))
-            failed += bool(person.left_out)
+            failed += _of_one(settings, reconstructor, tuple(photo_files(child)), names_of, Source(str(child)))
         except MissingExtraError:
             raise
         except Exception as error:  # whatever one person's photos do, the others are done
@@ -80,6 +112,8 @@ def _people_in(folder: Path) -> list[Path]:
         LikenessError: there are none.
     """
     there = Path(os.path.abspath(folder))
+    if not there.exists():
+        raise FileError(folder, "does not exist; expected a folder with a folder for each person")
     found = sorted(child for child in there.glob("*") if child.is_dir() and not child.name.startswith("."))
     if not found:
         raise LikenessError(
@@ -89,32 +123,89 @@ def _people_in(folder: Path) -> list[Path]:
     return found
 
 
+def _of_one(
+    settings: Output,
+    reconstructor: Reconstructor,
+    photos: tuple[Any, ...],
+    names: list[str],
+    source: Source,
+    what: str = "",
+) -> bool:
+    """Make a person's head unless it is there; whether photos were left out. ``what``: they are called so where it is
+    shown how far it is."""
+    key = _key_of(settings, reconstructor, photos)
+    name, record = _made_before(settings, names, source, key)
+    if record is not None:
+        _told_again(settings, name, record)
+        return bool(record.told["left_out"])
+    results = _noted(reconstructor.batch(progress(photos, what) if what else photos, max_faces=settings.max_faces))
+    person = person_of(reconstructor.model, reconstructor.refiner, sight(results))
+    _save(person, settings, settings.folder().claim(_candidates(names, source), source), source, key)
+    return bool(person.left_out)
+
+
+def _key_of(settings: Output, reconstructor: Reconstructor, photos: Sequence[Any]) -> str:
+    """Of a head that is made of all of these; empty where one can be read but once."""
+    if not all(isinstance(photo, Path) for photo in photos):
+        return ""
+    return settings.key(reconstructor, [(os.path.abspath(photo), _digest_of(photo)) for photo in photos])
+
+
+def _digest_of(photo: Path) -> str:
+    try:
+        return file_digest(photo)
+    except FileError:  # the run says so where it is used
+        return ""
+
+
 def mixed(settings: Output, reconstructor: Reconstructor, photos: tuple[Any, ...]) -> int:
     """``--group``: photos are sorted into people first; returns the exit code."""
-    results = _noted(reconstructor.batch(progress(photos), max_faces=settings.max_faces))
+    results = _noted(reconstructor.batch(progress(photos, lines=True), max_faces=settings.max_faces))
     found = people_of(reconstructor.model, reconstructor.refiner, sight(results))
     source = Source(os.pathsep.join(sorted(os.path.abspath(one) for one in settings.photos)))
     names = []
-    for number, person in enumerate(found.people, start=1):
-        names.append(_save(person, settings, [f"person-{number}"], source))
-    folder = ResultFolder(settings.out, "reconstruct", overwrite=settings.overwrite)
+    for number, person in enumerate(progress(found.people, "people", lines=True), start=1):
+        seen = [(face.source.path, face.source.sha256, face.number) for face in person.photos]
+        key = settings.key(reconstructor, seen) if all(sha256 for _, sha256, _ in seen) else ""
+        name, record = _made_before(settings, [f"person-{number}"], source, key)
+        if record is None:
+            name = settings.folder().claim(_candidates([f"person-{number}"], source), source)
+            _save(person, settings, name, source, key)
+        else:
+            _told_again(settings, name, record)
+        names.append(name)
+    folder = settings.folder()
     _remove_further(folder, len(names), source)
-    listing = folder.claim(_candidates([LISTING], source), source)
-
     told = _listing(found, names)
+    if names:
+        listing = folder.claim(_candidates([LISTING], source), source)
 
-    def write(stage: Path) -> None:
-        write_atomically(stage / f"{listing}.json", json_bytes(told))
+        def write(stage: Path) -> None:
+            write_atomically(stage / f"{listing}.json", json_bytes(told))
 
-    folder.save(listing, source, write)
-    add_to_run([settings.out / f"{listing}.json"], told)
+        folder.save(listing, source, write)
+        add_to_run([settings.out / f"{listing}.json"])
+    else:
+        for name in _candidates([LISTING], source):
+            folder.remove(name, source)
+    add_to_run(figures=told)
     for one in (*found.left_out, *found.unsure):
         _tell(one)
-    print(
-        f"{len(names)} people in {len(photos)} photos, {len(found.unsure)} faces unsure, {len(found.left_out)} "
-        f"photos left out -> {printable(settings.out / listing)}.json"
-    )
+    _summary(found, len(photos), settings.out / listing if names else None)
     return 2 if found.left_out or not names else 0
+
+
+def _summary(found: Groups, photos: int, listing: Path | None) -> None:
+    people, unsure, left_out, alike = (
+        len(one) for one in (found.people, found.unsure, found.left_out, found.similar)
+    )
+    parts = [
+        f"{people} {'person' if people == 1 else 'people'} in {photos} photo{'s' * (photos != 1)}",
+        f"{unsure} face{'s' * (unsure != 1)} unsure",
+        f"{left_out} photo{'s' * (left_out != 1)} left out",
+        *([f"{alike} pair{'s' * (alike != 1)} of people may be one person"] if alike else []),
+    ]
+    print(", ".join(parts) + ("" if listing is None else f" -> {printable(listing)}.json"))
 
 
 def _remove_further(folder: ResultFolder, last: int, source: Source) -> None:
@@ -138,24 +229,45 @@ def _listing(found: Groups, names: list[str]) -> dict[str, Any]:
         {
             "name": printable(name),
             "photos": [
-                {"photo": printable(face.source.path or face.name), "face": face.number} for face in one.photos
+                {
+                    "photo": printable(face.source.path or face.name),
+                    "face": face.number,
+                    "chance": round(float(chance), 2),
+                }
+                for face, chance in zip(one.photos, chances, strict=True)
             ],
         }
-        for name, one in zip(names, found.people, strict=True)
+        for name, one, chances in zip(names, found.people, found.chances, strict=True)
+    ]
+    similar = [
+        {"people": [printable(names[one]), printable(names[other])], "chance": round(chance, 2)}
+        for one, other, chance in found.similar
     ]
     apart = {
         label: [{"photo": printable(one.item), "reason": printable(one.reason)} for one in rows]
         for label, rows in (("unsure", found.unsure), ("left_out", found.left_out))
     }
-    return {"people": people, **apart}
+    return {"people": people, "similar": similar, **apart}
 
 
-def _save(person: Person, settings: Output, names: list[str], source: Source) -> str:
-    """Save a head under the first name that is its own or nobody's, and say what it was made of."""
-    folder = ResultFolder(settings.out, "reconstruct", overwrite=settings.overwrite)
-    name = folder.claim(_candidates(names, source), source)
-    head = person.called(name, source)
-    files = head.save(
+def _made_before(settings: Output, names: list[str], source: Source, key: str) -> tuple[str, Record | None]:
+    """The name of a head that was made of the same, and its record; no name and none where there is none."""
+    folder = settings.folder()
+    for name in _candidates(names, source) if key else ():
+        record = folder.noted(name, source, key)
+        if record is not None:
+            return name, record
+    return "", None
+
+
+def _told_again(settings: Output, name: str, record: Record) -> None:
+    """Say of a head that is there what was said when it was made."""
+    _say(settings, name, record.told, [settings.out / file for file in sorted(record.files)], "made before")
+
+
+def _save(person: Person, settings: Output, name: str, source: Source, key: str) -> None:
+    """Save a head under a name, and say what it was made of."""
+    files = person.called(name, source).save(
         settings.out,
         settings.formats,
         name,
@@ -163,20 +275,28 @@ def _save(person: Person, settings: Output, names: list[str], source: Source) ->
         normal_map=settings.normal_map,
         overwrite=settings.overwrite,
     )
-    for one in person.left_out:
-        _tell(one)
-    count = len(person.photos)
-    print(
-        f"{printable(name)}: one head of {count} photo{'s' * (count != 1)}, worth {person.effective:.1f} that err "
-        f"independently; {len(person.left_out)} left out -> {printable(settings.out)}"
-    )
-    figures = {
-        "name": printable(name),
+    told = {
+        "photos": [printable(one.source.path or one.name) for one in person.photos],
         "effective": person.effective,
         "left_out": [{"photo": printable(one.item), "reason": printable(one.reason)} for one in person.left_out],
     }
-    add_result(*(one.source.path or one.name for one in person.photos), files=files.values(), figures=figures)
-    return name
+    if key:
+        settings.folder().note(name, source, key, told)
+    _say(settings, name, told, list(files.values()))
+
+
+def _say(settings: Output, name: str, told: dict[str, Any], files: list[Path], note: str = "") -> None:
+    """A line for a head, and for each photo that has no part in it."""
+    for one in told["left_out"]:
+        complain(f"{one['photo']}: {one['reason']}")
+    count, left_out = len(told["photos"]), len(told["left_out"])
+    print(
+        f"{printable(name)}: one head of {count} photo{'s' * (count != 1)}, worth {told['effective']:.1f} that err "
+        f"independently; {left_out} left out{f', {note}' if note else ''} -> {printable(settings.out)}",
+        flush=True,
+    )
+    figures = {"name": printable(name), "effective": told["effective"], "left_out": told["left_out"]}
+    add_result(*told["photos"], files=files, notes=[note], figures=figures)
 
 
 def _candidates(names: Iterable[str], source: Source) -> list[str]:

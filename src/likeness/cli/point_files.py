@@ -16,7 +16,8 @@ from likeness.files import check_writable, json_bytes, output_paths, read_bytes,
 from likeness.geometry.camera import Camera, image_center
 from likeness.images.header import SUFFIXES
 from likeness.readers import NpzArrays, read_json, read_npy
-from likeness.result_folder import ResultFolder, ResultNames, Source
+from likeness.result_folder import ResultFolder, Source
+from likeness.result_names import ResultNames
 
 if TYPE_CHECKING:
     from likeness.cli.fit import Fit

@@ -18,7 +18,8 @@ from likeness.cli.output import add_result, add_to_run, complain
 from likeness.errors import FileError, LikenessError, MissingExtraError, as_file_error, printable
 from likeness.extras import one_blas_thread
 from likeness.files import check_writable
-from likeness.result_folder import ResultFolder, ResultNames, Source
+from likeness.result_folder import ResultFolder, Source
+from likeness.result_names import ResultNames
 
 if TYPE_CHECKING:
     from likeness.reconstruct.inputs import PhotoResult

@@ -14,7 +14,8 @@ from likeness.cli.output import add_result, complain
 from likeness.errors import MissingExtraError, as_file_error, printable
 from likeness.files import check_writable
 from likeness.geometry.units import Unit
-from likeness.result_folder import ResultFolder, ResultNames
+from likeness.result_folder import ResultFolder
+from likeness.result_names import ResultNames
 
 if TYPE_CHECKING:
     from likeness.register.result import Registration

@@ -12,7 +12,8 @@ from likeness.cli.code_files import read_codes
 from likeness.cli.output import add_result, add_to_run, complain
 from likeness.errors import FileError, MissingExtraError, as_file_error, printable
 from likeness.files import json_bytes, output_paths, write_atomically
-from likeness.result_folder import ResultFolder, ResultNames, Source
+from likeness.result_folder import ResultFolder, Source
+from likeness.result_names import ResultNames
 
 if TYPE_CHECKING:
     from likeness.cli.models import Transfer

@@ -11,7 +11,8 @@ from likeness.cli.display import display
 from likeness.cli.output import add_result, complain
 from likeness.errors import FileError, MissingExtraError, as_file_error, printable
 from likeness.progress import Steps
-from likeness.result_folder import ResultFolder, ResultNames, Source
+from likeness.result_folder import ResultFolder, Source
+from likeness.result_names import ResultNames
 
 if TYPE_CHECKING:
     from likeness.reconstruct.reconstructor import Reconstructor

@@ -16,7 +16,8 @@ from likeness.extras import one_blas_thread
 from likeness.files import digest
 from likeness.images.photo import photo_of_content
 from likeness.reconstruct.inputs import PhotoResult
-from likeness.result_folder import Source, fitted
+from likeness.result_folder import Source
+from likeness.result_names import fitted
 
 if TYPE_CHECKING:
     from likeness.reconstruct.reconstructor import Reconstructor

@@ -59,15 +59,22 @@ class Evidence:
     """What resemblance is worth as evidence that photos show one person: two normal distributions of one variance.
 
     Args:
-        same, other: mean :func:`resemblance` of two photos of one person and of two people.
+        same, other: mean resemblance of two photos of one person and of two people.
         lasting, passing: variance of one photo's mean resemblance to n others of one person is
             ``lasting + passing / n``.
+        belongs: log odds that one more photo shows the person whom all are said to show, before it is looked at.
+        grouped: log odds that two groups of a mixed folder are one person's before they are compared.
+        unsure: log odds of a face's group against the next best (or nobody's), under which it is no group's for
+            certain. All three are what sorted people of training and validation sets best (docs/people.md).
     """
 
     same: float
     other: float
     lasting: float
     passing: float
+    belongs: float = 1.1
+    grouped: float = -3.0
+    unsure: float = 1.1
 
     def __call__(self, mean: np.ndarray | float, photos: np.ndarray | float) -> np.ndarray:
         """Logarithm of the likelihood ratio, one person against two, of a photo's mean resemblance (...) to n >= 1
@@ -176,6 +183,11 @@ def resemblance(*codes: np.ndarray) -> np.ndarray:
     """
     units = [code / np.maximum(np.linalg.norm(code, axis=1, keepdims=True), 1e-9) for code in codes]
     return np.asarray(sum(unit @ unit.T for unit in units) / len(units))
+
+
+TEMPERED = 1.6
+"""By how much log odds are too sure, of who is who among photos of people that no network has learned from: of 8,000
+faces and 27,000 pairs of groups of validation people (docs/people.md)."""
 
 
 def probability(evidence: float) -> float:

@@ -13,40 +13,32 @@ import numpy as np
 
 from likeness.reconstruct.agreement import PLAIN, Evidence
 
-BELONGS = 1.1
-"""Log odds that one more photo shows the person whom all are said to show, before it is looked at."""
-
-GROUPED = -3.0
-"""The same for two groups of a mixed folder: what sorted 60 people of a training set best (docs/people.md)."""
-
 TRACKS = 0.15
 """How far above the middle between one person's and two people's the resemblance of two groups of tracks must be, as
 a share of what lies between: of 0.10 to 0.26 the best for 273 people of a training set (docs/video.md)."""
-
-UNSURE = 1.1
-"""Log odds of a face's group against the next best (or nobody's), under which it is no group's for certain."""
 
 ROUNDS = 20
 
 _Pair = tuple[np.ndarray, np.ndarray]
 
 
-def groups(alike: np.ndarray, photo: np.ndarray, odds: float = GROUPED, evidence: Evidence = PLAIN) -> np.ndarray:
+def groups(alike: np.ndarray, photo: np.ndarray, odds: float | None = None, evidence: Evidence = PLAIN) -> np.ndarray:
     """Sort faces into people, by agglomeration while the evidence for one person is the stronger.
 
     Args:
         alike: (M, M) resemblance.
         photo: (M,) which photo each face is in; or (M, M) bool, which faces are two people for certain.
-        odds: log odds of one person before anything is compared.
+        odds: log odds of one person before anything is compared; None: those of a mixed folder.
         evidence: what resemblance is worth.
 
     Returns:
         (M,) numbers of people from 0, in the order of their first faces.
     """
+    before = evidence.grouped if odds is None else odds
 
     def gain(between: np.ndarray, within: _Pair, size: _Pair) -> np.ndarray:
         pairs = size[0] * size[1]
-        return evidence(between / pairs, pairs) + odds
+        return evidence(between / pairs, pairs) + before
 
     return _merged(alike, photo, gain)
 
@@ -134,7 +126,7 @@ def members(
         others = chosen[None] & (photo[:, None] != photo[None])
         count = others.sum(1)
         mean = (alike * others).sum(1) / np.maximum(count, 1)
-        odds = np.where(count > 0, evidence(mean, np.maximum(count, 1)), 0.0) + BELONGS
+        odds = np.where(count > 0, evidence(mean, np.maximum(count, 1)), 0.0) + evidence.belongs
         best = np.array([odds[row] >= odds[photo == photo[row]].max() for row in range(len(odds))])
         chosen = best & (odds > 0)
     return chosen, odds
@@ -157,3 +149,16 @@ def margins(alike: np.ndarray, photo: np.ndarray, number: np.ndarray, evidence: 
     other = np.where(belongs | shares, -np.inf, worth).max(1, initial=-np.inf)
     own = np.where(size[belongs] > 0, worth[belongs], 0.0)
     return np.asarray(own - np.where(size[belongs] > 0, np.maximum(other, 0.0), other))
+
+
+def between(alike: np.ndarray, number: np.ndarray, evidence: Evidence = PLAIN) -> np.ndarray:
+    """Log odds (G, G) that two groups are one person's, were that as likely as not before they were compared.
+
+    Args:
+        alike: (M, M) resemblance.
+        number: (M,) of the groups, from 0; others: faces of none.
+        evidence: what resemblance is worth.
+    """
+    belongs = (number[:, None] == np.arange(number.max(initial=-1) + 1)[None]).astype(np.float64)
+    pairs = np.maximum(belongs.sum(0)[:, None] * belongs.sum(0)[None], 1)
+    return evidence(belongs.T @ alike @ belongs / pairs, pairs)

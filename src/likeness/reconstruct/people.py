@@ -17,8 +17,8 @@ import numpy as np
 from likeness.errors import Excluded, LikenessError, listed
 from likeness.fit import Start, Stopping, fit_person
 from likeness.model.face_model import FaceModel
-from likeness.reconstruct.agreement import Agreement, Evidence, Fused, probability
-from likeness.reconstruct.grouping import BELONGS, GROUPED, UNSURE, groups, margins, members
+from likeness.reconstruct.agreement import TEMPERED, Agreement, Evidence, Fused, probability
+from likeness.reconstruct.grouping import between, groups, margins, members
 from likeness.reconstruct.inputs import PhotoResult, PhotoSource, as_photo
 from likeness.reconstruct.person import Person
 from likeness.reconstruct.refine import Refiner
@@ -40,6 +40,9 @@ CLEAR = 3
 NEARLY, LARGE = 0.75, 4
 """The share of the largest group's photos, and their least number, from which another group is nearly as large: who
 is meant cannot be told then, and a head might be made of both. Chosen on 90 training people (docs/people.md)."""
+
+SIMILAR = 0.25
+"""The chance from which two people of a mixed folder are said to be one, perhaps."""
 
 JOINT = 24
 """Photos that are fitted together at most, the most precise ones: more say nothing new, and take time."""
@@ -102,11 +105,16 @@ class Groups:
         people: with the most photos first.
         unsure: faces that may be one of two people's, or nobody's: ``item`` is the photo.
         left_out: photos that could not be read or show no face.
+        chances: for each person's photos (N,), that the face is theirs rather than the next best's.
+        similar: pairs of ``people``, by their places, that may be one person, with the chance of it, the likeliest
+            first: :data:`SIMILAR` and more, and in no photo together.
     """
 
     people: tuple[Person, ...]
     unsure: tuple[Excluded, ...]
     left_out: tuple[Excluded, ...]
+    chances: tuple[np.ndarray, ...] = ()
+    similar: tuple[tuple[int, int, float], ...] = ()
 
 
 def sight(results: Iterable[PhotoResult]) -> Sightings:
@@ -166,7 +174,7 @@ def chosen_of(seen: Sightings) -> tuple[np.ndarray, np.ndarray]:
             others are of as many people; or another one is in nearly as many, at least :data:`LARGE`.
     """
     photo, (alike, evidence) = seen.photo, seen.alike()
-    number = groups(alike, photo, BELONGS, evidence)
+    number = groups(alike, photo, evidence.belongs, evidence)
     _no_second(number, seen)
     chosen, odds = _largest(number, alike, evidence, seen)
     shown, own = len(np.unique(photo)), int(chosen.sum())
@@ -174,7 +182,7 @@ def chosen_of(seen: Sightings) -> tuple[np.ndarray, np.ndarray]:
     if 2 * own < shown or (2 * own == shown and (own < CLEAR or 2 * others > own)):
         _no_majority(chosen, seen, shown)
     # That all show one person says who it is, but excuses nobody: a stranger spoils more than one photo less.
-    alone = odds - BELONGS
+    alone = odds - evidence.belongs
     stays = chosen & (alone > 0)
     return (stays if stays.sum() >= 2 else chosen), alone
 
@@ -223,8 +231,9 @@ def people_of(model: FaceModel, refiner: Refiner | None, seen: Sightings) -> Gro
     if not seen.faces:
         return Groups((), (), seen.left_out)
     photo, (alike, evidence) = seen.photo, seen.alike()
-    number = groups(alike, photo, GROUPED, evidence)
-    sure = margins(alike, photo, number, evidence) >= UNSURE
+    number = groups(alike, photo, evidence=evidence)
+    odds = margins(alike, photo, number, evidence)
+    sure = odds >= evidence.unsure
     unsure = tuple(
         Excluded(
             seen.faces[row].label, f"face {seen.faces[row].face.number} resembles several people, or nobody enough"
@@ -234,7 +243,25 @@ def people_of(model: FaceModel, refiner: Refiner | None, seen: Sightings) -> Gro
     kept = [np.flatnonzero((number == one) & sure) for one in range(number.max() + 1)]
     kept = sorted((rows for rows in kept if len(rows)), key=lambda rows: (-len(rows), rows[0]))
     people = tuple(_person(model, refiner, [seen.faces[row] for row in rows], ()) for rows in kept)
-    return Groups(people, unsure, seen.left_out)
+    chances = tuple(np.array([probability(odds[row] / TEMPERED) for row in rows]) for rows in kept)
+    return Groups(people, unsure, seen.left_out, chances, _similar(kept, photo, alike, evidence))
+
+
+def _similar(
+    kept: Sequence[np.ndarray], photo: np.ndarray, alike: np.ndarray, evidence: Evidence
+) -> tuple[tuple[int, int, float], ...]:
+    """The pairs of groups of faces that may be one person's."""
+    number = np.full(len(photo), -1)
+    for place, rows in enumerate(kept):
+        number[rows] = place
+    odds = between(alike, number, evidence)
+    found = [
+        (one, other, probability(float(odds[one, other]) / TEMPERED))
+        for other in range(len(kept))
+        for one in range(other)
+        if not set(photo[kept[one]]) & set(photo[kept[other]])
+    ]
+    return tuple(sorted((pair for pair in found if pair[2] >= SIMILAR), key=lambda pair: -pair[2]))
 
 
 def _person(

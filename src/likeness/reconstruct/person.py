@@ -21,7 +21,8 @@ from likeness.reconstruct.result import FORMATS, TEXTURE, Reconstruction, files_
 from likeness.reconstruct.rigged import posed_files, rigged_files, rounded
 from likeness.reconstruct.texture import View, normal_map_of, texture_of
 from likeness.reconstruct.viewed import Viewable, viewed_face
-from likeness.result_folder import Source, fitted
+from likeness.result_folder import Source
+from likeness.result_names import fitted
 from likeness.view.heads import Rig, ViewedHead
 
 PAINTED = 6

@@ -23,7 +23,8 @@ from likeness.reconstruct.posterior import HeadSize, ShapePosterior
 from likeness.reconstruct.rigged import posed_files, rigged_files, rounded
 from likeness.reconstruct.texture import View, light_on, normal_map_of, texture_of
 from likeness.reconstruct.viewed import TEXTURE, Viewable, viewed_face
-from likeness.result_folder import ResultFolder, Source, fitted
+from likeness.result_folder import ResultFolder, Source
+from likeness.result_names import fitted
 from likeness.view.heads import Rig, ViewedHead
 
 FORMATS = ("glb", "obj", "json", "png")

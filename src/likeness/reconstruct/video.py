@@ -32,7 +32,8 @@ from likeness.reconstruct.result import Reconstruction
 from likeness.reconstruct.tracking import Memory, Tracker
 from likeness.reconstruct.video_chunks import FRAMES, NO_PIXELS, Chunks, made_by, packed, seen_by, unpacked
 from likeness.render import overlay
-from likeness.result_folder import RECORDS, ResultFolder, ResultNames, Source
+from likeness.result_folder import RECORDS, ResultFolder, Source
+from likeness.result_names import ResultNames
 
 FORMATS = ("glb", "csv", "json", "mp4")
 

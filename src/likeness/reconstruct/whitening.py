@@ -9,8 +9,8 @@ that network alone; with another one, plain cosines are taken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from likeness.errors import StrPath
 from likeness.files import npz_bytes, write_atomically
 from likeness.readers import reading_npz
 from likeness.reconstruct.agreement import PLAIN, Evidence, resemblance
+from likeness.reconstruct.two_covariances import TwoCovariances
 
 if TYPE_CHECKING:
     from likeness.reconstruct.result import Cues
@@ -35,6 +36,9 @@ LARGEST = 10_000_000
 """Bytes of one array of a file; more than any needs."""
 
 FIGURES = ("same", "other", "lasting", "passing")
+ODDS = {"belongs": 2.0, "grouped": -3.0, "unsure": 2.0}
+"""Of the evidence of :attr:`Whitening.people`: what sorted validation people, and training people that were not
+learned from, best (docs/people.md)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,20 +50,27 @@ class Whitening:
         identity: (K, K) symmetric; ``code @ identity`` scatters evenly within people, for the codes of heads.
         features: (K, K) the same for the codes that features alone say.
         evidence: what resemblance of such codes is worth.
+        people: what tells photos better apart than cosines do, where there were enough people to learn it from.
+        people_evidence: what the mean of its ratios is worth: less than they say, since photos of a person that were
+            taken at other times differ in what is no noise.
 
     Raises:
-        ValueError: matrices that are not square, or not of one size.
+        ValueError: matrices that are not square, or not of one size; or ``people`` of other codes.
     """
 
     network: str
     identity: np.ndarray
     features: np.ndarray
     evidence: Evidence
+    people: TwoCovariances | None = None
+    people_evidence: Evidence = PLAIN
 
     def __post_init__(self) -> None:
         size = len(self.identity)
         if self.identity.shape != (size, size) or self.features.shape != (size, size):
             raise ValueError(f"expected two matrices (K, K), got {self.identity.shape} and {self.features.shape}")
+        if self.people is not None and len(self.people.mean) != 2 * size:
+            raise ValueError(f"expected people of two codes of {size}, got {len(self.people.mean)}")
 
     @classmethod
     def learned(cls, network: str, identity: np.ndarray, features: np.ndarray, person: np.ndarray) -> Whitening:
@@ -73,28 +84,53 @@ class Whitening:
             identity, features: (N, K) codes.
             person: (N,) whose; half of them with 8 photos at least.
         """
-        half = person % 2 == 0
-        alike = np.full((len(person),) * 2, np.nan)
-        for learned, asked in ((half, ~half), (~half, half)):
-            rows = np.flatnonzero(asked)
-            codes = (kind[rows] @ whitener(kind[learned], person[learned]) for kind in (identity, features))
-            alike[np.ix_(rows, rows)] = resemblance(*codes)
-        evidence = evidence_from(alike, person)
+
+        def of_others(learned: np.ndarray, asked: np.ndarray) -> np.ndarray:
+            return resemblance(
+                *(kind[asked] @ whitener(kind[learned], person[learned]) for kind in (identity, features))
+            )
+
+        evidence = evidence_from(_of_halves(person, of_others), person)
         return cls(network, whitener(identity, person), whitener(features, person), evidence)
+
+    def with_people(self, identity: np.ndarray, features: np.ndarray, person: np.ndarray) -> Whitening:
+        """The same with :attr:`people`, learned from codes of as many people as there are; arguments as of
+        :meth:`learned`."""
+        codes = (identity @ self.identity, features @ self.features)
+
+        def of_others(learned: np.ndarray, asked: np.ndarray) -> np.ndarray:
+            known = TwoCovariances.learned(person[learned], *(kind[learned] for kind in codes))
+            return known.ratios(*(kind[asked] for kind in codes))
+
+        evidence = replace(evidence_from(_of_halves(person, of_others), person), **ODDS)
+        return replace(self, people=TwoCovariances.learned(person, *codes), people_evidence=evidence)
 
     def resemblance(self, identity: np.ndarray, features: np.ndarray) -> np.ndarray:
         """(N, N) from -1 to 1, of codes (N, K)."""
         return resemblance(identity @ self.identity, features @ self.features)
 
+    def ratios(self, identity: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, Evidence]:
+        """(N, N) how much photos with codes (N, K) resemble each other, and what that is worth: logarithms of
+        likelihood ratios where :attr:`people` are known, cosines elsewhere."""
+        if self.people is None:
+            return self.resemblance(identity, features), self.evidence
+        return self.people.ratios(identity @ self.identity, features @ self.features), self.people_evidence
+
     def save(self, path: StrPath) -> None:
         """Write an ``.npz``; raises FileError."""
-        figures = asdict(self.evidence)
         arrays = {
             "network": np.array(self.network),
             "identity": self.identity.astype(np.float16),
             "features": self.features.astype(np.float16),
-            "evidence": np.array([figures[name] for name in FIGURES]),
+            "evidence": _figures(self.evidence),
         }
+        if self.people is not None:
+            arrays |= {
+                "people_mean": self.people.mean.astype(np.float32),
+                "people_axes": self.people.axes.astype(np.float16),
+                "people_spread": self.people.spread.astype(np.float32),
+                "people_evidence": _figures(self.people_evidence),
+            }
         write_atomically(path, npz_bytes(arrays))
 
     @classmethod
@@ -106,8 +142,34 @@ class Whitening:
         """
         with reading_npz(path, "a whitening of codes", LARGEST) as arrays:
             identity, features = (arrays[name].astype(np.float64) for name in ("identity", "features"))
-            figures = dict(zip(FIGURES, arrays["evidence"].tolist(), strict=True))
-            return cls(str(arrays["network"]), identity, features, Evidence(**figures))
+            evidence = _evidence(arrays["evidence"])
+            found = cls(str(arrays["network"]), identity, features, evidence)
+            if "people_axes" not in arrays:
+                return found
+            people = TwoCovariances(
+                *(arrays[f"people_{name}"].astype(np.float64) for name in ("mean", "axes", "spread"))
+            )
+            evidence = replace(_evidence(arrays["people_evidence"]), **ODDS)
+            return replace(found, people=people, people_evidence=evidence)
+
+
+def _figures(evidence: Evidence) -> np.ndarray:
+    return np.array([getattr(evidence, name) for name in FIGURES])
+
+
+def _evidence(values: np.ndarray) -> Evidence:
+    return Evidence(**dict(zip(FIGURES, values.tolist(), strict=True)))
+
+
+def _of_halves(person: np.ndarray, ask: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """(N, N) what photos of each half of the people say of each other, when asked with what was learned from the
+    other half's; NaN between the halves."""
+    half = person % 2 == 0
+    alike = np.full((len(person),) * 2, np.nan, np.float32)
+    for learned, asked in ((half, ~half), (~half, half)):
+        rows = np.flatnonzero(asked)
+        alike[np.ix_(rows, rows)] = ask(learned, asked)
+    return alike
 
 
 def whitener(codes: np.ndarray, person: np.ndarray, shrink: float = SHRINK) -> np.ndarray:
@@ -174,12 +236,16 @@ def compared(codes: np.ndarray, cues: Sequence[Cues | None]) -> tuple[np.ndarray
         cues: what else is known of each.
     """
     features = np.stack([code if one is None else one.features for code, one in zip(codes, cues, strict=True)])
-    networks = {"" if one is None else one.network for one in cues}
-    return compared_codes(networks.pop() if len(networks) == 1 else "", codes, features)
+    networks, whitening = {"" if one is None else one.network for one in cues}, default_whitening()
+    return (
+        whitening.ratios(codes, features)
+        if networks == {whitening.network}
+        else (resemblance(codes, features), PLAIN)
+    )
 
 
 def compared_codes(network: str, identity: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, Evidence]:
-    """The same, of codes (N, K) of one network.
+    """By the cosines of codes (N, K) of one network, as means of many frames are compared.
 
     Args:
         network: sha256 of its file; empty: not known.

@@ -20,7 +20,8 @@ from likeness.mesh import Mesh
 from likeness.model.face_model import FaceModel
 from likeness.model.head import write_head_glb
 from likeness.register.report import PANEL, registration_picture
-from likeness.result_folder import ResultFolder, Source, fitted
+from likeness.result_folder import ResultFolder, Source
+from likeness.result_names import fitted
 from likeness.view.heads import ViewedHead
 from likeness.view.page import Page
 
