@@ -19,7 +19,8 @@ from likeness.reconstruct import people
 from likeness.reconstruct.agreement import PLAIN, Agreement
 from likeness.reconstruct.grouping import groups
 from likeness.reconstruct.inputs import PhotoResult
-from likeness.reconstruct.people import Sighting, Sightings, chosen_of, people_of, person_of, sight
+from likeness.reconstruct.mixed import people_of
+from likeness.reconstruct.people import Sighting, Sightings, chosen_of, person_of, sight
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Cues
 from likeness.reconstruct.shared_errors import SharedErrors

@@ -19,7 +19,8 @@ from likeness.cli.output import add_result, add_to_run, complain
 from likeness.errors import Excluded, FileError, LikenessError, MissingExtraError, as_file_error, printable
 from likeness.files import digest, file_digest, json_bytes, write_atomically
 from likeness.reconstruct.inputs import PhotoResult, photo_files
-from likeness.reconstruct.people import Groups, people_of, person_of, sight
+from likeness.reconstruct.mixed import Groups, people_of
+from likeness.reconstruct.people import person_of, sight
 from likeness.reconstruct.person import Person
 from likeness.reconstruct.video_chunks import made_by
 from likeness.result_folder import Record, ResultFolder, Source

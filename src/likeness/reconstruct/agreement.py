@@ -54,6 +54,10 @@ ALIKE = 0.3
 and if they do not differ at all one photo: frames of a clip, copies."""
 
 
+ALBUM, CROWDED = 100, 0.5
+"""Faces of a mixed folder, and by how much more evidence it takes with e times as many (docs/people.md)."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What resemblance is worth as evidence that photos show one person: two normal distributions of one variance.
@@ -63,7 +67,8 @@ class Evidence:
         lasting, passing: variance of one photo's mean resemblance to n others of one person is
             ``lasting + passing / n``.
         belongs: log odds that one more photo shows the person whom all are said to show, before it is looked at.
-        grouped: log odds that two groups of a mixed folder are one person's before they are compared.
+        grouped: log odds that two groups among :data:`ALBUM` faces of a mixed folder are one person's before they
+            are compared, see :meth:`among`.
         unsure: log odds of a face's group against the next best (or nobody's), under which it is no group's for
             certain. All three are what sorted people of training and validation sets best (docs/people.md).
     """
@@ -73,7 +78,7 @@ class Evidence:
     lasting: float
     passing: float
     belongs: float = 1.1
-    grouped: float = -3.0
+    grouped: float = -2.5
     unsure: float = 1.1
 
     def __call__(self, mean: np.ndarray | float, photos: np.ndarray | float) -> np.ndarray:
@@ -81,6 +86,11 @@ class Evidence:
         (...) others of one person."""
         variance = self.lasting + self.passing / np.asarray(photos, np.float64)
         return np.asarray((self.same - self.other) * (np.asarray(mean) - 0.5 * (self.same + self.other)) / variance)
+
+    def among(self, faces: int) -> float:
+        """Log odds that two groups of so many faces are one person's before they are compared: the more faces, the
+        more people who look alike are among them."""
+        return self.grouped - CROWDED * math.log(max(faces, 1) / ALBUM)
 
 
 PLAIN = Evidence(same=0.58, other=0.18, lasting=0.0133, passing=0.0117)

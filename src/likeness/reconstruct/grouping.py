@@ -34,7 +34,7 @@ def groups(alike: np.ndarray, photo: np.ndarray, odds: float | None = None, evid
     Returns:
         (M,) numbers of people from 0, in the order of their first faces.
     """
-    before = evidence.grouped if odds is None else odds
+    before = evidence.among(len(alike)) if odds is None else odds
 
     def gain(between: np.ndarray, within: _Pair, size: _Pair) -> np.ndarray:
         pairs = size[0] * size[1]
@@ -132,8 +132,8 @@ def members(
     return chosen, odds
 
 
-def margins(alike: np.ndarray, photo: np.ndarray, number: np.ndarray, evidence: Evidence = PLAIN) -> np.ndarray:
-    """Log odds (M,) of each face's group against the next best: another group, or none.
+def with_groups(alike: np.ndarray, photo: np.ndarray, number: np.ndarray, evidence: Evidence = PLAIN) -> np.ndarray:
+    """Log odds (M, G) of each face with the others of each group; -inf: there are none, or one is in its photo.
 
     Args:
         alike: (M, M) resemblance.
@@ -145,10 +145,17 @@ def margins(alike: np.ndarray, photo: np.ndarray, number: np.ndarray, evidence: 
     size = (belongs.sum(0)[None] - belongs).astype(np.float64)
     total = alike @ belongs - np.where(belongs, alike.diagonal()[:, None], 0.0)
     worth = evidence(total / np.maximum(size, 1), np.maximum(size, 1))
-    shares = (photo[:, None] == photo[None]).astype(float) @ belongs > 0
-    other = np.where(belongs | shares, -np.inf, worth).max(1, initial=-np.inf)
-    own = np.where(size[belongs] > 0, worth[belongs], 0.0)
-    return np.asarray(own - np.where(size[belongs] > 0, np.maximum(other, 0.0), other))
+    shares = (photo[:, None] == photo[None]).astype(float) @ belongs > belongs
+    return np.where((size > 0) & ~shares, worth, -np.inf)
+
+
+def margins(alike: np.ndarray, photo: np.ndarray, number: np.ndarray, evidence: Evidence = PLAIN) -> np.ndarray:
+    """Log odds (M,) of each face's group against the next best: another group, or none; arguments as of
+    :func:`with_groups`."""
+    worth = with_groups(alike, photo, number, evidence)
+    belongs = number[:, None] == np.arange(worth.shape[1])[None]
+    own, other = worth[belongs], np.where(belongs, -np.inf, worth).max(1, initial=-np.inf)
+    return np.asarray(np.where(np.isfinite(own), own - np.maximum(other, 0.0), -other))
 
 
 def between(alike: np.ndarray, number: np.ndarray, evidence: Evidence = PLAIN) -> np.ndarray:

@@ -17,8 +17,8 @@ import numpy as np
 from likeness.errors import Excluded, LikenessError, listed
 from likeness.fit import Start, Stopping, fit_person
 from likeness.model.face_model import FaceModel
-from likeness.reconstruct.agreement import TEMPERED, Agreement, Evidence, Fused, probability
-from likeness.reconstruct.grouping import between, groups, margins, members
+from likeness.reconstruct.agreement import Agreement, Evidence, Fused, probability
+from likeness.reconstruct.grouping import groups, members
 from likeness.reconstruct.inputs import PhotoResult, PhotoSource, as_photo
 from likeness.reconstruct.person import Person
 from likeness.reconstruct.refine import Refiner
@@ -40,9 +40,6 @@ CLEAR = 3
 NEARLY, LARGE = 0.75, 4
 """The share of the largest group's photos, and their least number, from which another group is nearly as large: who
 is meant cannot be told then, and a head might be made of both. Chosen on 90 training people (docs/people.md)."""
-
-SIMILAR = 0.25
-"""The chance from which two people of a mixed folder are said to be one, perhaps."""
 
 JOINT = 24
 """Photos that are fitted together at most, the most precise ones: more say nothing new, and take time."""
@@ -97,26 +94,6 @@ class Sightings:
         return compared(codes, [one.face.cues for one in self.faces])
 
 
-@dataclass(frozen=True, eq=False)
-class Groups:
-    """The people of a mixed set of photos.
-
-    Args:
-        people: with the most photos first.
-        unsure: faces that may be one of two people's, or nobody's: ``item`` is the photo.
-        left_out: photos that could not be read or show no face.
-        chances: for each person's photos (N,), that the face is theirs rather than the next best's.
-        similar: pairs of ``people``, by their places, that may be one person, with the chance of it, the likeliest
-            first: :data:`SIMILAR` and more, and in no photo together.
-    """
-
-    people: tuple[Person, ...]
-    unsure: tuple[Excluded, ...]
-    left_out: tuple[Excluded, ...]
-    chances: tuple[np.ndarray, ...] = ()
-    similar: tuple[tuple[int, int, float], ...] = ()
-
-
 def sight(results: Iterable[PhotoResult]) -> Sightings:
     """The faces of reconstructed photos; pixels are let go, so that thousands of photos fit into memory."""
     faces: list[Sighting] = []
@@ -151,7 +128,7 @@ def person_of(model: FaceModel, refiner: Refiner | None, seen: Sightings) -> Per
     photo = seen.photo
     shown = np.unique(photo)
     if len(shown) == 1:
-        return _person(model, refiner, seen.faces[:1], seen.left_out)
+        return head_of(model, refiner, seen.faces[:1], seen.left_out)
     chosen, odds = chosen_of(seen)
     left_out = [*seen.left_out]
     for number in shown[~np.isin(shown, photo[chosen])]:
@@ -162,7 +139,7 @@ def person_of(model: FaceModel, refiner: Refiner | None, seen: Sightings) -> Per
         left_out.append(
             Excluded(seen.faces[best].label, f"{what} (the chance that it is the same person: {chance:.2f})")
         )
-    return _person(model, refiner, [seen.faces[row] for row in np.flatnonzero(chosen)], tuple(left_out))
+    return head_of(model, refiner, [seen.faces[row] for row in np.flatnonzero(chosen)], tuple(left_out))
 
 
 def chosen_of(seen: Sightings) -> tuple[np.ndarray, np.ndarray]:
@@ -226,45 +203,7 @@ def _no_majority(chosen: np.ndarray, seen: Sightings, shown: int) -> None:
     )
 
 
-def people_of(model: FaceModel, refiner: Refiner | None, seen: Sightings) -> Groups:
-    """Everybody whom the photos show; arguments as of :func:`person_of`."""
-    if not seen.faces:
-        return Groups((), (), seen.left_out)
-    photo, (alike, evidence) = seen.photo, seen.alike()
-    number = groups(alike, photo, evidence=evidence)
-    odds = margins(alike, photo, number, evidence)
-    sure = odds >= evidence.unsure
-    unsure = tuple(
-        Excluded(
-            seen.faces[row].label, f"face {seen.faces[row].face.number} resembles several people, or nobody enough"
-        )
-        for row in np.flatnonzero(~sure)
-    )
-    kept = [np.flatnonzero((number == one) & sure) for one in range(number.max() + 1)]
-    kept = sorted((rows for rows in kept if len(rows)), key=lambda rows: (-len(rows), rows[0]))
-    people = tuple(_person(model, refiner, [seen.faces[row] for row in rows], ()) for rows in kept)
-    chances = tuple(np.array([probability(odds[row] / TEMPERED) for row in rows]) for rows in kept)
-    return Groups(people, unsure, seen.left_out, chances, _similar(kept, photo, alike, evidence))
-
-
-def _similar(
-    kept: Sequence[np.ndarray], photo: np.ndarray, alike: np.ndarray, evidence: Evidence
-) -> tuple[tuple[int, int, float], ...]:
-    """The pairs of groups of faces that may be one person's."""
-    number = np.full(len(photo), -1)
-    for place, rows in enumerate(kept):
-        number[rows] = place
-    odds = between(alike, number, evidence)
-    found = [
-        (one, other, probability(float(odds[one, other]) / TEMPERED))
-        for other in range(len(kept))
-        for one in range(other)
-        if not set(photo[kept[one]]) & set(photo[kept[other]])
-    ]
-    return tuple(sorted((pair for pair in found if pair[2] >= SIMILAR), key=lambda pair: -pair[2]))
-
-
-def _person(
+def head_of(
     model: FaceModel, refiner: Refiner | None, faces: Sequence[Sighting], left_out: tuple[Excluded, ...]
 ) -> Person:
     """The head of faces that are one person's."""

@@ -22,7 +22,8 @@ from likeness.networks.mediapipe import FaceLandmarker, installed_landmarker
 from likeness.networks.regressor import CropAnswer, Network, Precision, default_network
 from likeness.reconstruct.chance import chance_of_face, disagreement, evidence
 from likeness.reconstruct.inputs import PhotoResult, PhotoSource, as_photo, each_source, label_of, stem_of
-from likeness.reconstruct.people import Groups, people_of, person_of, sight
+from likeness.reconstruct.mixed import Groups, people_of
+from likeness.reconstruct.people import person_of, sight
 from likeness.reconstruct.person import Person
 from likeness.reconstruct.proposals import (
     Proposal,

@@ -14,8 +14,9 @@ import numpy as np
 from likeness.errors import Excluded, LikenessError, as_file_error
 from likeness.images.encode import jpeg_bytes
 from likeness.reconstruct.inputs import as_photo
+from likeness.reconstruct.mixed import people_of
 from likeness.reconstruct.overview import Sitter
-from likeness.reconstruct.people import NO_PIXELS, Sightings, people_of
+from likeness.reconstruct.people import NO_PIXELS, Sightings
 from likeness.reconstruct.person import Person
 from likeness.reconstruct.reconstructor import Reconstructor
 from likeness.reconstruct.result import Reconstruction
