@@ -413,6 +413,27 @@ def test_people_who_are_there_are_not_made_again(
     assert "made before" not in made("--max-faces", "1")[1]
 
 
+def test_a_person_is_called_as_asked(two_of_one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("reconstruct", two_of_one / "a.jpg", "-o", tmp_path, "--formats", "json", "--name")
+    assert run(*given, "berta", "--person") == 0
+    assert visible(tmp_path) == {"berta.json"}
+    for wrong in (["berta"], ["../berta", "--person"], [".berta", "--person"]):
+        assert run(*given, *wrong) == 2
+        assert "expected --name with --person" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", [[], ["--person"], ["--people"], ["--group"]])
+def test_where_nothing_is_it_is_said_and_no_folder_is_left(
+    how: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("reconstruct", *how, tmp_path / "holiday", "-o", tmp_path / "out") == 2
+    said = capsys.readouterr()
+    assert "holiday: does not exist; expected" in said.err
+    assert "folder" in said.err
+    assert "in 1 photo" not in said.out
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_people_that_cannot_be_made(two_of_one: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("reconstruct", "--person", two_of_one / "flat.jpg", "-o", tmp_path) == 2
     assert "found no face" in capsys.readouterr().err

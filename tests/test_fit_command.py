@@ -37,6 +37,21 @@ def written(folder: Path, points: np.ndarray) -> dict[str, Path]:
     return paths
 
 
+def test_points_that_are_marked_are_not_seen(truth: np.ndarray, tmp_path: Path) -> None:
+    hidden = [3, 40, 41]
+    marked, empty = truth.copy(), truth.copy()
+    marked[hidden], empty[hidden] = -1, np.nan
+    np.save(tmp_path / "marked.npy", marked)
+    np.save(tmp_path / "empty.npy", empty)
+    lines = "\n".join(f"{x} {y}" for x, y in np.where(marked == -1, -1, marked + 1))  # iBUG counts from 1
+    (tmp_path / "ibug.pts").write_text(f"version: 1\nn_points: 68\n{{\n{lines}\n}}\n")
+    paths = [tmp_path / name for name in ("marked.npy", "empty.npy", "ibug.pts")]
+    assert run("fit", *paths, "-o", tmp_path / "out", "--size", 640, 480, "--focal", CAMERA.focal) == 0
+    heads = [json.loads((tmp_path / "out" / f"{path.stem}.json").read_text()) for path in paths]
+    assert heads[0]["identity"] == heads[1]["identity"]
+    np.testing.assert_allclose(heads[2]["identity"], heads[1]["identity"], atol=1e-3)  # read as float32
+
+
 def test_every_format_gives_the_same_head(
     truth: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -185,6 +185,15 @@ def test_float_tiff(kind: type, full: float) -> None:
     assert_same(photo_from_bytes(float_tiff(image)).image, picture(), 1)
 
 
+@pytest.mark.parametrize(("number", "named"), [(50000, "Zstandard"), (34925, "LZMA"), (34887, "LERC")])
+def test_a_tiff_whose_compression_is_not_read_is_called_so(number: int, named: str) -> None:
+    data = bytearray(float_tiff(picture().astype(np.float32)))
+    at = data.index(struct.pack("<HHI", 0x0103, 3, 1)) + 8
+    struct.pack_into("<H", data, at, number)
+    with pytest.raises(ValueError, match=rf"compressed with {named}, which is not read.*PNG"):
+        photo_from_bytes(bytes(data))
+
+
 def float_tiff(image: np.ndarray) -> bytes:
     """Without the compression that some versions of OpenCV choose, which loses something."""
     return cv2.imencode(".tif", image[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 1])[1].tobytes()

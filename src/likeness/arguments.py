@@ -9,3 +9,4 @@ import tyro
 
 MaybePath = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 MaybeInt = Annotated[int | None, tyro.conf.arg(metavar="INT")]
+MaybeStr = Annotated[str | None, tyro.conf.arg(metavar="NAME")]

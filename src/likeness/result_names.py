@@ -84,6 +84,11 @@ class ResultNames:
         return [name for name in names if name not in self._path_of]
 
 
+def is_name(text: str) -> bool:
+    """Whether a result can be called so: one part of a path, not hidden, that can be printed."""
+    return text == os.path.basename(text) and not text.startswith(".") and text.isprintable() and bool(text.strip())
+
+
 LONGEST_NAME = 239
 """Bytes of a result's name, so that with a number, `-texture` and a suffix it has 255, which file systems take."""
 

@@ -21,7 +21,8 @@ class Fit:
 
     points: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Files with a face's points in pixels: iBUG's .pts, .json with "landmarks" (likeness reconstruct writes such),
-    .npy (P, 2) or .npz with "landmarks" or "points"; 68 iBUG points unless --surface says which. NaN: not seen."""
+    .npy (P, 2) or .npz with "landmarks" or "points"; 68 iBUG points unless --surface says which. NaN,
+    or -1 for both x and y: not seen."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
     """Folder for the results; made if missing."""
     formats: tuple[FitFormat, ...] = ("glb", "obj", "json")

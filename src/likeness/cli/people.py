@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likeness.assets import asset
-from likeness.cli.batches import progress
+from likeness.cli.batches import is_there, progress
 from likeness.cli.output import add_result, add_to_run, complain
 from likeness.errors import Excluded, FileError, LikenessError, MissingExtraError, as_file_error, printable
 from likeness.files import digest, file_digest, json_bytes, write_atomically
@@ -51,6 +51,7 @@ class Output:
     normal_map: bool
     max_faces: int | None
     overwrite: bool
+    name: str = ""
 
     def folder(self) -> ResultFolder:
         """Where results are written."""
@@ -81,7 +82,7 @@ def one_person(settings: Output, reconstructor: Reconstructor, photos: tuple[Any
     """``--person``: all photos are one person; returns the exit code."""
     paths = sorted(os.path.abspath(photo) for photo in photos if isinstance(photo, Path))
     folders = {os.path.dirname(path) for path in paths}
-    name = os.path.basename(folders.pop()) if len(folders) == 1 else ""
+    name = settings.name or (os.path.basename(folders.pop()) if len(folders) == 1 else "")
     source = Source(os.pathsep.join(paths) or "/dev/stdin")
     return 2 if _of_one(settings, reconstructor, photos, [name or "person"], source, "photos") else 0
 
@@ -192,7 +193,7 @@ def mixed(settings: Output, reconstructor: Reconstructor, photos: tuple[Any, ...
     add_to_run(figures=told)
     for one in (*found.left_out, *found.unsure):
         _tell(one)
-    _summary(found, len(photos), settings.out / listing if names else None)
+    _summary(found, sum(map(is_there, photos)), settings.out / listing if names else None)
     return 2 if found.left_out or not names else 0
 
 
@@ -203,7 +204,7 @@ def _summary(found: Groups, photos: int, listing: Path | None) -> None:
     parts = [
         f"{people} {'person' if people == 1 else 'people'} in {photos} photo{'s' * (photos != 1)}",
         f"{unsure} face{'s' * (unsure != 1)} unsure",
-        f"{left_out} photo{'s' * (left_out != 1)} left out",
+        f"{left_out} left out",
         *([f"{alike} pair{'s' * (alike != 1)} of people may be one person"] if alike else []),
     ]
     print(", ".join(parts) + ("" if listing is None else f" -> {printable(listing)}.json"))

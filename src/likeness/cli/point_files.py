@@ -37,6 +37,9 @@ LARGEST_PHOTO = 1_000_000
 ERROR_SHARE = 0.015
 """Error of a point over the size of the face's box, where none is given: that of annotated landmarks."""
 
+UNSEEN = -1.0
+"""What stands for both x and y of a point that is not seen, in many formats."""
+
 
 @dataclass(frozen=True, eq=False)
 class _Task:
@@ -229,15 +232,15 @@ def _of_photo(path: Path, size: tuple[int, int] | None, focal: float | None) -> 
 
 
 def _read_points(path: Path) -> tuple[np.ndarray, tuple[int, int] | None]:
-    """Points (P, 2) px of a file, and the photo's size where it says so.
+    """Points (P, 2) px of a file, NaN where it says that they are not seen, and the photo's size where it says so.
 
     Raises:
         FileError: missing, of another kind, or not such points.
     """
     if path.suffix == ".pts":
-        from likeness.datasets.annotations import read_pts
+        from likeness.datasets.annotations import MATLAB_ORIGIN, read_pts
 
-        return read_pts(path).astype(np.float64), None
+        return _without_marks(read_pts(path).astype(np.float64), UNSEEN - MATLAB_ORIGIN), None
     size, data = None, read_bytes(path)
     try:
         if path.suffix == ".json":
@@ -256,7 +259,12 @@ def _read_points(path: Path) -> tuple[np.ndarray, tuple[int, int] | None]:
         raise FileError(path, f"expected points x y in pixels ({type(error).__name__}: {error})") from error
     if pixels.ndim != 2 or pixels.shape[1] != 2 or (size is not None and (len(size) != 2 or min(size) < 1)):
         raise FileError(path, f"expected points (P, 2) and a photo_size [width, height], got {pixels.shape}, {size}")
-    return pixels, size
+    return _without_marks(pixels, UNSEEN), size
+
+
+def _without_marks(pixels: np.ndarray, mark: float) -> np.ndarray:
+    """The points (P, 2), NaN where both numbers are the mark."""
+    return np.where((pixels == mark).all(1, keepdims=True), np.nan, pixels)
 
 
 def _points_in_arrays(path: Path) -> np.ndarray:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from likeness.arguments import MaybeInt, MaybePath
-from likeness.cli.batches import progress
+from likeness.arguments import MaybeInt, MaybePath, MaybeStr
+from likeness.cli.batches import is_there, progress
 from likeness.cli.output import add_result, add_to_run, complain
 from likeness.errors import FileError, LikenessError, MissingExtraError, as_file_error, printable
 from likeness.extras import one_blas_thread
 from likeness.files import check_writable
 from likeness.result_folder import ResultFolder, Source
-from likeness.result_names import ResultNames
+from likeness.result_names import ResultNames, is_name
 
 if TYPE_CHECKING:
     from likeness.reconstruct.inputs import PhotoResult
@@ -47,6 +47,8 @@ class Reconstruct:
     group: bool = False
     """The photos are of several people: sorted into people first, then one head of each; people.json says who is
     where."""
+    name: MaybeStr = None
+    """With --person: what the head is called; default: as the folder that all photos are in, else person."""
     formats: tuple[Format, ...] = ()
     """Which files to write; default: all but parquet, with `--engine ray` parquet alone. Parquet: tables with a row
     for each face (extra `parquet`); a run that was interrupted goes on where it was."""
@@ -92,14 +94,15 @@ class Reconstruct:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a photo: how many faces were saved, or why it failed, what else to say of it, and each head's
-    name, score, box and files."""
+    """What became of a photo: how many faces were saved, or why it failed, what else to say of it, each head's name,
+    score, box and files, and whether there was a photo at all."""
 
     name: str
     faces: int = 0
     error: str = ""
     note: str = ""
     heads: tuple[dict[str, Any], ...] = ()
+    is_photo: bool = True
 
 
 @dataclass
@@ -121,7 +124,7 @@ class Summary:
             self.failed += bool(outcome.error)
             self.without += not outcome.error
             complain(error)
-        self.photos += 1
+        self.photos += outcome.is_photo
         self.faces += outcome.faces
         add_result(
             outcome.name,
@@ -141,6 +144,8 @@ def reconstruct(settings: Reconstruct) -> int:
     if settings.person + settings.people + settings.group > 1:
         raise ValueError("expected one of --person, --people and --group, got several")
     of_people = settings.person or settings.people or settings.group
+    if settings.name is not None and (not settings.person or not is_name(settings.name)):
+        raise ValueError(f"expected --name with --person, and a name without a folder, got {settings.name!r}")
     jobs = 1 if settings.jobs is None else settings.jobs
     if jobs < 1 or (of_people and jobs > 1):
         raise ValueError(f"expected --jobs of at least 1, and of 1 with --person, --people or --group, got {jobs}")
@@ -163,6 +168,7 @@ def reconstruct(settings: Reconstruct) -> int:
         settings.normal_map,
         settings.max_faces,
         settings.overwrite,
+        settings.name or "",
     )
     if settings.people:
         return people_in_folders(output, reconstructor)
@@ -270,7 +276,7 @@ def _done(reconstructor: Reconstructor, settings: Reconstruct, names: ResultName
     with one_blas_thread():
         result = next(reconstructor.batch([photo], max_faces=settings.max_faces))
         if result.error is not None:
-            return Outcome(result.name, error=str(result.error), note=result.note)
+            return Outcome(result.name, error=str(result.error), note=result.note, is_photo=is_there(photo))
         try:
             heads = _save_faces(result, settings, names)
         except MissingExtraError:

@@ -33,6 +33,7 @@ from likeness.images.exif import (
     PIXEL_WIDTH,
     PLANE_RESOLUTION_UNIT,
     PLANE_X_RESOLUTION,
+    TIFF_COMPRESSION,
     TIFF_EXTRA,
     TIFF_HEIGHT,
     TIFF_PIECES,
@@ -57,6 +58,18 @@ MAX_EXIF = 1 << 20
 
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
 """The diagonal of a frame of 35 mm film, mm: what CIPA's 35-mm-equivalent focal length refers to."""
+
+COMPRESSIONS = {
+    6: "an old kind of JPEG",
+    34661: "JBIG",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34925: "LZMA",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+}
+"""Of TIFFs, by the numbers that libtiff and Adobe gave them: those that OpenCV's wheels do not know."""
 
 MM_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}  # EXIF's resolution units: inch, cm, mm, µm
 
@@ -89,6 +102,11 @@ class ImageHeader:
     is_cut: bool = False
     scans: int = 0
     note: str = ""
+
+    @property
+    def compression(self) -> str:
+        """How a TIFF is compressed, if it is so that few programs read it; empty: otherwise."""
+        return COMPRESSIONS.get(int(self.tags.get(TIFF_COMPRESSION, (1,))[0]), "") if self.format == "TIFF" else ""
 
     @property
     def orientation(self) -> int:

@@ -16,7 +16,7 @@ from likeness.files import LARGEST_STREAM, digest, read_at_most
 from likeness.geometry.crop import OUTSIDE_GREY
 from likeness.images.cut_jpeg import known_lines
 from likeness.images.exif import ORIENTATION, exif_tags
-from likeness.images.header import FORMATS, ImageHeader, read_header
+from likeness.images.header import FORMATS, SUFFIXES, ImageHeader, read_header
 from likeness.images.netpbm import netpbm_pixels
 from likeness.images.plugins import plugin_pixels
 
@@ -196,6 +196,11 @@ def _opencv_pixels(header: ImageHeader, data: bytes) -> np.ndarray:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None and _is_newer_than_opencv(header.format, data):
         return _of_three_or_four(plugin_pixels(header.format, data))
+    if pixels is None and header.compression:
+        raise ValueError(
+            f"is a TIFF compressed with {header.compression}, which is not read; expected one without compression, "
+            "or with LZW, Deflate or JPEG (save it anew so, or as PNG)"
+        )
     if pixels is None:
         raise ValueError(f"is damaged: expected a {header.format} image that decodes")
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -250,12 +255,18 @@ def _read(path: StrPath) -> bytes:
             limit = MAX_BYTES if is_file else LARGEST_STREAM
             data = read_at_most(stream, limit)
     except FileNotFoundError as error:
-        raise FileError(path, f"does not exist; expected an image ({FORMATS})") from error
+        raise FileError(path, f"does not exist; expected {_wanted(path)}") from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise FileError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if len(data) > limit:
         raise FileError(path, f"is over {limit >> 20} MiB; expected an image ({FORMATS})")
     return data
+
+
+def _wanted(path: StrPath) -> str:
+    """What was expected where nothing is: what is not called like an image may have been meant for a folder."""
+    called = os.path.splitext(os.fsdecode(path))[1].lower()
+    return f"an image ({FORMATS})" if called in SUFFIXES else f"an image ({FORMATS}) or a folder of them"
 
 
 def _size_problem(size: tuple[int, int], smallest: int = MIN_SIDE) -> str | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from likeness.errors import Excluded, LikenessError, listed
+from likeness.errors import Excluded, FileError, LikenessError, listed
 from likeness.fit import Start, Stopping, fit_person
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.agreement import Agreement, Evidence, Fused, probability
@@ -48,6 +48,9 @@ TOGETHER = Stopping(decrease=1e-3)
 
 KEPT_BYTES = 1 << 30
 """Bytes of pixels that a person's photos hold, about."""
+
+NO_FACE = "no face found"
+"""Why a photo is left out that can be read."""
 
 NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 
@@ -104,7 +107,7 @@ def sight(results: Iterable[PhotoResult]) -> Sightings:
         if result.error is not None:
             left_out.append(Excluded(label, result.error.reason))
         elif not result.faces:
-            left_out.append(Excluded(label, "no face found"))
+            left_out.append(Excluded(label, NO_FACE))
         # A stream is read once: what is given anew is the photo that was read from it.
         again = result.given if isinstance(result.given, str | os.PathLike) else result.photo
         faces += [Sighting(count, label, again, replace(face, photo=NO_PIXELS)) for face in result.faces]
@@ -123,6 +126,8 @@ def person_of(model: FaceModel, refiner: Refiner | None, seen: Sightings) -> Per
         LikenessError: no photo shows a face, or nobody is in most of those that do (:func:`chosen_of`).
     """
     if not seen.faces:
+        if seen.photos == 1 and seen.left_out[0].reason != NO_FACE:
+            raise FileError(seen.left_out[0].item, seen.left_out[0].reason)
         reason = f" ({seen.left_out[0].item}: {seen.left_out[0].reason})" if seen.left_out else ""
         raise LikenessError(f"expected photos of a person, found no face in {seen.photos}{reason}")
     photo = seen.photo
