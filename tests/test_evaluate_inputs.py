@@ -44,6 +44,15 @@ def test_kinds_are_told_apart(small_model: FaceModel, tmp_path: Path) -> None:
     assert kind_of(tmp_path / "results") == "results"
 
 
+def test_heads_of_people_are_not_measured_and_it_is_said_what_to_do(tmp_path: Path) -> None:
+    head = {"person": "anna", "model": "made", "identity": [0.0], "photos": []}
+    (tmp_path / "anna.json").write_text(json.dumps(head))
+    for beside in ("anna.obj", "anna.png"):
+        (tmp_path / beside).touch()
+    with pytest.raises(FileError, match=r"all photos of a person.*a head for every photo"):
+        kind_of(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["none", "empty", "a.txt", "mixed"])
 def test_what_is_no_input_is_named(small_model: FaceModel, tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()

@@ -14,7 +14,7 @@ from likeness.datasets.known_layouts import is_now
 from likeness.errors import Excluded, FileError, StrPath, as_file_error, listed, printable
 from likeness.evaluate.collection import Collection, grouped
 from likeness.evaluate.predictions import Steps
-from likeness.evaluate.saved_results import is_result
+from likeness.evaluate.saved_results import kind_of_result
 from likeness.files import digest, read_bytes
 from likeness.images.header import SUFFIXES
 from likeness.mesh import Mesh
@@ -53,8 +53,15 @@ def kind_of(path: StrPath) -> str:
         raise FileError(path, "no such file or folder; expected photos, results, codes or meshes")
     files = [file for file in source.rglob("*") if file.is_file() and RECORDS not in file.parts]
     notes = [file for file in files if file.suffix == ".json"]
-    if any(is_result(file) for file in notes[:LOOKED_AT]):
+    kinds = [kind_of_result(file) for file in notes[:LOOKED_AT]]
+    if "face" in kinds:
         return "results"
+    if "person" in kinds:
+        raise FileError(
+            path,
+            "holds heads that are made of all photos of a person, which leaves none to measure them by; expected a "
+            "head for every photo (likeness reconstruct, without --person, --people or --group), or the photos",
+        )
     suffixes = {file.suffix.lower() for file in files}
     photos, meshes = (bool(suffixes & set(known)) for known in (SUFFIXES, MESH_SUFFIXES))
     if is_now([entry.name for entry in source.iterdir()]):

@@ -19,15 +19,19 @@ from likeness.readers import read_json
 RESULT = "a result of likeness reconstruct"
 MAX_BYTES = 1 << 24
 NEEDED = ("photo", "model", "identity", "expression", "landmarks")
+KINDS = {"face": NEEDED, "person": ("person", "model", "identity", "photos")}
 
 
-def is_result(path: Path) -> bool:
-    """Whether a JSON file is a result of `likeness reconstruct` (and not an annotation, say)."""
+def kind_of_result(path: Path) -> str:
+    """What a JSON file is of: a ``"face"`` or a ``"person"`` that `likeness reconstruct` made; empty: something else,
+    such as an annotation."""
     try:
         content = read_json(path, RESULT, largest=MAX_BYTES)
     except FileError:
-        return False
-    return isinstance(content, dict) and set(NEEDED) <= set(content)
+        return ""
+    if not isinstance(content, dict):
+        return ""
+    return next((kind for kind, keys in KINDS.items() if set(keys) <= set(content)), "")
 
 
 def read_results(
