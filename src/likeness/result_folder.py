@@ -331,14 +331,14 @@ class ResultFolder:
 
 @contextlib.contextmanager
 def nothing_empty_left(folder: StrPath) -> Iterator[None]:
-    """Within, something is written to a folder; if in the end no file is in it and it was not there before, it is gone
-    again with all folders in it, and so are those that it lies in."""
+    """Within, something is written to a folder; if in the end no file is in it and it was not there before, it is
+    gone again with all folders in it, and so are those that it lies in."""
     place = Path(folder)
     missing = [path for path in (place, *place.parents) if not os.path.lexists(path)]
     try:
         yield
     finally:
-        within = [path for path, _, _ in os.walk(place, topdown=False)] if missing else []
+        within = [Path(path) for path, _, _ in os.walk(place, topdown=False)] if missing else []
         with contextlib.suppress(OSError):  # not empty
             for path in (*within, *missing[1:]):
-                os.rmdir(path)
+                path.rmdir()
