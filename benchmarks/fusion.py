@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 from fidelity import LPS_MILLIMETRES, RAW_SCAN_MILLIMETRES
 from fusion_albums import SHOTS, Album, Looker, photo_album, rendered_album
+from fusion_people import measure_groups, measure_heads, measure_mixes
 
 from likeness.assets import asset
-from likeness.errors import LikenessError
 from likeness.evaluate.cache import Cache
 from likeness.evaluate.fidelity.refit import refit
 from likeness.evaluate.fidelity.scan_photos import all_views, landmarks_seen, photograph
@@ -38,8 +38,7 @@ from likeness.metrics.fidelity_shapes import shape_fidelity
 from likeness.metrics.roc import auc, counts_of
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.agreement import BANDS, Agreement, resemblance
-from likeness.reconstruct.grouping import groups, margins
-from likeness.reconstruct.people import Sighting, Sightings, chosen_of, fused_identity
+from likeness.reconstruct.people import fused_identity
 from likeness.reconstruct.result import Reconstruction
 
 COUNTS = (1, 2, 4, 8, 16)
@@ -150,75 +149,6 @@ def measure_cross_photo(look: Looker, album: Album) -> dict[int, dict[str, float
     return found
 
 
-def measure_groups(album: Album) -> dict[str, float]:
-    """BCubed of the sorted photos, and of those that are sure."""
-    seen = Sightings(tuple(Sighting(n, str(n), "", face) for n, face in enumerate(album.faces)), 0, ())
-    alike, evidence = seen.alike()
-    photo = np.arange(len(album.faces))
-    number = groups(alike, photo, evidence=evidence)
-    sure = margins(alike, photo, number, evidence) >= evidence.unsure
-    return {
-        "people": float(len(album.people)),
-        "found": float(number.max() + 1),
-        **_bcubed(number, album.who),
-        "sure": float(sure.mean()),
-        **{f"{name} of the sure": value for name, value in _bcubed(number[sure], album.who[sure]).items()},
-        "NMI": _nmi(number, album.who),
-    }
-
-
-def _bcubed(found: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """Amigó et al. 2009: of each photo, how much of its group is its person, and how much of its person is there."""
-    a, b = found[:, None] == found[None], true[:, None] == true[None]
-    both = (a & b).sum(1)
-    precision, recall = float((both / a.sum(1)).mean()), float((both / b.sum(1)).mean())
-    return {"precision": precision, "recall": recall, "F": 2 * precision * recall / (precision + recall)}
-
-
-def _nmi(a: np.ndarray, b: np.ndarray) -> float:
-    joint = np.zeros((a.max() + 1, b.max() + 1))
-    np.add.at(joint, (a, b), 1 / len(a))
-    entropies = [-(p[p > 0] * np.log(p[p > 0])).sum() for p in (joint.sum(0), joint.sum(1), joint.ravel())]
-    return float(2 * (entropies[0] + entropies[1] - entropies[2]) / (entropies[0] + entropies[1]))
-
-
-MIXES = ((2, 0, ""), (8, 0, ""), (7, 1, ""), (6, 2, ""), (5, 3, ""), (5, 3, "of one"), (4, 4, ""), (4, 4, "of one"))
-"""Photos of a person, of others, and whether the others are photos of one other person."""
-
-
-def measure_mixes(album: Album, trials: int = 200) -> dict[str, dict[str, float]]:
-    """Photos of one person with some of others among them: refused, own photos lost, strangers kept, as shares."""
-    found = {}
-    for own, strangers, of_whom in MIXES:
-        rng, refused, lost, kept, done = np.random.default_rng(0), 0, 0, 0, 0
-        for _ in range(trials):
-            person = rng.choice(album.people)
-            if len(album.of(person)) < own:
-                continue
-            rows = [*rng.choice(album.of(person), own, replace=False)]
-            others = np.flatnonzero(album.who != person)
-            if of_whom:
-                others = album.of(rng.choice([one for one in album.people if len(album.of(one)) >= strangers]))
-            if len(others) < strangers or person in album.who[others]:
-                continue
-            rows += [*rng.choice(others, strangers, replace=False)]
-            faces = tuple(Sighting(n, str(n), "", album.faces[row]) for n, row in enumerate(rows))
-            try:
-                chosen, _ = chosen_of(Sightings(faces, len(faces), ()))
-            except LikenessError:
-                refused += 1
-                continue
-            done += 1
-            lost += int((~chosen[:own]).sum())
-            kept += int(chosen[own:].sum())
-        found[f"{own} + {strangers} {of_whom}".strip()] = {
-            "refused": refused / max(done + refused, 1),
-            "own lost": lost / max(done * own, 1),
-            "strangers kept": kept / max(done * strangers, 1),
-        }
-    return found
-
-
 def calibrated(real: Album, rendered: Album, model: FaceModel) -> dict[str, list[float]]:
     """The figures of :mod:`likeness.reconstruct.agreement`, by band."""
     agreement, found = Agreement.of(model), {}
@@ -315,6 +245,7 @@ def measured(look: Looker, arguments: argparse.Namespace, steps: Callable[[str],
             found["verification, photos"] = measure_verification(look, album)
         if "g" in only:
             found["groups, photos"] = measure_groups(album)
+            found["heads, photos"] = measure_heads(photo_album(look, photos / "photo-val.tar", steps))
         if "m" in only:
             found["mixed, photos"] = measure_mixes(album)
     if set(only) & set("cgm"):
@@ -323,6 +254,7 @@ def measured(look: Looker, arguments: argparse.Namespace, steps: Callable[[str],
             found["landmarks of another clip, over the mean face's"] = measure_cross_photo(look, album)
         if "g" in only:
             found["groups, clips"] = measure_groups(album)
+            found["heads, clips"] = measure_heads(album)
         if "m" in only:
             found["mixed, clips"] = measure_mixes(album)
     if arguments.calibrate:
