@@ -392,6 +392,6 @@ def test_an_empty_folder_is_left_only_where_it_was_before(tmp_path: Path) -> Non
         assert (tmp_path / name / RECORDS).exists() is kept
     assert not (tmp_path / "new").exists()
     with nothing_empty_left(tmp_path / "full"):
-        (tmp_path / "full").mkdir()
+        (tmp_path / "full" / "empty").mkdir(parents=True)
         (tmp_path / "full" / "kept").touch()
-    assert (tmp_path / "full" / "kept").exists()
+    assert {path.name for path in (tmp_path / "full").iterdir()} == {"empty", "kept"}

@@ -338,7 +338,8 @@ def nothing_empty_left(folder: StrPath) -> Iterator[None]:
     try:
         yield
     finally:
-        within = [Path(path) for path, _, _ in os.walk(place, topdown=False)] if missing else []
-        with contextlib.suppress(OSError):  # not empty
-            for path in (*within, *missing[1:]):
-                path.rmdir()
+        found = [*os.walk(place, topdown=False)] if missing else []
+        if not any(files for _, _, files in found):
+            with contextlib.suppress(OSError):  # somebody else's
+                for path in (*(Path(one) for one, _, _ in found), *missing[1:]):
+                    path.rmdir()
