@@ -13,7 +13,7 @@ from likeness.geometry.camera import Camera, image_center
 from likeness.geometry.rotation import FRONTAL
 from likeness.images.color import linear_from_srgb
 from likeness.model.head import whole_head
-from likeness.reconstruct.overview import Sitter, overview
+from likeness.reconstruct.overview import LARGER, PANELS, Sitter, overview, panels
 from likeness.reconstruct.texture import View, light_on
 from likeness.render import render_image
 from likeness.render.lighting import ambient_light, distant_light, main_light, studio_light
@@ -55,7 +55,7 @@ def test_a_portrait_shows_teeth_where_the_mouth_is_open_and_skin_by_its_texture(
     assert (sitter.portrait().view(SIDE, grey=True).astype(int).max(2)[mouth] > 60).all()
 
 
-def test_an_overview_is_six_pictures_of_which_the_second_is_the_photo_with_the_head_in_its_light() -> None:
+def test_an_overview_is_six_pictures_of_which_one_is_the_photo_with_the_head_in_its_light() -> None:
     """A photo made of the head itself: the head over it, in the light found on it, changes next to nothing."""
     model, head = default_model(), green_head()
     mesh, paint = painted(whole_head(model, head))
@@ -64,22 +64,46 @@ def test_an_overview_is_six_pictures_of_which_the_second_is_the_photo_with_the_h
     view = View(photo, head.vertices, CAMERA, FRONTAL, PLACE, studio_light(), None)
     found = light_on(view, model, head)
     sheet = overview(photo, Sitter(model, head), weights(), CAMERA, FRONTAL, PLACE, found, SIDE)
-    assert sheet.shape == (SIDE, 6 * SIDE, 3)
-    shown, over, front, turned, grey, _ = (sheet[:, k * SIDE : (k + 1) * SIDE].astype(int) for k in range(6))
+    shown, front, turned, over, grey, _ = (panel.astype(int) for panel in panels(sheet, SIDE))
+    assert shown.shape == front.shape == grey.shape
+    assert sheet.size < 1.1 * 6 * shown.size
     is_head = shown[..., 1] > 1.5 * shown[..., 0]
     assert is_head.mean() > 0.2
     assert np.abs(shown - over)[is_head].mean() < 6
     assert (np.abs(front - turned).max(2) > 20).mean() > 0.05
     assert np.ptp(grey, axis=2).max() < 20
     assert np.ptp(front, axis=2).max() > 60
+    heights = [np.ptp(np.flatnonzero(head.any(axis=1))) for head in (is_head, front.min(axis=2) < 250)]
+    assert abs(heights[0] - heights[1]) < 0.06 * heights[1]
+
+
+def test_an_overview_is_as_large_as_the_photo_lets_it_be() -> None:
+    """Of a small photo more is shown, instead of larger pixels."""
+    model, head = default_model(), green_head()
+    sitter, light, heights = Sitter(model, head), studio_light(), []
+    for scale in (0.25, 3.0, 40.0):
+        side = round(SIDE * min(scale, 3.0))
+        photo = np.zeros((side, side, 3), np.uint8)
+        photo[::2] = 255
+        camera = Camera(CAMERA.focal * scale, ((side - 1) / 2, (side - 1) / 2), (side, side))
+        sheet = overview(photo, sitter, weights(), camera, FRONTAL, PLACE, light)
+        height = round((len(sheet) + 0.5) / 2.015)
+        heights.append(height)
+        if scale < 1:
+            middle = panels(sheet, height)[0][height // 2 - 12 : height // 2 + 12, height // 3].mean(axis=1)
+            dark_to_dark = np.diff(np.flatnonzero(np.diff(np.sign(middle - 127.5)) > 0))
+            assert len(dark_to_dark) > 1
+            assert (dark_to_dark <= 2 * LARGER + 1).all()
+    assert heights[0] == PANELS[0] <= heights[1] <= heights[2] == PANELS[1]
 
 
 def test_a_grey_photo_has_a_grey_head_over_it() -> None:
     model, head = default_model(), green_head()
     photo = np.full((SIDE, SIDE, 3), 90, np.uint8)
     sheet = overview(photo, Sitter(model, head), weights(), CAMERA, FRONTAL, PLACE, studio_light(), SIDE)
-    assert not np.ptp(sheet[:, SIDE : 2 * SIDE].astype(int), axis=2).any()
-    assert np.ptp(sheet[:, SIDE : 2 * SIDE].astype(int)) > 50
+    over = panels(sheet, SIDE)[3].astype(int)
+    assert not np.ptp(over, axis=2).any()
+    assert np.ptp(over) > 50
 
 
 def test_a_model_without_eyes_and_mouth_has_portraits_of_its_surface() -> None:

@@ -1,4 +1,4 @@
-"""The picture that shows a reconstruction at a glance: photo | overlay | two views with skin | two grey."""
+"""The picture that shows a reconstruction at a glance: photo and two views with skin over overlay and two grey."""
 
 from __future__ import annotations
 
@@ -18,8 +18,19 @@ from likeness.render.paint import Paint, painted
 from likeness.render.shading import linear_from_srgb
 from likeness.render.texture import Texture
 
-PANEL = 320  # px, the side of each of the square pictures
-HEAD_MM = 290.0  # what a view's side covers
+PANELS = (480, 640)
+"""Least and largest height of each of the six pictures, pixels; between, a photo is shown at its own size."""
+
+NARROW = 0.8
+"""Width of a picture over its height."""
+
+LARGER = 3.0
+"""How many times as large as it is a photo is shown at most: of a smaller face more of the photo is seen instead."""
+
+GAP = 0.015
+"""White between pictures, of their height."""
+
+HEAD_MM = 290.0  # what a view's height covers
 YAWS = (0.0, 0.7)  # of the views
 OVER = 0.92
 """How much of the photo the head hides: its outline and what is behind it are still seen."""
@@ -86,11 +97,11 @@ def overview(
     rotation: np.ndarray,
     translation: np.ndarray,
     light: np.ndarray,
-    side: int = PANEL,
+    height: int | None = None,
 ) -> np.ndarray:
-    """Six square pictures in a row: the photo around the head, the head over it in the photo's light, the head with
-    the photo's expression from the front and turned, and at rest from the same sides in grey, so that only the shape
-    speaks.
+    """Two rows of three pictures: the photo around the head, and the head with the photo's expression from the front
+    and turned; the head over the photo in the photo's light, and at rest from the same sides in grey, so that only
+    the shape speaks. The head is equally large in all, unless a photo is small (:data:`LARGER`).
 
     Args:
         photo: (H, W, 3) uint8 RGB.
@@ -99,16 +110,19 @@ def overview(
         camera: of the photo.
         rotation, translation: model axes -> camera axes, (3, 3) and (3,) mm.
         light: (9, 3) of the photo (:mod:`likeness.render.lighting`).
-        side: of each picture, pixels.
+        height: of each picture, pixels; None: as many as the photo has there, within :data:`PANELS`.
 
     Returns:
-        (side, 6 side, 3) uint8 RGB.
+        uint8 RGB; :func:`panels` cuts it into the six again.
     """
     posed, rest = sitter.portrait(expression), sitter.portrait()
     vertices, triangles = posed.mesh.vertices, posed.mesh.triangles
-    pixels = project(camera, vertices @ rotation.T + translation)
+    placed = vertices @ rotation.T + translation
+    pixels = project(camera, placed)
     low, high = pixels.min(0), pixels.max(0)
-    window = Crop.from_box((low + high) / 2, 1.08 * float((high - low).max()), side)
+    shown_side = max(HEAD_MM * camera.focal / float(np.median(placed[:, 2])), float((high - low).max()))
+    side = int(np.clip(round(shown_side), *PANELS)) if height is None else height
+    window = Crop.from_box((low + high) / 2, max(shown_side, side / LARGER), side)
     shown = window.extract(photo)
     closer = Camera(camera.focal / window.scale, tuple(window.to_crop(np.array(camera.center))), (side, side))
     laid_over = overlay(shown, vertices, triangles, closer, rotation, translation, posed.paint, light, alpha=OVER)
@@ -117,7 +131,36 @@ def overview(
     middle = (rest.mesh.vertices.max(0) + rest.mesh.vertices.min(0)) / 2
     coloured = [posed.view(side, yaw, middle=middle) for yaw in YAWS]
     grey = [rest.view(side, yaw, middle=middle, grey=True) for yaw in YAWS]
-    return np.concatenate([shown, laid_over, *coloured, *grey], axis=1)
+    return _in_rows([shown, *coloured], [laid_over, *grey])
+
+
+def _in_rows(*rows: list[np.ndarray]) -> np.ndarray:
+    """Square pictures, made narrower, with white between them."""
+    side = len(rows[0][0])
+    width, gap = _layout(side)
+    left = (side - width) // 2
+    sheet = np.full((len(rows) * (side + gap) - gap, len(rows[0]) * (width + gap) - gap, 3), 255, np.uint8)
+    for row, pictures in enumerate(rows):
+        for column, picture in enumerate(pictures):
+            top, start = row * (side + gap), column * (width + gap)
+            sheet[top : top + side, start : start + width] = picture[:, left : left + width]
+    return sheet
+
+
+def _layout(height: int) -> tuple[int, int]:
+    """Width of a picture of this height, and of the white between two, pixels."""
+    return round(NARROW * height), round(GAP * height)
+
+
+def panels(sheet: np.ndarray, height: int) -> list[np.ndarray]:
+    """The six pictures of an :func:`overview` whose pictures have this height: photo, coloured from the front and
+    turned, overlay, grey from the front and turned."""
+    width, gap = _layout(height)
+    return [
+        sheet[top : top + height, left : left + width]
+        for top in (0, height + gap)
+        for left in (0, width + gap, 2 * (width + gap))
+    ]
 
 
 def _is_grey(photo: np.ndarray) -> bool:

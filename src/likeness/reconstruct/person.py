@@ -16,7 +16,6 @@ from likeness.fit import vertex_std
 from likeness.images.encode import png_bytes
 from likeness.mesh import Mesh
 from likeness.model.face_model import Coefficients, FaceModel
-from likeness.reconstruct.overview import PANEL
 from likeness.reconstruct.result import FORMATS, TEXTURE, Reconstruction, files_of, save_head
 from likeness.reconstruct.rigged import posed_files, rigged_files, rounded
 from likeness.reconstruct.texture import View, normal_map_of, texture_of
@@ -106,9 +105,9 @@ class Person(Viewable):
         at_rest = np.zeros(len(self.model.expression_names), np.float32)
         return viewed_face(self.best, rig, self.name, self.identity, self.albedo, skin, at_rest)
 
-    def overview(self, side: int = PANEL, texture: np.ndarray | None = None) -> np.ndarray:
+    def overview(self, height: int | None = None, texture: np.ndarray | None = None) -> np.ndarray:
         """What ``NAME.png`` shows: :meth:`likeness.Reconstruction.overview` of the photo that tells most."""
-        return self.best.overview(side, texture)
+        return self.best.overview(height, texture)
 
     def to_dict(self) -> dict[str, Any]:
         """What ``NAME.json`` holds: the shared head, each photo's own numbers, and what was left out."""

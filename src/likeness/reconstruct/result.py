@@ -18,7 +18,7 @@ from likeness.mesh import Mesh
 from likeness.mesh.assembly import Assembly
 from likeness.model.face_model import Coefficients, FaceModel
 from likeness.model.head import whole_head
-from likeness.reconstruct.overview import PANEL, Sitter, overview
+from likeness.reconstruct.overview import Sitter, overview
 from likeness.reconstruct.posterior import HeadSize, ShapePosterior
 from likeness.reconstruct.rigged import posed_files, rigged_files, rounded
 from likeness.reconstruct.texture import View, light_on, normal_map_of, texture_of
@@ -203,10 +203,10 @@ class Reconstruction(Viewable):
         found = self.coefficients
         return viewed_face(self, rig, self.name, found.identity, found.albedo, skin, found.expression)
 
-    def overview(self, side: int = PANEL, texture: np.ndarray | None = None) -> np.ndarray:
-        """What ``NAME.png`` shows, (side, 6 side, 3) uint8 RGB: the photo, the head over it, the head with the
-        photo's expression from the front and turned, with its texture (S, S, 3) uint8 or, without, in the model's
-        colours; and grey, at rest."""
+    def overview(self, height: int | None = None, texture: np.ndarray | None = None) -> np.ndarray:
+        """What ``NAME.png`` shows, uint8 RGB: the photo and the head with the photo's expression from the front and
+        turned, with its texture (S, S, 3) uint8 or, without, in the model's colours; below, the head over the photo,
+        and grey, at rest. Each of the six is ``height`` pixels high; None: 480 to 640, by the photo."""
         rest = self.mesh(neutral=True, texture=texture)
         return overview(
             self.photo,
@@ -216,7 +216,7 @@ class Reconstruction(Viewable):
             self.rotation,
             self.translation,
             light_on(self.texture_view(), self.model, rest),
-            side,
+            height,
         )
 
     def to_dict(self) -> dict[str, Any]:
