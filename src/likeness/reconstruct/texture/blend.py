@@ -24,11 +24,11 @@ from likeness.model.face_model import FaceModel
 from likeness.reconstruct.texture.atlas import SMOOTH, Atlas, atlas_of
 from likeness.reconstruct.texture.eyes import paint_eyes
 from likeness.reconstruct.texture.fill import averaged, resized, resized_part, spread_out, threefold
+from likeness.reconstruct.texture.hairline import APART, bare_of, grown, hairline_moves, hairs
 from likeness.reconstruct.texture.laid import base_of
 from likeness.reconstruct.texture.layers import Layer, layer_of, seen_window
 from likeness.reconstruct.texture.lids import smooth_lids
 from likeness.reconstruct.texture.several import apart_of, shares_of
-from likeness.reconstruct.texture.skin import on_top
 from likeness.reconstruct.texture.view import View, smoothstep
 
 SIZES = (64, 8192)
@@ -37,15 +37,8 @@ SIZES = (64, 8192)
 FAR = 0.08
 """Of the texture's side: how far colours reach beyond what was seen."""
 
-BETWEEN = (0.55, 0.85)
-"""Share of hair among what is known around a place that nobody saw, beside or above the face, from which on it has
-some hair, and is hair."""
-
-CLOSING = 0.04
-"""Of the texture's side: how far around a place that is."""
-
-BESIDE_MM = (-15.0, 0.0)
-"""Heights between which hair beside the face ends."""
+STREAKS = 0.3
+"""Log reflectance (twice the standard deviation) by which hair that nobody saw is lighter and darker, in streaks."""
 
 DARK, STEPS, BAND = -9.0, 2**15, 64
 """The least log reflectance that is told from black (a fiftieth of a byte's step), steps of the table from there to
@@ -122,47 +115,45 @@ def filled(atlas: Atlas, base: np.ndarray, layers: Sequence[Layer]) -> np.ndarra
     window = seen_window(atlas, layers) if layers else None
     if window is None:
         return resized(base, atlas.size)
-    overs = [layer.over(atlas, base, window) for layer in layers]
+    bare = bare_of(atlas, base)
+    overs = [layer.over(atlas, bare, window) for layer in layers]
     shares = shares_of(atlas, layers, overs, window)
     weight = np.max([layer.weight for layer in layers], axis=0)
-    offsets = apart_of(base, layers, shares)
+    offsets = apart_of(bare, layers, shares)
     parts = list(zip(shares, layers, offsets, strict=True))
     coarse = np.sum([share[..., None] * (layer.coarse - offset) for share, layer, offset in parts], axis=0)
     hair = np.sum([share * layer.hair for share, layer, _ in parts], axis=0)
-    top = on_top(atlas, coarse, weight).astype(np.float32)
-    top = resized(top if top.any() else hair, SMOOTH)
-    ratio = averaged(coarse - base, weight, SMOOTH)
-    correction = _correction(atlas, ratio, resized(weight, SMOOTH), resized(hair, SMOOTH), top)
-    correction = _with_hair(atlas, base, resized(correction, len(base)), weight, hair)
-    ground = resized(base + correction, atlas.size)
+    ratio = averaged(coarse - bare, weight, SMOOTH)
+    skin = bare + resized(_correction(atlas, ratio, resized(weight, SMOOTH), resized(hair, SMOOTH)), len(bare))
+    shown = skin + _growing(atlas, layers)[..., None] * (
+        _hair(atlas, base, skin, coarse, weight * hair, layers) - skin
+    )
+    correction = shown - bare
+    ground = resized(shown, atlas.size)
     covered = atlas.fine.covered[window.rows, window.columns]
     detail = np.zeros((*covered.shape, 3), np.float32)
     for (share, layer, offset), over in zip(parts, overs, strict=True):
         over -= resized_part(correction + offset, atlas.size, window)
         over *= threefold(covered * resized_part(layer.detail * share * weight, atlas.size, window))
         detail += over
-    shown = ground[window.rows, window.columns]
+    part = ground[window.rows, window.columns]
     if atlas.symmetric:
-        shown += threefold(resized_part(1 - weight, atlas.size, window)) * detail[:, ::-1]
-    shown += detail
+        part += threefold(resized_part(1 - weight, atlas.size, window)) * detail[:, ::-1]
+    part += detail
     return ground
 
 
-def _correction(atlas: Atlas, ratio: np.ndarray, weight: np.ndarray, hair: np.ndarray, top: np.ndarray) -> np.ndarray:
-    """(s, s, 3) what to add to the model's log reflectance everywhere, from where it is known.
+def _correction(atlas: Atlas, ratio: np.ndarray, weight: np.ndarray, hair: np.ndarray) -> np.ndarray:
+    """(s, s, 3) what to add to the model's log reflectance of skin everywhere, from where it is known.
 
-    Skin and hair are kept apart: what one says of its colour says nothing of the other's. What is missing on one side
-    is first taken from the other, brought to the colour around.
+    Hair says nothing of it. What is missing on one side is first taken from the other, brought to the colour around.
 
     Args:
         atlas: of the texture.
         ratio: (s, s, 3) log reflectance by the photos over the model's.
         weight: (s, s) how well it is known.
-        hair: (s, s) where the photos show hair, the model's skin or not.
-        top: (s, s) the top of what is seen of the scalp, from which the hair's colour is taken.
+        hair: (s, s) where the photos show hair.
     """
-    scalp = resized(atlas.zones["hair"], SMOOTH)
-    hair = np.maximum(hair, scalp)
     if atlas.symmetric:
         other, seen = ratio[:, ::-1], weight[:, ::-1]
         step = spread_out(ratio - other, weight * seen)
@@ -173,38 +164,53 @@ def _correction(atlas: Atlas, ratio: np.ndarray, weight: np.ndarray, hair: np.nd
         weight = weight + mirrored
         hair = np.maximum(hair, mirrored * hair[:, ::-1])
     lids = resized(atlas.zones["lids"], SMOOTH)
-    on_skin = _settling(ratio, weight * (1 - hair) ** 2 * (1 - lids))
-    on_hair = _settling(ratio, weight * top)
+    on_skin = _settling(ratio, weight * (1 - np.clip(hair, 0, 1)) ** 2 * (1 - lids))
     known = 1 - resized(atlas.zones["eyes"], SMOOTH) - resized(atlas.zones["mouth"], SMOOTH)
-    return np.asarray((on_skin + scalp[..., None] * (on_hair - on_skin)) * np.clip(known, 0, 1)[..., None])
+    return np.asarray(on_skin * np.clip(known, 0, 1)[..., None])
 
 
-def _with_hair(
-    atlas: Atlas, base: np.ndarray, correction: np.ndarray, weight: np.ndarray, hair: np.ndarray
+def _growing(atlas: Atlas, layers: Sequence[Layer]) -> np.ndarray:
+    """(C, C) in [0, 1]: where the head has hair, by what all photos show, and on the other side of the face where
+    none shows it."""
+    shares, told = [layer.grown.share for layer in layers], [layer.grown.told for layer in layers]
+    if atlas.symmetric:
+        gap = 1 - np.clip(np.max(told, axis=0), 0, 1)
+        shares, told = shares + [one[:, ::-1] for one in shares], told + [gap * one[:, ::-1] for one in told]
+    return grown(atlas, hairline_moves(atlas, shares, told))
+
+
+def _hair(
+    atlas: Atlas,
+    base: np.ndarray,
+    skin: np.ndarray,
+    coarse: np.ndarray,
+    weight: np.ndarray,
+    layers: Sequence[Layer],
 ) -> np.ndarray:
-    """A correction (C, C, 3) of the model's log reflectance ``base`` (C, C, 3) that also closes the gap which nobody
-    saw between hair at the temples and the scalp.
+    """(C, C, 3) log reflectance of hair: that of all photos, and as it is where it is seen.
 
     Args:
         atlas: of the texture.
-        base, correction: of which the sum is shown where nothing is seen.
-        weight: (C, C) how well each place is seen.
-        hair: (C, C) where the photos show hair.
+        base: (C, C, 3) log reflectance by the model, with its hair: of photos that say nothing.
+        skin: (C, C, 3) log reflectance of skin.
+        coarse: (C, C, 3) log reflectance by the photos.
+        weight: (C, C) how well they show hair.
+        layers: of the photos.
     """
     import cv2
 
-    scalp, seen = resized(atlas.zones["hair"], SMOOTH), resized(weight, SMOOTH)
-    if atlas.symmetric:
-        hair = np.maximum(hair, ((1 - weight) * hair)[:, ::-1])
-        seen = np.maximum(seen, seen[:, ::-1])
-    known = np.clip(np.maximum(seen, scalp), 0, 1)
-    share = cv2.GaussianBlur(known, (0, 0), CLOSING * SMOOTH)
-    hairy = known * np.maximum(resized(hair, SMOOTH), scalp)
-    around = resized(cv2.GaussianBlur(hairy, (0, 0), CLOSING * SMOOTH) / (share + 1e-3), len(base))
-    above = smoothstep(atlas.height, *BESIDE_MM) * (1 - atlas.region("ears")) * atlas.coarse.covered
-    closed = (1 - resized(seen, len(base))) * above * smoothstep(around, *BETWEEN)
-    color = resized(spread_out(resized(base + correction, SMOOTH), scalp**2), len(base))
-    return np.asarray(correction + closed[..., None] * (color - base - correction), np.float32)
+    colors = [layer.grown.color for layer in layers if layer.grown.color is not None]
+    if not colors and any(layer.grown.bald for layer in layers):
+        return skin
+    if not colors:
+        return spread_out(base, atlas.zones["hair"] ** 2)
+    mean = np.mean(colors, axis=0)
+    ratio, known = averaged(coarse - mean, weight, SMOOTH), resized(weight, SMOOTH)
+    near = np.minimum(3.0 * cv2.GaussianBlur(known, (0, 0), FAR * SMOOTH), 1.0)
+    smooth = np.asarray(np.maximum(near, known)[..., None] * spread_out(ratio, known), np.float32)
+    told = smoothstep(np.linalg.norm(mean - skin, axis=2), *APART)
+    unseen = STREAKS * told * (1 - np.clip(weight, 0, 1)) * hairs(len(base))
+    return np.asarray(mean + resized(smooth, len(base)) + unseen[..., None], np.float32)
 
 
 def _settling(ratio: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from likeness.reconstruct.texture.atlas import SMOOTH, Atlas, Window
 from likeness.reconstruct.texture.fill import averaged, resized, resized_part, threefold
 from likeness.reconstruct.texture.front import uncovered
+from likeness.reconstruct.texture.hairline import HairSeen, bare_of, hair_in
 from likeness.reconstruct.texture.laid import laid
 from likeness.reconstruct.texture.skin import agreeing
 from likeness.reconstruct.texture.view import Sampler, View, log_shading, smoothstep
@@ -52,6 +53,7 @@ class Layer:
         coarse: (C, C, 3) log reflectance on the coarse grid.
         weight: (C, C) how far to believe it.
         hair: (C, C) where hair is.
+        grown: what is known of the person's own.
         detail: how much of the photo's detail counts, 0 to 1.
         light: (3,) linear, on what faces forward: the eyes.
         removed: (C, C, 3) log of the light that is taken out.
@@ -64,6 +66,7 @@ class Layer:
     coarse: np.ndarray
     weight: np.ndarray
     hair: np.ndarray
+    grown: HairSeen
     detail: float
     light: np.ndarray
     removed: np.ndarray
@@ -77,7 +80,7 @@ class Layer:
 
         Args:
             atlas: of the texture.
-            base: (C, C, 3) log reflectance by the model.
+            base: (C, C, 3) log reflectance by the model, without hair.
             window: of the texture.
         """
         sampler = Sampler(self.view, self.per_texel)
@@ -104,23 +107,26 @@ def layer_of(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, rel
         # What is in front has no part in the light on the skin.
         found = laid(atlas, albedo, view, learned)
         learned = uncovered(atlas, found.color - base, found.weight)
-    side, coarse, light = atlas.coarse.side, found.color, found.light
-    trust, hair = agreeing(atlas, base, coarse, found.weight)
-    weight = found.weight * (trust if learned is None else learned)
+    side, bare = atlas.coarse.side, bare_of(atlas, base)
+    trust, grown_there = agreeing(atlas, base, found.color, found.weight)
+    hair = hair_in(atlas, bare, view, found)
+    coarse, light = found.color + (found.light - hair.light), hair.light
+    weight = found.weight * (trust if learned is None else learned) * (1 - hair.hanging)
+    hairy = np.maximum(grown_there, hair.there)
     if relight:
-        rest = resized(_uneven_light(atlas, coarse - base, weight, hair), side)
+        rest = resized(_uneven_light(atlas, coarse - bare, weight, hairy), side)
         coarse, light = coarse - rest, light + rest
     else:
         coarse, light = coarse + light, np.zeros_like(light)
-    usual = _usual(coarse - base, weight)
-    weight = weight * _like_skin(atlas, coarse - base - usual, weight)
-    coarse = base + usual + _as_skin(coarse - base - usual, _most_color(atlas))
+    usual = _usual(coarse - bare, weight)
+    weight = weight * _like_skin(atlas, coarse - bare - usual, weight)
+    coarse = bare + usual + _as_skin(coarse - bare - usual, _most_color(atlas))
     detail = float(smoothstep(np.array(view.per_mm), COARSE_PHOTO, FINE_PHOTO))
     # What the photo is too coarse to show is no reason to take it from the model.
-    coarse = coarse + (1 - detail) * (base - _as_coarse(base, 0.6 * atlas.size / side / found.per_texel))
+    coarse = coarse + (1 - detail) * (bare - _as_coarse(bare, 0.6 * atlas.size / side / found.per_texel))
     forward = np.asarray(view.rotation, np.float64)[:, 2]
     on_eyes = np.exp(log_shading(found.sh, forward[None]))[0] if relight else np.ones(3)
-    return Layer(view, coarse, weight, hair, detail, on_eyes, light, usual, found.per_texel, found.sh)
+    return Layer(view, coarse, weight, hairy, hair, detail, on_eyes, light, usual, found.per_texel, found.sh)
 
 
 def sharpness(over: np.ndarray, weight: np.ndarray) -> float:
