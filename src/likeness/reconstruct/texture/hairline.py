@@ -14,15 +14,19 @@ from likeness.reconstruct.texture.hair import hair_color
 from likeness.reconstruct.texture.laid import Laid
 from likeness.reconstruct.texture.view import View, smoothstep
 
-MOVES_MM = np.arange(-40.0, 46.0, 5.0)
+MOVES_MM = np.arange(-40.0, 56.0, 5.0)
 """By how much a hairline may be moved, down positive."""
 
-MOST_ON_FACE_MM, MOST_BESIDE_MM = 12.0, 40.0
+MOST_ON_FACE_MM, MOST_BESIDE_MM = 12.0, 50.0
 """How far below the model's hairline hair may be on a forehead, and beside the face: what hangs lower is in front of
 skin."""
 
-BESIDE_MM = (25.0, 58.0)
+BESIDE_MM = (25.0, 50.0)
 """Distance from the middle of the face where forehead turns into temple."""
+
+FRINGE_MM, FRINGED = 25.0, (0.25, 0.6)
+"""How far below the hairline there is no hair without a fringe, and shares of hair there from which on there is some
+fringe, and one that hangs over the temples, too."""
 
 WINDOW, PRIOR = 0.022, 0.0005
 """Standard deviation, of the texture's side, of what is looked at to place the hairline, and how much must agree
@@ -44,7 +48,7 @@ LOWEST_MM = -5.0
 OVER_BROWS_MM = (18.0, 24.0)
 """Heights on the mean head between which brows and lids end, which are dark themselves."""
 
-HALFWAY, APART = (0.25, 0.55), (0.25, 0.6)
+HALFWAY, APART = (0.35, 0.65), (0.25, 0.6)
 """Of the way from skin's colour to hair's: up to where it is skin, from where on hair; and log reflectance, over all
 channels, by which they must differ to be told from each other, and to be told well."""
 
@@ -68,7 +72,7 @@ LIGHT_TINT = 0.5
 LIGHTEST = 0.4
 """Linear reflectance of hair, at most: what seems lighter is in another light."""
 
-HANGING_MM = (2.0, 7.0)
+HANGING_MM = (2.0, 8.0)
 """How far below the hairline what looks like hair hangs in front of skin."""
 
 SMOOTHED = 40
@@ -119,7 +123,7 @@ def hairline_moves(atlas: Atlas, hair: Sequence[np.ndarray], seen: Sequence[np.n
     import cv2
 
     below, side = below_hairline(atlas), atlas.coarse.side
-    counted = [one * (np.abs(below) < 60.0) * (1 - atlas.region("ears")) for one in seen]
+    counted = [one * (np.abs(below) < 70.0) * (1 - atlas.region("ears")) for one in seen]
     signs = [one * (2 * _combed(where, below) - 1) for one, where in zip(counted, hair, strict=True)]
     told = resized(np.sum(signs, axis=0), SMOOTH)
     known = cv2.GaussianBlur(resized(np.sum(counted, axis=0), SMOOTH), (0, 0), WINDOW * SMOOTH)
@@ -131,8 +135,11 @@ def hairline_moves(atlas: Atlas, hair: Sequence[np.ndarray], seen: Sequence[np.n
     best = MOVES_MM[np.argmax(agreement, axis=0)].astype(np.float32)[..., None]
     sure = np.minimum(known / LITTLE, 1.0).astype(np.float32)
     found = cv2.GaussianBlur(spread_out(best, sure), (0, 0), 0.5 * WINDOW * SMOOTH)
-    beside = smoothstep(np.abs(100 * resized(atlas.places[..., -3], SMOOTH)), *BESIDE_MM)
-    most = MOST_ON_FACE_MM + beside * (MOST_BESIDE_MM - MOST_ON_FACE_MM)
+    across = np.abs(100 * resized(atlas.places[..., -3], SMOOTH))
+    middle = (across < BESIDE_MM[0]) & (small > MOST_ON_FACE_MM) & (small < FRINGE_MM)
+    seen_there = resized(np.sum(counted, axis=0), SMOOTH)[middle].sum()
+    fringe = smoothstep(0.5 + 0.5 * told[middle].sum() / (seen_there + 1e-3), *FRINGED) if middle.any() else 0.0
+    most = MOST_ON_FACE_MM + smoothstep(across, *BESIDE_MM) * (1 - fringe) * (MOST_BESIDE_MM - MOST_ON_FACE_MM)
     return resized(np.minimum(found, most).astype(np.float32), side)
 
 
@@ -251,8 +258,10 @@ def hair_in(atlas: Atlas, bare: np.ndarray, view: View, found: Laid) -> HairSeen
     where = (1 - smoothstep(own, 0.1, 0.4)) * (atlas.height > LOWEST_MM) * (1 - atlas.region("ears"))
     told = found.weight * where
     there = np.maximum(2 * share - 1, 0) * where
-    hanging = _hanging(atlas, there, share, below_hairline(atlas) - hairline_moves(atlas, [share], [told]))
-    light = found.light + (there * found.weight)[..., None] * (light - found.light)
+    moves = hairline_moves(atlas, [share], [told])
+    hanging = _hanging(atlas, there, share, below_hairline(atlas) - moves)
+    hairy = np.maximum(there * found.weight, grown(atlas, moves))
+    light = found.light + hairy[..., None] * (light - found.light)
     return HairSeen(hair, there, hanging, told, share, np.asarray(light, np.float32))
 
 
@@ -303,4 +312,4 @@ def _hanging(atlas: Atlas, there: np.ndarray, share: np.ndarray, below: np.ndarr
     hanging = np.maximum(hanging, longer * np.maximum(2 * share - 1, 0) * (atlas.height > LOWEST_MM))
     reach = 2 * max(1, round(WIDER * len(share))) + 1
     wider = cv2.dilate(hanging, np.ones((reach, reach), np.uint8))
-    return np.asarray(cv2.GaussianBlur(wider, (0, 0), reach / 4), np.float32)
+    return np.asarray(cv2.GaussianBlur(wider, (0, 0), reach / 3), np.float32)
