@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from likeness.geometry.landmarks import LandmarkMap
 from likeness.model.face_model import ARKIT_NAMES, FaceModel
 from likeness.model.topology import Topology
+from likeness.networks.session import import_onnxruntime
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -18,6 +21,23 @@ if TYPE_CHECKING:
 CENTER = np.array([0.0, -30.0, -80.0])
 AXES = np.array([78.0, 115.0, 100.0])
 RINGS, SEGMENTS, IDENTITY_MODES, CANDIDATES = 15, 20, 12, 3
+
+
+def pytest_configure() -> None:
+    """Where processes share the tests, each has one thread unless a test says otherwise: threads of several processes
+    wait for each other, and waiting takes all of a core."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of what is loaded later, and of processes that tests start
+    threadpool_limits(1)
+    onnxruntime = import_onnxruntime()
+
+    class Options(onnxruntime.SessionOptions):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.intra_op_num_threads = 1
+
+    onnxruntime.SessionOptions = Options
 
 
 @pytest.fixture(scope="module")  # no longer: while Playwright is there, no other event loop can run

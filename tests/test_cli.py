@@ -221,7 +221,7 @@ def test_train_scans_writes_model_encoder_and_figures(
     template = tmp_path / "small.npz"
     small_model.save(template)
     out = tmp_path / "made" / "sphere.npz"
-    arguments = ("train", "scans", template, "-o", out, "--template", template, "--size", 8, "--budget", 4000)
+    arguments = ("train", "scans", template, "-o", out, "--template", template, "--size", 8, "--budget", 1000)
     assert run(*arguments, "--run", tmp_path / "run", "--resume") in (0, 1)
     assert FaceModel.load(out).identity_space == "sphere"
     assert visible(out.parent) == {"sphere.npz", "sphere.encoder.npz", "sphere.json"}

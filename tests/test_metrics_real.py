@@ -34,18 +34,18 @@ def teacher() -> Samples:
             stream = archive.extractfile(member)
             assert stream is not None
             frames.setdefault(key, {})[suffix] = stream.read()
-    codes, people, clips = [], [], []
+    pixels, people, clips = [], [], []
     for frame in frames.values():
         known = json.loads(frame["json"])
         points = np.array(known["landmarks"], np.float32)
         five = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
         image = cv2.imdecode(np.frombuffer(frame["webp"], np.uint8), cv2.IMREAD_COLOR)
         crop = cv2.warpAffine(image, cv2.estimateAffinePartial2D(five, FIVE_POINTS, method=cv2.LMEDS)[0], (96, 112))
-        pixels = (crop[..., ::-1].astype(np.float32) - 127.5) / 128
-        codes.append(session.run(None, {"image": pixels.transpose(2, 0, 1)[None]})[0][0])
+        pixels.append(((crop[..., ::-1].astype(np.float32) - 127.5) / 128).transpose(2, 0, 1))
         people.append(str(known["identity"]))
         clips.append(str(known["clip"]))
-    return Samples(np.array(codes), np.array(people), np.array(clips))
+    codes = [session.run(None, {"image": np.stack(pixels[at : at + 47])})[0] for at in range(0, len(pixels), 47)]
+    return Samples(np.concatenate(codes), np.array(people), np.array(clips))
 
 
 def test_the_recogniser_scores_what_is_known_of_it(teacher: Samples) -> None:

@@ -39,7 +39,7 @@ PLAIN = FusionSettings(
     evidence=1.0,
     sir=0.0,
     points=0.0,
-    steps=500,
+    steps=250,
     learning_rate=1e-2,
     weight_decay=0.0,
 )
