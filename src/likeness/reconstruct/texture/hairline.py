@@ -227,6 +227,10 @@ class HairSeen:
     light: np.ndarray
     bald: bool = False
 
+    def in_more_light(self, light: np.ndarray) -> HairSeen:
+        """The same if there is more light on it, by its logarithm (3,)."""
+        return self if self.color is None else replace(self, color=self.color - light.mean())
+
 
 def hair_in(atlas: Atlas, bare: np.ndarray, view: View, found: Laid) -> HairSeen:
     """The hair that a photo shows.

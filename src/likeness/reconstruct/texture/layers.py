@@ -37,6 +37,19 @@ EVEN, EVENED, EVENED_COLOR = 0.05, 0.5, 0.9
 light, of brightness and of colour: lamps of two colours, and highlights in which a channel is at its end, are common,
 cheeks of two colours are not."""
 
+LIGHTEST = -0.55
+"""Log reflectance, in green, of a face as a whole, at most: the lightest skin there is, and a little more."""
+
+BLOWN = (-0.25, -0.08)
+"""Log of the least linear channel of a photo's pixel from which on it hardly has a colour, and has none."""
+
+TEETH = (0.35, 0.6)
+"""Log reflectance by which lips may be lighter than expected, and by which teeth are."""
+
+MOST_SHADE, MOST_CAST, SHADE_REACH = 0.35, 0.12, 0.015
+"""Log reflectance by which plain skin's brightness and colour may differ from the face's own, and the standard
+deviation, of the texture's side, of what is compared: what differs more is a shadow's edge, or the sun."""
+
 MOSTLY = 0.95
 """Share of what is seen that is skin, below which the light is fitted again, to that alone."""
 
@@ -112,20 +125,27 @@ def layer_of(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, rel
     hair = hair_in(atlas, bare, view, found)
     coarse, light = found.color + (found.light - hair.light), hair.light
     weight = found.weight * (trust if learned is None else learned) * (1 - hair.hanging)
+    weight = weight * _not_blown(found.color + found.light)
     hairy = np.maximum(grown_there, hair.there)
+    apart: np.ndarray = np.zeros(3)
     if relight:
         rest = resized(_uneven_light(atlas, coarse - bare, weight, hairy), side)
-        coarse, light = coarse - rest, light + rest
+        # Of a whole face's colour the network knows more than how bright a photo is.
+        well = weight**2
+        apart = _usual(coarse - rest - bare, well) + max(0.0, float(_usual(bare, well)[1]) - LIGHTEST)
+        coarse, light = coarse - rest - apart, light + rest + apart
+        hair = hair.in_more_light(apart)
     else:
         coarse, light = coarse + light, np.zeros_like(light)
     usual = _usual(coarse - bare, weight)
+    weight = weight * _no_teeth(atlas, coarse - bare - usual)
     weight = weight * _like_skin(atlas, coarse - bare - usual, weight)
     coarse = bare + usual + _as_skin(coarse - bare - usual, _most_color(atlas))
     detail = float(smoothstep(np.array(view.per_mm), COARSE_PHOTO, FINE_PHOTO))
     # What the photo is too coarse to show is no reason to take it from the model.
     coarse = coarse + (1 - detail) * (bare - _as_coarse(bare, 0.6 * atlas.size / side / found.per_texel))
     forward = np.asarray(view.rotation, np.float64)[:, 2]
-    on_eyes = np.exp(log_shading(found.sh, forward[None]))[0] if relight else np.ones(3)
+    on_eyes = np.exp(log_shading(found.sh, forward[None])[0] + apart) if relight else np.ones(3)
     return Layer(view, coarse, weight, hairy, hair, detail, on_eyes, light, usual, found.per_texel, found.sh)
 
 
@@ -177,6 +197,23 @@ def _as_skin(difference: np.ndarray, most: np.ndarray) -> np.ndarray:
     color *= limit
     color += brightness
     return color
+
+
+def _not_blown(shown: np.ndarray) -> np.ndarray:
+    """(C, C) 0 where a photo (C, C, 3), log of linear RGB, is white: it says nothing there."""
+    import cv2
+
+    blown = smoothstep(shown.min(axis=2), *BLOWN)
+    return np.asarray(1 - cv2.GaussianBlur(cv2.dilate(blown, np.ones((3, 3), np.uint8)), (0, 0), 1.0), np.float32)
+
+
+def _no_teeth(atlas: Atlas, difference: np.ndarray) -> np.ndarray:
+    """(C, C) 0 where lips are so much lighter than expected (C, C, 3) that they are teeth: a smile's lips are thinner
+    than those of the head that lies on them."""
+    import cv2
+
+    light = smoothstep(difference.mean(axis=2), *TEETH) * (atlas.zones["lips"] > 0.02)
+    return np.asarray(1 - cv2.GaussianBlur(cv2.dilate(light, np.ones((3, 3), np.uint8)), (0, 0), 1.0), np.float32)
 
 
 def _most_color(atlas: Atlas) -> np.ndarray:
@@ -245,4 +282,13 @@ def _uneven_light(atlas: Atlas, ratio: np.ndarray, weight: np.ndarray, hair: np.
     sums = cv2.GaussianBlur(low * share[..., None], (0, 0), EVEN * SMOOTH)
     mean = sums / (cv2.GaussianBlur(share, (0, 0), EVEN * SMOOTH) + 0.02)[..., None]
     brightness = mean.mean(axis=2, keepdims=True)
-    return np.asarray(EVENED * brightness + EVENED_COLOR * (mean - brightness), np.float32)
+    light = EVENED * brightness + EVENED_COLOR * (mean - brightness)
+    # Shadows and sun have edges that those means go over.
+    sigma = SHADE_REACH * SMOOTH
+    sums = cv2.GaussianBlur((low - light) * share[..., None], (0, 0), sigma)
+    left = sums / (cv2.GaussianBlur(share, (0, 0), sigma) + 0.02)[..., None]
+    brightness = left.mean(axis=2, keepdims=True)
+    color = left - brightness
+    kept = MOST_SHADE * np.tanh(brightness / MOST_SHADE) + MOST_CAST * np.tanh(color / MOST_CAST)
+    plainly = cv2.GaussianBlur(np.clip(2 * share, 0, 1), (0, 0), sigma)[..., None]
+    return np.asarray(light + plainly * (left - kept), np.float32)
