@@ -56,6 +56,7 @@ ROWS: dict[str, FusionSettings] = {
     "identity term, photos of a person alike": replace(SHIPPED, points=0.0),
     "a quarter towards the points: shipped": SHIPPED,
     "half towards the points": replace(SHIPPED, points=0.5),
+    "shipped, jaws no wider": replace(SHIPPED, wider=0.0),
     "shipped, filter 0.1": replace(SHIPPED, strength=0.1),
     "filter 1": replace(SHIPPED, strength=1.0),
     "identity term twice, evidence half, nothing towards the points": replace(
@@ -188,10 +189,10 @@ def main() -> None:
     print(*table["the points' fit alone"], sep=" | ")
     learned, known = None, material.known
     for name, settings in ROWS.items():
-        bare = replace(settings, points=0.0, strength=0.0, steps=arguments.steps)
+        bare = replace(settings, points=0.0, strength=0.0, wider=0.0, steps=arguments.steps)
         if learned is None or learned[0] != bare:
             learned = bare, learn(known, judged.factor, bare, whole=model.metric.factor)
-        table[name] = judged.row(finished(learned[1], known, judged.factor, settings))
+        table[name] = judged.row(finished(learned[1], known, model, settings))
         print(name, *(f"{value:.3f}" for value in table[name].values()), sep=" | ", flush=True)
         if arguments.json is not None:
             arguments.json.write_text(json.dumps(table, indent=1) + "\n")

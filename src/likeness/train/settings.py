@@ -254,6 +254,8 @@ class FusionSettings:
         points: share of the points' fit alone in the estimate at the end,
             :meth:`likeness.train.photos.fusion.Estimator.towards_points`.
         strength: of the filter at the end, :meth:`likeness.train.photos.fusion.Estimator.filtered`.
+        wider: mm by which each side of the jaw lies farther out in real people than what is learned says, see
+            :mod:`likeness.train.photos.fullness`.
         steps: of AdamW.
         batch: photos per step; half as many rendered faces.
         learning_rate: the highest; it falls along a cosine.
@@ -269,6 +271,7 @@ class FusionSettings:
     unseen: float = 0.02
     points: float = 0.25
     strength: float = 0.0
+    wider: float = 2.0
     steps: int = 2000
     batch: int = 256
     learning_rate: float = 2e-3
@@ -278,4 +281,14 @@ class FusionSettings:
     @classmethod
     def of_features(cls, steps: int = 2000, seed: int = 0) -> FusionSettings:
         """For the estimate of the features alone, which says who it is before any points are fitted."""
-        return cls(rendered=1.0, evidence=1.0, sir=1.0, within=1.0, relation=10.0, points=0.0, steps=steps, seed=seed)
+        return cls(
+            rendered=1.0,
+            evidence=1.0,
+            sir=1.0,
+            within=1.0,
+            relation=10.0,
+            points=0.0,
+            wider=0.0,
+            steps=steps,
+            seed=seed,
+        )

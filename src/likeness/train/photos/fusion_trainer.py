@@ -13,6 +13,7 @@ import torch
 
 from likeness.errors import FileError
 from likeness.files import file_digest
+from likeness.model.face_model import FaceModel
 from likeness.progress import Steps, unheard
 from likeness.train.checkpoint import CHECKPOINT, load_regressor, write_state
 from likeness.train.photos.evidence import (
@@ -24,6 +25,7 @@ from likeness.train.photos.evidence import (
     read_evidence,
     write_evidence,
 )
+from likeness.train.photos.fullness import widened, wider
 from likeness.train.photos.fusion import Estimator, Known, install, learn, linear_estimates, ridge
 from likeness.train.photos.fusion_inputs import (
     STRAYED,
@@ -115,7 +117,8 @@ def train_fusion(
     whole = sources.model.metric.factor
     own = FusionSettings.of_features(run.settings.steps, run.settings.seed)
     plain = learn(known, factor, own, fitted=False, whole=whole, watch=watch)
-    fused = finished(learn(known, factor, run.settings, whole=whole, watch=watch), known, factor, run.settings)
+    learned = learn(known, factor, run.settings, whole=whole, watch=watch)
+    fused = finished(learned, known, sources.model, run.settings)
     if known.well_known <= len(factor):
         tell(f"not filtered: {known.well_known} people do not span {len(factor)} directions of shape")
     figures["people"] = known.well_known
@@ -189,15 +192,17 @@ def gather(run: FusionRun, sources: Sources, tell: Callable[[str], None], watch:
     return Material(network, state, known, held_out, photographed, figures)
 
 
-def finished(learned: Estimator, known: Known, factor: np.ndarray, settings: FusionSettings) -> Estimator:
-    """What becomes of a learned estimate: drawn towards the points, as long as the truth, and filtered where so many
-    people are known that they span the directions of shape. Arguments as for
-    :func:`likeness.train.photos.fusion.learn`."""
-    alike = as_sure(known.rendered, known.inputs)
-    drawn = learned.towards_points(settings.points).lengthened(known.rendered[alike], known.truth[alike], factor)
-    if known.well_known <= len(factor):
-        return drawn
-    return drawn.filtered(known.inputs, known.person, factor, settings.strength)
+def finished(learned: Estimator, known: Known, model: FaceModel, settings: FusionSettings) -> Estimator:
+    """What becomes of a learned estimate: drawn towards the points, as long as the truth, filtered where so many
+    people are known that they span the directions of shape, and as full as real people are. Arguments as for
+    :func:`likeness.train.photos.fusion.learn`, with the face model."""
+    factor, alike = model.shape_metric.factor, as_sure(known.rendered, known.inputs)
+    made = learned.towards_points(settings.points).lengthened(known.rendered[alike], known.truth[alike], factor)
+    if known.well_known > len(factor):
+        made = made.filtered(known.inputs, known.person, factor, settings.strength)
+    if not settings.wider:
+        return made
+    return widened(made, known.inputs, known.rendered, settings.wider * wider(model))
 
 
 def missed(

@@ -1,0 +1,78 @@
+"""Real people's jaws are wider than what is read from their photographs.
+
+A network that learned shapes from rendered faces answers with those people's prior where a photograph says little,
+and of cheeks and jaws no point of the surface says much. The population that is rendered was scanned, and it is slim:
+hand-placed outlines of portraits and annotated ones of video frames lie outside those of the heads seen from the same
+side, on both sides of the jaw, by millimetres (``benchmarks/outlines.py``), and so do real scans. What all real
+people have in common cannot be learned with their evidence, whose common part may be its labeller's; so it is added:
+the likeliest change of a head that widens its outline so far and leaves eyes, nose and mouth where they are, as
+far as a picture is a photograph. Rendered people, whose shapes are known, stay as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from likeness.geometry.landmarks import INNER, INNER_COUNT, JAW_COUNT
+from likeness.metrics.fidelity_points import front_points
+from likeness.metrics.outline import CHIN, SIDES, outward_normals
+from likeness.model.face_model import FaceModel
+from likeness.train.photos.fusion import FIRM, Estimator, ridge
+from likeness.train.photos.fusion_inputs import FusionInputs
+
+STEP = 0.5
+"""Of codes, for differences."""
+
+STILL_MM = 0.3
+"""RMS by which inner points may move as likely as a direction of the code by its standard deviation."""
+
+
+def outline_moves(model: FaceModel) -> tuple[np.ndarray, np.ndarray]:
+    """How codes move a head's outline, seen from the front, after the best similarity of the inner points.
+
+    Args:
+        model: with K directions of shape.
+
+    Returns:
+        (K, 17) mm outwards per unit of code, and (K, 102) mm by which the 51 inner points move.
+    """
+    size = len(model.identity_basis)
+    moved = front_points(model, STEP * np.concatenate([np.eye(size), -np.eye(size)]).astype(np.float32))
+    moves = (moved[:size] - moved[size:]) / (2 * STEP)
+    mean = front_points(model, np.zeros((1, size), np.float32))[0]
+    about = mean - mean[INNER.start :].mean(0)
+    one, none = np.ones(len(mean)), np.zeros(len(mean))
+    turned = np.stack([about[:, 1], -about[:, 0]], 1)
+    similar = np.stack([np.stack([one, none], 1), np.stack([none, one], 1), about, turned])
+    inner = similar[:, INNER.start :].reshape(4, -1).T
+    share = np.linalg.lstsq(inner, moves[:, INNER.start :].reshape(size, -1).T, rcond=None)[0]
+    moves = moves - np.einsum("sk,spc->kpc", share, similar)
+    return (moves[:, :JAW_COUNT] * outward_normals(mean)).sum(-1), moves[:, INNER.start :].reshape(
+        size, 2 * INNER_COUNT
+    )
+
+
+def wider(model: FaceModel) -> np.ndarray:
+    """The likeliest change (K,) of codes that moves both sides of the jaw outwards by 1 mm each, and neither the chin
+    nor the inner points."""
+    outline, inner = outline_moves(model)
+    moved = np.stack([outline[:, list(points)].mean(1) for points in (SIDES, CHIN)], 1)
+    # The Gaussian of codes of whom inner points hardly move, conditioned on what the outline does.
+    spread = np.linalg.inv(np.eye(len(inner)) + inner @ inner.T / STILL_MM**2)
+    return np.asarray(spread @ moved @ np.linalg.solve(moved.T @ spread @ moved, np.array([1.0, 0.0])))
+
+
+def widened(estimator: Estimator, photos: FusionInputs, rendered: FusionInputs, change: np.ndarray) -> Estimator:
+    """An estimate whose codes have a ``change`` (K,) more of photographs, and none of rendered faces.
+
+    Which of the two a picture is, a linear readout of the features says, 1 of a photograph: pictures between them, as
+    photographed scans are, get a part, and where features do not tell all get the same.
+    """
+    features = np.concatenate([photos.features, rendered.features])
+    kind = np.repeat([1.0, 0.0], [len(photos), len(rendered)])[:, None]
+    weight, bias = ridge(features, kind, FIRM)
+    return replace(
+        estimator, weight=estimator.weight + weight * change, bias=estimator.bias + float(bias[0]) * change
+    )
