@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from likeness.model.face_model import FaceModel
-from likeness.reconstruct.agreement import PLAIN, Agreement, probability, resemblance
+from likeness.reconstruct.agreement import ALBUM, PLAIN, Agreement, probability, resemblance
 from likeness.reconstruct.grouping import TRACKS, groups, margins, members, track_groups
 
 
@@ -175,3 +177,16 @@ def test_groups_of_tracks_merge_by_the_same_resemblance_however_many_they_are(on
         alike = usual + np.where(who[:, None] != who[None], between, 0.0)
         np.fill_diagonal(alike, 1.0)
         assert len(np.unique(track_groups(alike, np.eye(len(who), dtype=bool)))) == people
+
+
+def test_among_more_faces_it_takes_more_evidence() -> None:
+    crowded = replace(PLAIN, crowded=0.5)
+    assert PLAIN.among(10) == PLAIN.among(1000) == PLAIN.grouped
+    assert crowded.among(ALBUM) == crowded.grouped
+    assert crowded.among(10 * ALBUM) == pytest.approx(crowded.grouped - 0.5 * np.log(10))
+    alike, _ = crowd([2, 2], 3, likeness=0.5)
+    lonely = np.zeros((200, 200))
+    lonely[:4, :4] = alike
+    strict = replace(crowded, grouped=-3.0, crowded=3.0)
+    assert len(set(groups(alike, np.arange(4), evidence=strict))) < 4  # among few faces they are found
+    assert len(set(groups(lonely, np.arange(200), evidence=strict)[:4])) == 4

@@ -54,8 +54,8 @@ ALIKE = 0.3
 and if they do not differ at all one photo: frames of a clip, copies."""
 
 
-ALBUM, CROWDED = 100, 0.5
-"""Faces of a mixed folder, and by how much more evidence it takes with e times as many (docs/people.md)."""
+ALBUM = 100
+"""Faces of a mixed folder."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,10 @@ class Evidence:
             ``lasting + passing / n``.
         belongs: log odds that one more photo shows the person whom all are said to show, before it is looked at.
         grouped: log odds that two groups among :data:`ALBUM` faces of a mixed folder are one person's before they
-            are compared, see :meth:`among`.
+            are compared.
+        crowded: by how much less that is among e times as many.
         unsure: log odds of a face's group against the next best (or nobody's), under which it is no group's for
-            certain. All three are what sorted people of training and validation sets best (docs/people.md).
+            certain. All four are what sorted people of training and validation sets best (docs/people.md).
     """
 
     same: float
@@ -78,7 +79,8 @@ class Evidence:
     lasting: float
     passing: float
     belongs: float = 1.1
-    grouped: float = -2.5
+    grouped: float = -3.0
+    crowded: float = 0.0
     unsure: float = 1.1
 
     def __call__(self, mean: np.ndarray | float, photos: np.ndarray | float) -> np.ndarray:
@@ -90,7 +92,7 @@ class Evidence:
     def among(self, faces: int) -> float:
         """Log odds that two groups of so many faces are one person's before they are compared: the more faces, the
         more people who look alike are among them."""
-        return self.grouped - CROWDED * math.log(max(faces, 1) / ALBUM)
+        return self.grouped - self.crowded * math.log(max(faces, 1) / ALBUM)
 
 
 PLAIN = Evidence(same=0.58, other=0.18, lasting=0.0133, passing=0.0117)
@@ -196,7 +198,7 @@ def resemblance(*codes: np.ndarray) -> np.ndarray:
 
 
 TEMPERED = 1.6
-"""By how much log odds are too sure, of who is who among photos of people that no network has learned from: of 8,000
+"""By how much log odds are too sure, of who is who among photos of people that no network has learned from: of 8,900
 faces and 27,000 pairs of groups of validation people (docs/people.md)."""
 
 
