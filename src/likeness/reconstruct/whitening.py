@@ -36,7 +36,7 @@ LARGEST = 10_000_000
 """Bytes of one array of a file; more than any needs."""
 
 FIGURES = ("same", "other", "lasting", "passing")
-ODDS = {"belongs": 2.0, "grouped": -2.5, "crowded": 0.5, "unsure": 2.0}
+ODDS = {"belongs": 2.0, "grouped": -3.0, "crowded": 0.5, "unsure": 2.0}
 """Of the evidence of :attr:`Whitening.people`: what sorted validation people, and training people that were not
 learned from, best (docs/people.md)."""
 
