@@ -42,12 +42,15 @@ def detail_of(views: list[View]) -> np.ndarray:
 
 
 def test_every_further_photo_in_another_light_helps() -> None:
-    views = [in_patches_of_light(photographed(yaw=yaw), seed) for seed, yaw in enumerate(YAWS)]
-    one = float(np.mean([error_of([view]) for view in views]))
-    two = float(np.mean([error_of(views[:2]), error_of(views[2:])]))
-    four = error_of(views)
-    assert two < 0.92 * one
-    assert four < 0.92 * two
+    """In the mean over lights: patches of one photo may happen to be those of another."""
+    one, two, four = [], [], []
+    for draw in range(2):
+        views = [in_patches_of_light(photographed(yaw=yaw), 10 * draw + seed) for seed, yaw in enumerate(YAWS)]
+        one += [error_of([view]) for view in views]
+        two += [error_of(views[:2]), error_of(views[2:])]
+        four.append(error_of(views))
+    assert np.mean(two) < 0.92 * np.mean(one)
+    assert np.mean(four) < 0.92 * np.mean(two)
 
 
 def test_the_order_of_photos_does_not_matter() -> None:
