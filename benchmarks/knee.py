@@ -51,13 +51,14 @@ from likeness.train.settings import FusionSettings
 TRAINED = ("video-train", "photo-train", "people-train")
 SHIPPED = FusionSettings()
 ROWS: dict[str, FusionSettings] = {
-    "features and points, no identity term": replace(SHIPPED, sir=0.0, within=0.0, points=0.0),
-    "a fifth of it drawn towards the points": replace(SHIPPED, sir=0.0, within=0.0, points=0.2),
-    "identity term, photos of a person alike": replace(SHIPPED, points=0.0),
-    "a quarter towards the points: shipped": SHIPPED,
-    "half towards the points": replace(SHIPPED, points=0.5),
+    "features and points, no identity term": replace(SHIPPED, sir=0.0, within=0.0, points=0.0, strength=0.0),
+    "a fifth of it drawn towards the points": replace(SHIPPED, sir=0.0, within=0.0, points=0.2, strength=0.0),
+    "identity term, photos of a person alike": replace(SHIPPED, points=0.0, strength=0.0),
+    "a quarter towards the points": replace(SHIPPED, strength=0.0),
+    "and filtered at 0.07: shipped": SHIPPED,
     "shipped, jaws no wider": replace(SHIPPED, wider=0.0),
-    "shipped, filter 0.1": replace(SHIPPED, strength=0.1),
+    "half towards the points": replace(SHIPPED, points=0.5),
+    "filter 0.3": replace(SHIPPED, strength=0.3),
     "filter 1": replace(SHIPPED, strength=1.0),
     "identity term twice, evidence half, nothing towards the points": replace(
         SHIPPED, evidence=1.0, sir=1.2, points=0.0

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from likeness.cli.display import display
-from likeness.images.header import SUFFIXES
 from likeness.progress import watched
 
 T = TypeVar("T")
@@ -16,6 +15,8 @@ T = TypeVar("T")
 def is_there(photo: Any) -> bool:
     """Whether what was given may be a photo: not a folder without any, or a path where nothing is that was meant for
     one, since it is not called like a photo."""
+    from likeness.images.header import SUFFIXES
+
     if not isinstance(photo, Path) or photo.suffix.lower() in SUFFIXES:
         return True
     return photo.exists() and not photo.is_dir()

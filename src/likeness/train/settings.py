@@ -263,14 +263,14 @@ class FusionSettings:
         seed: of everything random.
     """
 
-    rendered: float = 3.0
+    rendered: float = 6.0
     evidence: float = 2.0
     sir: float = 0.6
     within: float = 0.5
     relation: float = 0.0
     unseen: float = 0.02
     points: float = 0.25
-    strength: float = 0.0
+    strength: float = 0.07
     wider: float = 2.0
     steps: int = 2000
     batch: int = 256

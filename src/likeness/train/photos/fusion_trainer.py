@@ -193,13 +193,14 @@ def gather(run: FusionRun, sources: Sources, tell: Callable[[str], None], watch:
 
 
 def finished(learned: Estimator, known: Known, model: FaceModel, settings: FusionSettings) -> Estimator:
-    """What becomes of a learned estimate: drawn towards the points, as long as the truth, filtered where so many
-    people are known that they span the directions of shape, and as full as real people are. Arguments as for
+    """What becomes of a learned estimate: drawn towards the points, filtered where so many people are known that they
+    span the directions of shape, as long as the truth, and as full as real people are. Arguments as for
     :func:`likeness.train.photos.fusion.learn`, with the face model."""
     factor, alike = model.shape_metric.factor, as_sure(known.rendered, known.inputs)
-    made = learned.towards_points(settings.points).lengthened(known.rendered[alike], known.truth[alike], factor)
+    made = learned.towards_points(settings.points)
     if known.well_known > len(factor):
         made = made.filtered(known.inputs, known.person, factor, settings.strength)
+    made = made.lengthened(known.rendered[alike], known.truth[alike], factor)
     if not settings.wider:
         return made
     return widened(made, known.inputs, known.rendered, settings.wider * wider(model))
