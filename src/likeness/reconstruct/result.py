@@ -189,15 +189,8 @@ class Reconstruction(Viewable):
 
     def texture_view(self) -> View:
         """What a texture needs of the photo."""
-        return View(
-            self.photo,
-            self.vertices(),
-            self.camera,
-            self.rotation,
-            self.translation,
-            self.coefficients.light,
-            self.landmarks,
-        )
+        pose, light = (self.camera, self.rotation, self.translation), self.coefficients.light
+        return View(self.photo, self.vertices(), *pose, light, self.landmarks)
 
     def _viewed(self, rig: Rig | None, skin: np.ndarray | None) -> ViewedHead:
         found = self.coefficients

@@ -253,7 +253,8 @@ class FusionSettings:
             codes need not carry it, but a large weight takes from codes what tells people apart.
         points: share of the points' fit alone in the estimate at the end,
             :meth:`likeness.train.photos.fusion.Estimator.towards_points`.
-        strength: of the filter at the end, :meth:`likeness.train.photos.fusion.Estimator.filtered`.
+        strength: of the filter after that, before codes are made as long as the truth,
+            :meth:`likeness.train.photos.fusion.Estimator.filtered`.
         wider: mm by which each side of the jaw lies farther out in real people than what is learned says, see
             :mod:`likeness.train.photos.fullness`.
         steps: of AdamW.
@@ -280,15 +281,6 @@ class FusionSettings:
 
     @classmethod
     def of_features(cls, steps: int = 2000, seed: int = 0) -> FusionSettings:
-        """For the estimate of the features alone, which says who it is before any points are fitted."""
-        return cls(
-            rendered=1.0,
-            evidence=1.0,
-            sir=1.0,
-            within=1.0,
-            relation=10.0,
-            points=0.0,
-            wider=0.0,
-            steps=steps,
-            seed=seed,
-        )
+        """For the estimate of the features alone, which says who it is before any points are fitted; what is done at
+        the end (``points``, ``strength``, ``wider``) is not done to it."""
+        return cls(rendered=1.0, evidence=1.0, sir=1.0, within=1.0, relation=10.0, points=0.0, steps=steps, seed=seed)

@@ -126,7 +126,8 @@ def hairline_moves(atlas: Atlas, hair: Sequence[np.ndarray], seen: Sequence[np.n
     counted = [one * (np.abs(below) < 70.0) * (1 - atlas.region("ears")) for one in seen]
     signs = [one * (2 * _combed(where, below) - 1) for one, where in zip(counted, hair, strict=True)]
     told = resized(np.sum(signs, axis=0), SMOOTH)
-    known = cv2.GaussianBlur(resized(np.sum(counted, axis=0), SMOOTH), (0, 0), WINDOW * SMOOTH)
+    shown = resized(np.sum(counted, axis=0), SMOOTH)
+    known = cv2.GaussianBlur(shown, (0, 0), WINDOW * SMOOTH)
     small = resized(below, SMOOTH)
     agreement = []
     for move in MOVES_MM:
@@ -137,8 +138,8 @@ def hairline_moves(atlas: Atlas, hair: Sequence[np.ndarray], seen: Sequence[np.n
     found = cv2.GaussianBlur(spread_out(best, sure), (0, 0), 0.5 * WINDOW * SMOOTH)
     across = np.abs(100 * resized(atlas.places[..., -3], SMOOTH))
     middle = (across < BESIDE_MM[0]) & (small > MOST_ON_FACE_MM) & (small < FRINGE_MM)
-    seen_there = resized(np.sum(counted, axis=0), SMOOTH)[middle].sum()
-    fringe = smoothstep(0.5 + 0.5 * told[middle].sum() / (seen_there + 1e-3), *FRINGED) if middle.any() else 0.0
+    share = told[middle].sum() / (shown[middle].sum() + 1e-3)
+    fringe = smoothstep(0.5 + 0.5 * share, *FRINGED) if middle.any() else 0.0
     most = MOST_ON_FACE_MM + smoothstep(across, *BESIDE_MM) * (1 - fringe) * (MOST_BESIDE_MM - MOST_ON_FACE_MM)
     return resized(np.minimum(found, most).astype(np.float32), side)
 

@@ -49,9 +49,8 @@ def outline_moves(model: FaceModel) -> tuple[np.ndarray, np.ndarray]:
     inner = similar[:, INNER.start :].reshape(4, -1).T
     share = np.linalg.lstsq(inner, moves[:, INNER.start :].reshape(size, -1).T, rcond=None)[0]
     moves = moves - np.einsum("sk,spc->kpc", share, similar)
-    return (moves[:, :JAW_COUNT] * outward_normals(mean)).sum(-1), moves[:, INNER.start :].reshape(
-        size, 2 * INNER_COUNT
-    )
+    outline = (moves[:, :JAW_COUNT] * outward_normals(mean)).sum(-1)
+    return outline, moves[:, INNER.start :].reshape(size, 2 * INNER_COUNT)
 
 
 def wider(model: FaceModel) -> np.ndarray:
