@@ -178,13 +178,14 @@ def test_scans_and_who_stops_them(asked: Asked, tmp_path: Path, monkeypatch: pyt
 def test_videos_and_who_stops_them(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from likeness.cli import video
 
-    def done(output: video.Output, reconstructor: Any, path: Path, *_: Any) -> tuple[int, bool]:
+    def done(output: video.Output, reconstructor: Any, keys: Any, path: Path, *_: Any) -> tuple[int, bool]:
         output.out.joinpath("a.csv").write_text("1\n")
         video.add_result(path, files=[output.out / "a.csv"])
         return 1, True
 
     monkeypatch.setattr("likeness.cli.reconstruct._reconstructor", lambda settings, **_: None)
     monkeypatch.setattr(video, "_is_video", lambda path: True)
+    monkeypatch.setattr(video, "Keys", lambda *_, **__: None)
     monkeypatch.setattr(video, "_one", Stopped(done))
     clips = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
     for clip in clips:

@@ -160,10 +160,12 @@ def test_a_killed_run_goes_on_where_it_was(
         reconstruct_video(reconstructor, clip, work=tmp_path, steps=lambda *told: until(9, *told))
     assert len(list((tmp_path / RECORDS).rglob("*.npz"))) == 2
     looked.clear()
-    (found,) = reconstruct_video(reconstructor, clip, work=tmp_path, steps=lambda *told: until(99, *told)).people
+    result = reconstruct_video(reconstructor, clip, work=tmp_path, steps=lambda *told: until(99, *told))
+    (found,) = result.people
     assert looked == list(range(8, 12))  # the third chunk was lost
     for name in ("frames", "times", "tracks", "expression", "rotation", "translation", "identity"):
         assert np.array_equal(getattr(found, name), getattr(whole, name)), name
+    result.save(tmp_path, ["csv"])
     assert not list(tmp_path.rglob("*.npz"))
 
 
@@ -214,7 +216,53 @@ def test_the_command_writes_what_it_says(clip: Path, tmp_path: Path, capsys: pyt
     assert len(shown) == len(made)
     assert np.abs(shown[5].image.astype(int) - made[5].image).max() > 40  # a head is over it
     assert np.abs(shown[5].image[:, :20].astype(int) - made[5].image[:, :20]).mean() < 10  # and only there
-    main(["reconstruct", str(clip), "-o", str(tmp_path), "--threads", "1"])  # its own results are replaced
+
+
+def test_a_finished_video_is_not_done_again(
+    reconstructor: Reconstructor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    acts = [act(reconstructor.model, number, 4, np.full(4, side)) for number, side in ((1, -90.0), (2, 90.0))]
+    clip = write_video(tmp_path / "clip.mp4", filmed(reconstructor.model, acts, (320, 200)))
+
+    def made(*options: str) -> tuple[dict[str, int], str, dict[str, Any]]:
+        command = ["reconstruct", str(clip), "-o", str(tmp_path / "out"), "--threads", "1", "--json"]
+        main([*command, "--video-formats", "csv", "json", *options])
+        told = capsys.readouterr()
+        (result,) = json.loads(told.out)["results"]
+        files = {path.name: path.stat().st_ino for path in (tmp_path / "out").glob("*.*") if path.name != RECORDS}
+        assert sorted(Path(file).name for file in result["files"]) == sorted(files)
+        return files, told.err, result
+
+    first, said, result = made()
+    assert (len(first), "made before" in said, result["notes"]) == (4, False, [])
+    again, said, before = made()
+    assert (again, said.count("made before"), before["notes"]) == (first, 2, ["made before"])
+    assert "faces" not in said  # nobody looked
+    assert before["figures"] == result["figures"]
+    (tmp_path / "out" / "clip-2.csv").unlink()  # a file that is gone
+    again, said, _ = made()
+    assert (again.keys(), "made before" in said) == (first.keys(), False)
+    again, said, _ = made("--max-faces", "1")  # other options
+    assert (sorted(again), "made before" in said) == (["clip.csv", "clip.json"], False)
+    assert "made before" in made("--max-faces", "1")[1]
+    clip.write_bytes(clip.read_bytes() + bytes(8))  # other content
+    assert "made before" not in made("--max-faces", "1")[1]
+
+
+def test_what_was_seen_is_kept_until_results_are_saved(
+    reconstructor: Reconstructor, clip: Path, tmp_path: Path
+) -> None:
+    def stop(what: str, done: int, total: int) -> None:
+        if what == "overlay":
+            raise KilledError
+
+    looked: list[str] = []
+    with pytest.raises(KilledError):
+        reconstruct_video(reconstructor, clip, work=tmp_path).save(tmp_path, ["mp4"], steps=stop)
+    result = reconstruct_video(reconstructor, clip, work=tmp_path, steps=lambda what, *_: looked.append(what))
+    assert set(looked) == {"expressions"}
+    result.save(tmp_path, ["csv"])
+    assert not list(tmp_path.rglob("*.npz"))
 
 
 def test_the_khronos_validator_has_nothing_to_say_of_a_video(
@@ -280,6 +328,7 @@ def test_bad_videos_end_with_2_and_the_others_are_done(
     assert "nobody.mp4: no face found in 3 frames" in told.err
     assert "1 person in 3 videos" in told.out
     assert [path.name for path in (tmp_path / "out").glob("*.*") if path.name != RECORDS] == ["clip.csv"]
+    assert not list((tmp_path / "out").rglob("*.npz"))
 
 
 def test_networks_without_points_are_refused(clip: Path) -> None:

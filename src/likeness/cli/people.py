@@ -13,19 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from likeness.assets import asset
 from likeness.cli.batches import is_there, progress
+from likeness.cli.made_before import NOTE, Keys, found_before
 from likeness.cli.output import add_result, add_to_run, complain
 from likeness.errors import Excluded, FileError, LikenessError, MissingExtraError, as_file_error, printable
-from likeness.files import digest, file_digest, json_bytes, write_atomically
+from likeness.files import file_digest, json_bytes, write_atomically
 from likeness.reconstruct.inputs import PhotoResult, photo_files
 from likeness.reconstruct.mixed import Groups, people_of
 from likeness.reconstruct.people import person_of, sight
 from likeness.reconstruct.person import Person
-from likeness.reconstruct.video_chunks import made_by
 from likeness.result_folder import Record, ResultFolder, Source
 from likeness.result_names import fitted
-from likeness.version import __version__
 
 if TYPE_CHECKING:
     from likeness.reconstruct.reconstructor import Reconstructor
@@ -33,11 +31,8 @@ if TYPE_CHECKING:
 LISTING = "people"
 """The file that says who is where."""
 
-ASSETS = ("whitening.npz", "shared_errors.npz", "skin_mask.npz", "uv_layout.npz")
-"""What a head of several photos depends on beside network, face model and points."""
-
 VERSION = 1
-"""Of how heads of people are made: with another number, all are made again."""
+"""Of how heads of people are made (:class:`likeness.cli.made_before.Keys`)."""
 
 
 @dataclass(frozen=True)
@@ -57,25 +52,16 @@ class Output:
         """Where results are written."""
         return ResultFolder(self.out, "reconstruct", overwrite=self.overwrite)
 
-    def key(self, reconstructor: Reconstructor, *seen: Any) -> str:
-        """Of all that a head depends on, which is ``seen``, options and models; empty where that is not known."""
-        if reconstructor.teacher is not None:
-            return ""
-        detector = reconstructor.yunet_model
-        depends = {
-            "version": f"{__version__} {VERSION}",
-            "seen": seen,
-            "formats": sorted(self.formats),
-            "texture": self.texture,
-            "normal_map": self.normal_map,
-            "max_faces": self.max_faces,
-            "min_score": reconstructor.min_score,
-            "views": reconstructor.views,
-            "detector": "" if detector is None else file_digest(detector),
-            "assets": [file_digest(asset(name)) for name in ASSETS],
-            **made_by(reconstructor),
-        }
-        return digest(json_bytes(depends))
+    def keys(self, reconstructor: Reconstructor) -> Keys:
+        """Of all that heads depend on, beside their photos."""
+        return Keys(
+            reconstructor,
+            VERSION,
+            formats=sorted(self.formats),
+            texture=self.texture,
+            normal_map=self.normal_map,
+            max_faces=self.max_faces,
+        )
 
 
 def one_person(settings: Output, reconstructor: Reconstructor, photos: tuple[Any, ...]) -> int:
@@ -84,18 +70,19 @@ def one_person(settings: Output, reconstructor: Reconstructor, photos: tuple[Any
     folders = {os.path.dirname(path) for path in paths}
     name = settings.name or (os.path.basename(folders.pop()) if len(folders) == 1 else "")
     source = Source(os.pathsep.join(paths) or "/dev/stdin")
-    return 2 if _of_one(settings, reconstructor, photos, [name or "person"], source, "photos") else 0
+    keys = settings.keys(reconstructor)
+    return 2 if _of_one(settings, reconstructor, keys, photos, [name or "person"], source, "photos") else 0
 
 
 def people_in_folders(settings: Output, reconstructor: Reconstructor) -> int:
     """``--people``: each folder in the given folders is a person; returns the exit code."""
     people = [child for folder in settings.photos for child in _people_in(folder)]
     names = [child.name for child in people]
-    failed = 0
+    keys, failed = settings.keys(reconstructor), 0
     for child in progress(tuple(people), "people", lines=True):
         names_of = [*([child.name] if names.count(child.name) == 1 else []), f"{child.parent.name}/{child.name}"]
         try:
-            failed += _of_one(settings, reconstructor, tuple(photo_files(child)), names_of, Source(str(child)))
+            failed += _of_one(settings, reconstructor, keys, tuple(photo_files(child)), names_of, Source(str(child)))
         except MissingExtraError:
             raise
         except Exception as error:  # whatever one person's photos do, the others are done
@@ -128,6 +115,7 @@ def _people_in(folder: Path) -> list[Path]:
 def _of_one(
     settings: Output,
     reconstructor: Reconstructor,
+    keys: Keys,
     photos: tuple[Any, ...],
     names: list[str],
     source: Source,
@@ -135,8 +123,8 @@ def _of_one(
 ) -> bool:
     """Make a person's head unless it is there; whether photos were left out. ``what``: they are called so where it is
     shown how far it is."""
-    key = _key_of(settings, reconstructor, photos)
-    name, record = _made_before(settings, names, source, key)
+    key = _key_of(keys, photos)
+    name, record = found_before(settings.folder(), _candidates(names, source), source, key)
     if record is not None:
         _told_again(settings, name, record)
         return bool(record.told["left_out"])
@@ -146,11 +134,11 @@ def _of_one(
     return bool(person.left_out)
 
 
-def _key_of(settings: Output, reconstructor: Reconstructor, photos: Sequence[Any]) -> str:
+def _key_of(keys: Keys, photos: Sequence[Any]) -> str:
     """Of a head that is made of all of these; empty where one can be read but once."""
     if not all(isinstance(photo, Path) for photo in photos):
         return ""
-    return settings.key(reconstructor, [(os.path.abspath(photo), _digest_of(photo)) for photo in photos])
+    return keys.of([(os.path.abspath(photo), _digest_of(photo)) for photo in photos])
 
 
 def _digest_of(photo: Path) -> str:
@@ -165,13 +153,14 @@ def mixed(settings: Output, reconstructor: Reconstructor, photos: tuple[Any, ...
     results = _noted(reconstructor.batch(progress(photos, lines=True), max_faces=settings.max_faces))
     found = people_of(reconstructor.model, reconstructor.refiner, sight(results))
     source = Source(os.pathsep.join(sorted(os.path.abspath(one) for one in settings.photos)))
-    names = []
+    keys, names = settings.keys(reconstructor), []
     for number, person in enumerate(progress(found.people, "people", lines=True), start=1):
         seen = [(face.source.path, face.source.sha256, face.number) for face in person.photos]
-        key = settings.key(reconstructor, seen) if all(sha256 for _, sha256, _ in seen) else ""
-        name, record = _made_before(settings, [f"person-{number}"], source, key)
+        key = keys.of(seen) if all(sha256 for _, sha256, _ in seen) else ""
+        wanted = _candidates([f"person-{number}"], source)
+        name, record = found_before(settings.folder(), wanted, source, key)
         if record is None:
-            name = settings.folder().claim(_candidates([f"person-{number}"], source), source)
+            name = settings.folder().claim(wanted, source)
             _save(person, settings, name, source, key)
         else:
             _told_again(settings, name, record)
@@ -252,19 +241,9 @@ def _listing(found: Groups, names: list[str]) -> dict[str, Any]:
     return {"people": people, "similar": similar, **apart}
 
 
-def _made_before(settings: Output, names: list[str], source: Source, key: str) -> tuple[str, Record | None]:
-    """The name of a head that was made of the same, and its record; no name and none where there is none."""
-    folder = settings.folder()
-    for name in _candidates(names, source) if key else ():
-        record = folder.noted(name, source, key)
-        if record is not None:
-            return name, record
-    return "", None
-
-
 def _told_again(settings: Output, name: str, record: Record) -> None:
     """Say of a head that is there what was said when it was made."""
-    _say(settings, name, record.told, [settings.out / file for file in sorted(record.files)], "made before")
+    _say(settings, name, record.told, [settings.out / file for file in sorted(record.files)], NOTE)
 
 
 def _save(person: Person, settings: Output, name: str, source: Source, key: str) -> None:

@@ -54,6 +54,7 @@ class VideoResult:
         frames: how many could be read.
         source: the file as results name it.
         note: what the user should know, one line; empty if nothing.
+        kept: what was seen, on disk until the result is saved; None: nowhere.
     """
 
     video: VideoFile
@@ -61,6 +62,7 @@ class VideoResult:
     frames: int
     source: Source
     note: str = ""
+    kept: Chunks | None = None
 
     def save(
         self,
@@ -108,6 +110,8 @@ class VideoResult:
 
             made += results.save(name, self.source, write)
         names.remove_from(self.source, len(self.people))
+        if self.kept is not None:
+            self.kept.remove()
         return made
 
     def write_overlay(self, path: StrPath, steps: Steps = unheard) -> None:
@@ -140,8 +144,8 @@ def reconstruct_video(
         path: the file.
         max_people: keep those who are seen in most frames.
         smooth: without jitter (:meth:`Performance.steadied`); if not, every frame by itself.
-        work: a folder of results; unfinished work is kept in it, so that a killed run goes on where it was. None: it
-            is lost.
+        work: a folder of results; what is seen is kept in it until the result is saved, so that a killed run goes on
+            where it was. None: it is lost.
         steps: hears how far it is.
 
     Raises:
@@ -164,17 +168,17 @@ def reconstruct_video(
         chunks = Chunks(scratch if work is None else Path(work) / RECORDS, key)
         faces, frames, end = _seen(reconstructor, video, chunks, steps)
         if not frames:
+            chunks.remove()
             raise FileError(path, "holds no frame that can be read; the video is damaged or cut short")
         cast = cast_of(faces, reconstructor.network.digest)[:max_people]
         people = _performed(reconstructor, video, chunks, faces, cast, steps)
-        chunks.remove()
     name = Path(os.fsdecode(path)).stem
     people = [one.steadied() if smooth else one for one in people]
     named = [replace(one, name=name, source=source, number=n) for n, one in enumerate(people, start=1)]
     note = ""
     if video.is_cut(frames, end):
         note = f"is damaged or cut short: {frames} of about {video.count} frames could be read"
-    return VideoResult(video, tuple(named), frames, source, note)
+    return VideoResult(video, tuple(named), frames, source, note, None if work is None else chunks)
 
 
 def _seen(
