@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fuzz_targets import PTS, Target, encoded, npy, npz, read_mesh, read_model
+from fuzz_content import PTS, encoded, npy, npz
+from fuzz_damage import Target
+from fuzz_targets import read_mesh, read_model
 from glb_files import packed
 from test_formats import WRITERS
 

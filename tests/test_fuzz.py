@@ -18,9 +18,9 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from fuzz_damage import Mutation, damaged, run
 from fuzz_more_targets import MORE
 from fuzz_targets import TARGETS as FIRST
-from fuzz_targets import Mutation, damaged, run
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 

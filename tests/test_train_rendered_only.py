@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
 from dense_points import small_map  # noqa: E402
-from test_train_fusion import write_run  # noqa: E402
+from test_train_fusion_run import write_run  # noqa: E402
 from train_sources import write_frames, write_synthetic  # noqa: E402
 
 from likeness.cli.main import main  # noqa: E402

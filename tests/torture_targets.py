@@ -184,7 +184,7 @@ class Inputs:
     def run(self) -> str:
         """A training whose network places points; its map and labels of `frames` are map.npz and labels.npz."""
         from dense_points import place, small_map
-        from test_train_fusion import write_run
+        from test_train_fusion_run import write_run
 
         from likeness.datasets.dense_labels import PointLabels, write_point_labels
 
