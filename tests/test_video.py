@@ -30,6 +30,7 @@ from likeness.reconstruct.result import Cues
 from likeness.reconstruct.video import reconstruct_video
 from likeness.reconstruct.video_chunks import made_by
 from likeness.result_folder import RECORDS
+from likeness.view.files import Heads
 
 JAW = ARKIT_NAMES.index("jawOpen")
 
@@ -190,6 +191,7 @@ def test_the_command_writes_what_it_says(clip: Path, tmp_path: Path, capsys: pyt
     main(["reconstruct", str(clip), "-o", str(tmp_path), "--threads", "1"])
     told = capsys.readouterr()
     assert "1 person in 1 video" in told.out
+    assert f"person 1 in 12 of 12 frames, 0.0 to 1.1 s -> {tmp_path / 'clip'}" in told.out
     assert "faces" in told.out
     assert told.err == ""
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != RECORDS) == [
@@ -212,6 +214,7 @@ def test_the_command_writes_what_it_says(clip: Path, tmp_path: Path, capsys: pyt
     yaw = euler_from_rotation(FRONTAL @ np.array(saved["rotation"]))[:, 0]
     assert np.allclose([float(row["HeadYaw"]) for row in table], yaw, atol=1e-4)
     assert Mesh.load(tmp_path / "clip.glb").vertices[:, 0].mean() == pytest.approx(0, abs=5)
+    assert "video" in Heads().head(tmp_path / "clip.glb").note  # and not: its photo cannot be read
     shown, made = list(VideoFile(clip).frames()), list(VideoFile(tmp_path / "clip.mp4").frames())
     assert len(shown) == len(made)
     assert np.abs(shown[5].image.astype(int) - made[5].image).max() > 40  # a head is over it

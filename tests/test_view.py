@@ -274,6 +274,14 @@ def test_a_photo_that_has_changed_is_not_shown(folder: Path, small_model: FaceMo
     assert "cannot be shown" in Heads(small_model).head(folder / "out" / "person-0.glb").note
 
 
+def test_heads_of_a_folder_come_in_the_order_that_people_count_in(tmp_path: Path) -> None:
+    mesh, wanted = Mesh(np.eye(3) * 30, [[0, 1, 2]]), ["clip", "clip-2", "person-2", "person-10"]
+    for name in reversed(wanted):
+        write_glb(tmp_path / f"{name}.glb", mesh)
+    heads, _ = Heads().read([tmp_path], 9)
+    assert [head.name for head in heads.values()] == wanted
+
+
 def test_others_morph_targets_move_too(tmp_path: Path) -> None:
     mesh = Mesh(np.eye(3) * 30, [[0, 1, 2]])
     write_glb(tmp_path / "a.glb", mesh, {"up": np.full((3, 3), 2.0)}, [0.5])

@@ -271,9 +271,10 @@ def _say(settings: Output, name: str, told: dict[str, Any], files: list[Path], n
     for one in told["left_out"]:
         complain(f"{one['photo']}: {one['reason']}")
     count, left_out = len(told["photos"]), len(told["left_out"])
+    worth = f" (worth {told['effective']:.1f} independent ones)" if count > 1 else ""
     print(
-        f"{printable(name)}: one head of {count} photo{'s' * (count != 1)}, worth {told['effective']:.1f} that err "
-        f"independently; {left_out} left out{f', {note}' if note else ''} -> {printable(settings.out)}",
+        f"{printable(name)}: one head of {count} photo{'s' * (count != 1)}{worth}, {left_out} left out"
+        f"{f', {note}' if note else ''} -> {printable(settings.out / name)}",
         flush=True,
     )
     figures = {"name": printable(name), "effective": told["effective"], "left_out": told["left_out"]}

@@ -78,8 +78,8 @@ class Reconstruct:
     yunet: MaybePath = None
     """The file of OpenCV's YuNet face detector, used instead of the embedded one."""
     points: MaybePath = None
-    """`mediapipe`: fit heads to the points of MediaPipe's network (extra `points`) instead of our own; or another map
-    (.npz) of the points that the network places than the embedded one."""
+    """`mediapipe`: fit heads to the points of MediaPipe's network (extra `points`) instead of our own; or another
+    map (.npz) of the points that the network places than the embedded one."""
     mediapipe: MaybePath = None
     """With `--points mediapipe`: its face_landmarker.task, or the folder of its .tflite files; default: those of an
     installed mediapipe package."""

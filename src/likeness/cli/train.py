@@ -78,8 +78,8 @@ class Photos:
     """Photos to learn from, as many sources as you have: WebDataset tars (KEY.jpg and KEY.json with landmarks,
     identity, clip), archives and folders of IDENTITY/NAME.jpg, 300W-LP, AFLW2000-3D, 300W, CelebA."""
     validation: tuple[Path, ...] = ()
-    """Photos of other people, for the curves; in the same layouts, or a folder of portraits with hand-placed points
-    (NAME.tem beside NAME.jpg)."""
+    """Photos of other people, for the curves; in the same layouts, or a folder of portraits with hand-placed
+    points (NAME.tem beside NAME.jpg)."""
     synthetic: MaybePath = None
     """Folder of rendered faces (`likeness train synthetic`)."""
     morphs: MaybePath = None
@@ -134,8 +134,8 @@ class Photos:
 
 @dataclass
 class LabelPoints:
-    """Find MediaPipe's 478 surface points in photographs, for the training of a network that places them itself
-    (needs the extra: points)."""
+    """Find MediaPipe's 478 surface points in photographs, for the training of a network that places them
+    itself (needs the extra: points)."""
 
     data: tuple[Path, ...]
     """Photos, in the layouts of likeness train photos."""

@@ -83,10 +83,10 @@ def _one(
         complain(f"{printable(path)} {note}")
     if error:
         complain(error)
-    for one in people:
+    for one, called in zip(people, told["names"], strict=True):
         print(
             f"{printable(path)}: person {one['number']} in {one['frames']} of {frames} frames, {one['first_s']:.1f} "
-            f"to {one['last_s']:.1f} s{'' if is_new else f', {NOTE}'}"
+            f"to {one['last_s']:.1f} s{'' if is_new else f', {NOTE}'} -> {printable(output.out / called)}"
         )
     figures = {"frames": frames, "people": people}
     add_result(path, files=files, error=error, notes=[note, "" if is_new else NOTE], figures=figures)

@@ -8,6 +8,7 @@ meshes it has.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -188,7 +189,13 @@ def _one_of_each(paths: Iterable[Path]) -> Iterable[Path]:
                 best[file.with_suffix("")] = min(best.get(file.with_suffix(""), file), file, key=_rank)
         if not best:
             raise FileError(path, f"expected a folder of results or meshes ({', '.join(MESHES)}), found none")
-        yield from best.values()
+        yield from (best[name] for name in sorted(best, key=_in_order))
+
+
+def _in_order(path: Path) -> list[list[str | int]]:
+    """To sort by: folder by folder, numbers by their size (person-2 before person-10, clip before clip-2)."""
+    pieces = (re.split(r"(\d+)", part) for part in path.parts)
+    return [[int(one) if number % 2 else one for number, one in enumerate(row)] for row in pieces]
 
 
 def _rank(path: Path) -> int:
@@ -243,6 +250,8 @@ def _pictured(content: dict[str, Any]) -> dict[str, Any]:
 def _with_photo(head: ViewedHead, content: dict[str, Any]) -> ViewedHead:
     """The head with its photo, if that is where the result says and still the same."""
     source = content.get("source")
+    if "video" in content:
+        return replace(head, note="Of a video, which is not shown here.")
     if "camera" not in content or not isinstance(source, dict) or not source.get("path"):
         return head
     path = str(source["path"])
