@@ -54,7 +54,7 @@ ROWS: dict[str, FusionSettings] = {
     "features and points, no identity term": replace(SHIPPED, sir=0.0, within=0.0, points=0.0, strength=0.0),
     "a fifth of it drawn towards the points": replace(SHIPPED, sir=0.0, within=0.0, points=0.2, strength=0.0),
     "identity term, photos of a person alike": replace(SHIPPED, points=0.0, strength=0.0),
-    "a quarter towards the points": replace(SHIPPED, strength=0.0),
+    "three tenths towards the points": replace(SHIPPED, strength=0.0),
     "and filtered at 0.07: shipped": SHIPPED,
     "shipped, jaws no wider": replace(SHIPPED, wider=0.0),
     "half towards the points": replace(SHIPPED, points=0.5),

@@ -152,9 +152,8 @@ def strangers_of(run: Path, program: Reconstructor) -> PersonLooks:
     assert refiner is not None
     assert refiner.fusion is not None
     network = load_regressor(run / CHECKPOINT)[0]
-    assert network.mean is not None
     with torch.inference_mode():
-        mean = network.mean(torch.from_numpy(looks.rendered.features)).numpy()
+        mean = network.mean_code(torch.from_numpy(looks.rendered.features)).numpy()
     seen = looks.rendered.circumstances
     fitted = looks.rendered.code.astype(np.float64)
     fused = np.stack([refiner.fusion(code, about) for code, about in zip(fitted, seen, strict=True)])

@@ -26,15 +26,19 @@ from likeness.networks.regressor import Fusion, Network  # noqa: E402
 from likeness.train.checkpoint import CHECKPOINT, load_regressor  # noqa: E402
 from likeness.train.photos.evidence import placed_faces  # noqa: E402
 from likeness.train.photos.export import onnx_bytes  # noqa: E402
-from likeness.train.photos.fusion import Estimator, install  # noqa: E402
+from likeness.train.photos.fullness import FullEstimator  # noqa: E402
+from likeness.train.photos.fused_network import install  # noqa: E402
+from likeness.train.photos.fusion import Estimator  # noqa: E402
 from likeness.train.photos.fusion_inputs import FusionInputs, Looker, Photographed, look_at_photos, seen  # noqa: E402
 from likeness.train.photos.fusion_looks import Looks, looks_key, read_looks, write_looks  # noqa: E402
 from likeness.train.photos.fusion_trainer import EVIDENCE, FusionRun, train_fusion  # noqa: E402
 from likeness.train.photos.labels import Sources  # noqa: E402
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_network_and_file_say_what_the_estimator_says(small_model: FaceModel, tmp_path: Path, half: bool) -> None:
+@pytest.mark.parametrize(("half", "full"), [(False, False), (False, True), (True, True)])
+def test_network_and_file_say_what_the_estimator_says(
+    small_model: FaceModel, tmp_path: Path, half: bool, full: bool
+) -> None:
     pytest.importorskip("onnx")
     rng, net = np.random.default_rng(0), network(small_model)
     width = net.settings.hidden
@@ -44,7 +48,9 @@ def test_network_and_file_say_what_the_estimator_says(small_model: FaceModel, tm
             0.05 * rng.standard_normal((width, 12)), rng.standard_normal(12), 0.3 * rng.standard_normal((4, 12, 12))
         )
 
-    fused, plain = drawn(), drawn()
+    plain = drawn()
+    kind = rng.standard_normal(width), 0.5, rng.standard_normal(12)
+    fused = FullEstimator(drawn(), *kind) if full else drawn()
     colour = 0.05 * rng.standard_normal((width, 5)), rng.standard_normal(5)
     made = install(net, fused, plain, {"albedo": colour})
     crops = images(3).numpy()
@@ -68,6 +74,7 @@ def test_network_and_file_say_what_the_estimator_says(small_model: FaceModel, tm
     for name in ("expression", "rotation", "translation", "points", "deviation", "features", "score"):
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
     np.testing.assert_array_equal(seen(install(made, fused, plain, {}), crops).albedo, after.albedo)
+    np.testing.assert_array_equal(seen(install(made, plain, plain, {}), crops).albedo, after.albedo)
 
 
 def replace_fit(inputs: FusionInputs) -> FusionInputs:

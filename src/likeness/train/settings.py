@@ -270,7 +270,7 @@ class FusionSettings:
     within: float = 0.5
     relation: float = 0.0
     unseen: float = 0.02
-    points: float = 0.25
+    points: float = 0.3
     strength: float = 0.07
     wider: float = 2.0
     steps: int = 2000

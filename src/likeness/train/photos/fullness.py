@@ -7,11 +7,16 @@ side, on both sides of the jaw, by millimetres (``benchmarks/outlines.py``), and
 people have in common cannot be learned with their evidence, whose common part may be its labeller's; so it is added:
 the likeliest change of a head that widens its outline so far and leaves eyes, nose and mouth where they are, as
 far as a picture is a photograph. Rendered people, whose shapes are known, stay as they are.
+
+Pictures between the two, as photographed scans are, show real people as well. On a linear readout of the features,
+1 of photographs and 0 of renderings, photographs lie at 0.8 (nineteen of twenty above 0.5), renderings at 0.05
+(nineteen of twenty below 0.35), photographs of one real scan at 0.45 and of another at 0.1: from a half on all is
+given.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,6 +32,10 @@ STEP = 0.5
 
 STILL_MM = 0.3
 """RMS by which inner points may move as likely as a direction of the code by its standard deviation."""
+
+
+STEEP = 2.0
+"""How many times the readout of what a picture is counts."""
 
 
 def outline_moves(model: FaceModel) -> tuple[np.ndarray, np.ndarray]:
@@ -63,15 +72,38 @@ def wider(model: FaceModel) -> np.ndarray:
     return np.asarray(spread @ moved @ np.linalg.solve(moved.T @ spread @ moved, np.array([1.0, 0.0])))
 
 
-def widened(estimator: Estimator, photos: FusionInputs, rendered: FusionInputs, change: np.ndarray) -> Estimator:
+@dataclass(frozen=True, eq=False)
+class FullEstimator:
+    """An estimate of codes with more of photographs: ``estimator + clip(features @ weight + bias, 0, 1) change``.
+
+    Args:
+        estimator: of people as those who are rendered are.
+        weight: (H,) of the features.
+        bias: of the share.
+        change: (K,) what photographs get.
+    """
+
+    estimator: Estimator
+    weight: np.ndarray
+    bias: float
+    change: np.ndarray
+
+    def share(self, inputs: FusionInputs) -> np.ndarray:
+        """How much of the change N looks get, (N,) from 0 to 1."""
+        return np.asarray(np.clip(inputs.features @ self.weight + self.bias, 0.0, 1.0))
+
+    def __call__(self, inputs: FusionInputs) -> np.ndarray:
+        """Codes (N, K)."""
+        return self.estimator(inputs) + self.share(inputs)[:, None] * self.change
+
+
+def widened(estimator: Estimator, photos: FusionInputs, rendered: FusionInputs, change: np.ndarray) -> FullEstimator:
     """An estimate whose codes have a ``change`` (K,) more of photographs, and none of rendered faces.
 
-    Which of the two a picture is, a linear readout of the features says, 1 of a photograph: pictures between them, as
-    photographed scans are, get a part, and where features do not tell all get the same.
+    Which of the two a picture is, a linear readout of the features says, 1 of a photograph; it counts :data:`STEEP`
+    times, up to 1. Where features do not tell, all get all of it.
     """
     features = np.concatenate([photos.features, rendered.features])
     kind = np.repeat([1.0, 0.0], [len(photos), len(rendered)])[:, None]
     weight, bias = ridge(features, kind, FIRM)
-    return replace(
-        estimator, weight=estimator.weight + weight * change, bias=estimator.bias + float(bias[0]) * change
-    )
+    return FullEstimator(estimator, STEEP * weight[:, 0], STEEP * float(bias[0]), change)

@@ -11,7 +11,7 @@ code.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,6 @@ from likeness.progress import Steps, unheard, watched
 from likeness.train.losses.margin import margin_softmax
 from likeness.train.losses.sir import relation_distance, within_scatter
 from likeness.train.photos.fusion_inputs import FusionInputs
-from likeness.train.photos.network import Regressor
 from likeness.train.photos.posterior_codes import filter_of_codes, spread_of
 from likeness.train.recipe_settings import SirWeights
 
@@ -366,34 +365,3 @@ def linear_estimates(inputs: FusionInputs, truth: np.ndarray) -> tuple[Estimator
     whole, bias = firm(inputs.flat, truth)
     fused = Estimator(whole[:width], bias, whole[width:].reshape(-1, size, size).transpose(0, 2, 1))
     return fused, Estimator(*firm(inputs.features, truth), np.zeros_like(fused.matrices))
-
-
-def install(
-    network: Regressor, fused: Estimator, plain: Estimator, colours: dict[str, tuple[np.ndarray, np.ndarray]]
-) -> Regressor:
-    """A copy of the network, in evaluation mode, with what was learned in it; all else is as it was.
-
-    Args:
-        network: whose features these are of.
-        fused: becomes ``mean`` and ``fusion``.
-        plain: from the features alone, becomes the head ``identity``.
-        colours: name of a head -> its weights (H, A) and bias (A,).
-    """
-    made = Regressor(replace(network.settings, fused=len(fused.matrices))).eval()
-    assert made.mean is not None
-    learned = {"mean.weight", "mean.bias", "fusion"}
-    kept = {name: value for name, value in network.state_dict().items() if name not in learned}
-    made.load_state_dict({**{name: made.state_dict()[name] for name in learned}, **kept})
-    _set(made.mean, fused.weight, fused.bias)
-    made.fusion.copy_(_float(fused.matrices))
-    _set(made.heads["identity"], plain.weight, plain.bias)
-    for name, (weight, bias) in colours.items():
-        _set(made.heads[name], weight, bias)
-    return made
-
-
-def _set(layer: nn.Module, weight: np.ndarray, bias: np.ndarray) -> None:
-    assert isinstance(layer, nn.Linear)
-    with torch.no_grad():
-        layer.weight.copy_(_float(weight.T))
-        layer.bias.copy_(_float(bias))

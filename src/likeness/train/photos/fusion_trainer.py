@@ -25,8 +25,9 @@ from likeness.train.photos.evidence import (
     read_evidence,
     write_evidence,
 )
-from likeness.train.photos.fullness import widened, wider
-from likeness.train.photos.fusion import Estimator, Known, install, learn, linear_estimates, ridge
+from likeness.train.photos.fullness import FullEstimator, widened, wider
+from likeness.train.photos.fused_network import install
+from likeness.train.photos.fusion import Estimator, Known, learn, linear_estimates, ridge
 from likeness.train.photos.fusion_inputs import (
     STRAYED,
     FusionInputs,
@@ -192,7 +193,9 @@ def gather(run: FusionRun, sources: Sources, tell: Callable[[str], None], watch:
     return Material(network, state, known, held_out, photographed, figures)
 
 
-def finished(learned: Estimator, known: Known, model: FaceModel, settings: FusionSettings) -> Estimator:
+def finished(
+    learned: Estimator, known: Known, model: FaceModel, settings: FusionSettings
+) -> Estimator | FullEstimator:
     """What becomes of a learned estimate: drawn towards the points, filtered where so many people are known that they
     span the directions of shape, as long as the truth, and as full as real people are. Arguments as for
     :func:`likeness.train.photos.fusion.learn`, with the face model."""
@@ -207,7 +210,7 @@ def finished(learned: Estimator, known: Known, model: FaceModel, settings: Fusio
 
 
 def missed(
-    fused: Estimator, plain: Estimator, inputs: FusionInputs, truth: np.ndarray, factor: np.ndarray
+    fused: Estimator | FullEstimator, plain: Estimator, inputs: FusionInputs, truth: np.ndarray, factor: np.ndarray
 ) -> dict[str, float]:
     """By how many mm shapes are missed, see :func:`train_fusion`."""
     guesses = {"fused": fused(inputs), "features": plain(inputs), "fit": inputs.code, "mean": np.zeros_like(truth)}

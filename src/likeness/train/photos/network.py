@@ -101,6 +101,8 @@ class NetSettings:
         points: P surface points that a decoder places freely in the crop: (x, y) crop pixels of each before anything
             is learned; empty: there is no decoder.
         fused: Q matrices by which the code of the points' fit is fused with what the features say; 0: it is not.
+        fuller: whether codes that are fused get a change as far as features take a picture for a photograph
+            (:mod:`likeness.train.photos.fullness`).
     """
 
     identity: int
@@ -117,6 +119,7 @@ class NetSettings:
     shrink: int = 1
     points: tuple[tuple[float, float], ...] = ()
     fused: int = 0
+    fuller: bool = False
 
     @classmethod
     def for_model(
@@ -210,6 +213,7 @@ class Regressor(nn.Module):
     frontal: Tensor
     start: Tensor
     fusion: Tensor
+    change: Tensor
 
     def __init__(self, settings: NetSettings) -> None:
         super().__init__()
@@ -239,6 +243,9 @@ class Regressor(nn.Module):
         self.mean = nn.Linear(settings.hidden, settings.identity) if settings.fused else None
         if settings.fused:
             self.register_buffer("fusion", torch.zeros(settings.fused, settings.identity, settings.identity))
+        self.photographed = nn.Linear(settings.hidden, 1) if settings.fuller else None
+        if settings.fuller:
+            self.register_buffer("change", torch.zeros(settings.identity))
         with torch.no_grad():
             if settings.start:
                 self._bias("identity").copy_(START_LENGTH * torch.tensor(settings.start))
@@ -262,7 +269,7 @@ class Regressor(nn.Module):
         with torch.autocast(image.device.type, enabled=False):
             prediction = self.predict(features)
             guess = self.guess(features) if whole and self.guess is not None else None
-            mean = self.mean(features) if whole and self.mean is not None else None
+            mean = self.mean_code(features) if whole and self.mean is not None else None
         dense = self.dense(maps, features, rows) if whole and self.dense is not None else None
         return Answer(prediction, guess, dense, mean, features) if whole else prediction
 
@@ -286,6 +293,14 @@ class Regressor(nn.Module):
     def _ends(self) -> list[int]:
         """Numbers of the backbone's layers that end the stem and each stage."""
         return [STEM_LAYERS - 1 + blocks for blocks in np.cumsum([0, *self.settings.blocks]).tolist()]
+
+    def mean_code(self, features: Tensor) -> Tensor:
+        """The features' part (n, K) of a code that is fused with what the points say, of features (n, hidden)."""
+        assert self.mean is not None
+        mean: Tensor = self.mean(features)
+        if self.photographed is None:
+            return mean
+        return mean + self.photographed(features).clamp(0.0, 1.0) * self.change
 
     def predict(self, features: Tensor) -> Prediction:
         """Features (n, hidden) float32 -> what they mean."""
