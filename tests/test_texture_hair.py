@@ -12,8 +12,8 @@ from test_texture import SIZE, head, log_of, photographed, plain
 from likeness.images.color import linear_from_srgb, srgb_from_linear
 from likeness.reconstruct.texture import View, texture_of
 from likeness.reconstruct.texture.atlas import Atlas, atlas_of
-from likeness.reconstruct.texture.hairline import bare_of, below_hairline, grown
-from likeness.reconstruct.texture.laid import base_of
+from likeness.reconstruct.texture.hairline import bare_of, below_hairline, grown, hair_in
+from likeness.reconstruct.texture.laid import base_of, laid
 from likeness.render.raster import rasterize_view
 
 DARK, BLOND = (0.02, 0.016, 0.012), (0.30, 0.20, 0.09)
@@ -130,6 +130,25 @@ def test_a_fringe_is_not_skin() -> None:
     bare, under = (median_of(texture_of(model, plain(), [one], SIZE), where) for one in (view, fringed))
     assert np.abs(under - bare).max() < 0.35
     assert np.abs(np.log(DARK) - bare).max() > 1.5
+
+
+def test_eyes_as_dark_as_the_hair_are_no_hair() -> None:
+    """Sockets in shadow, painted lids: below the brows, beside the eyes."""
+    view, model, atlas = with_hair(shorn(), DARK), head(), atlas_of(head(), SIZE)
+    painted = view.photo.copy()
+    socket = np.abs(np.abs(model.mean[:, 0]) - 41) < 6
+    socket &= (np.abs(model.mean[:, 1] - 8) < 6) & model.topology.regions["face"]
+    for side in (socket & (model.mean[:, 0] > 0), socket & (model.mean[:, 0] < 0)):
+        where = np.zeros(view.photo.shape[:2], np.uint8)
+        cv2.fillConvexPoly(where, np.rint(cv2.convexHull(view.pixels[side].astype(np.float32))).astype(np.int32), 1)
+        painted = painted_over(replace(view, photo=painted), where > 0, DARK).photo
+    base = base_of(atlas, plain())
+    dark = replace(view, photo=painted)
+    hair = hair_in(atlas, bare_of(atlas, base), dark, laid(atlas, plain(), dark))
+    where = (np.abs(np.abs(on_mean(0)) - 41) < 4) & (np.abs(atlas.height - 8) < 4) & atlas.coarse.covered
+    assert where.sum() > 20
+    assert hair.share[where].mean() > 0.7
+    assert hair.hanging[where].max() < 0.05
 
 
 def test_hair_grows_above_its_line_and_ears_have_none() -> None:

@@ -48,6 +48,9 @@ LOWEST_MM = -5.0
 OVER_BROWS_MM = (18.0, 24.0)
 """Heights on the mean head between which brows and lids end, which are dark themselves."""
 
+BESIDE_EYES_MM = (48.0, 60.0)
+"""The same below the brows, where eyes and their sockets, shadowed or painted, are as dark as hair."""
+
 HALFWAY, APART = (0.35, 0.65), (0.25, 0.6)
 """Of the way from skin's colour to hair's: up to where it is skin, from where on hair; and log reflectance, over all
 channels, by which they must differ to be told from each other, and to be told well."""
@@ -310,7 +313,7 @@ def _hanging(atlas: Atlas, there: np.ndarray, share: np.ndarray, below: np.ndarr
     import cv2
 
     across = np.abs(100 * resized(atlas.places[..., -3], len(share)))
-    clear = np.maximum(smoothstep(atlas.height, *OVER_BROWS_MM), smoothstep(across, *BESIDE_MM))
+    clear = np.maximum(smoothstep(atlas.height, *OVER_BROWS_MM), smoothstep(across, *BESIDE_EYES_MM))
     hanging = there * smoothstep(below, *HANGING_MM) * clear * atlas.coarse.covered
     reach = max(1, round(STRAND * len(share)))
     longer = cv2.dilate(hanging, np.ones((2 * reach + 1, 1), np.uint8), anchor=(0, 2 * reach))
