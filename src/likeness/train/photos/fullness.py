@@ -33,9 +33,8 @@ STEP = 0.5
 STILL_MM = 0.3
 """RMS by which inner points may move as likely as a direction of the code by its standard deviation."""
 
-
 STEEP = 2.0
-"""How many times the readout of what a picture is counts."""
+"""How many times the readout of what a picture is counts; chosen with two scans in sight (docs/fidelity.md)."""
 
 
 def outline_moves(model: FaceModel) -> tuple[np.ndarray, np.ndarray]:

@@ -38,10 +38,10 @@ def install(
     new = {name: value for name, value in made.state_dict().items() if name.split(".")[0] in LEARNED}
     made.load_state_dict({**state, **new})
     _set(made.mean, estimator.weight, estimator.bias)
-    made.fusion.copy_(_float(estimator.matrices))
+    made.fusion.copy_(torch.from_numpy(estimator.matrices))
     if full is not None:
         _set(made.photographed, full.weight[:, None], np.array([full.bias]))
-        made.change.copy_(_float(full.change))
+        made.change.copy_(torch.from_numpy(full.change))
     _set(made.heads["identity"], plain.weight, plain.bias)
     for name, (weight, bias) in colours.items():
         _set(made.heads[name], weight, bias)
@@ -51,9 +51,5 @@ def install(
 def _set(layer: nn.Module | None, weight: np.ndarray, bias: np.ndarray) -> None:
     assert isinstance(layer, nn.Linear)
     with torch.no_grad():
-        layer.weight.copy_(_float(weight.T))
-        layer.bias.copy_(_float(bias))
-
-
-def _float(values: np.ndarray) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float32)
+        layer.weight.copy_(torch.from_numpy(weight.T))
+        layer.bias.copy_(torch.from_numpy(bias))
