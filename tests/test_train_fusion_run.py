@@ -25,7 +25,7 @@ from likeness.model.face_model import FaceModel  # noqa: E402
 from likeness.networks.regressor import Fusion, Network  # noqa: E402
 from likeness.train.checkpoint import CHECKPOINT, load_regressor  # noqa: E402
 from likeness.train.photos.evidence import placed_faces  # noqa: E402
-from likeness.train.photos.export import onnx_bytes  # noqa: E402
+from likeness.train.photos.export import export_regressor, onnx_bytes  # noqa: E402
 from likeness.train.photos.fullness import FullEstimator  # noqa: E402
 from likeness.train.photos.fused_network import install  # noqa: E402
 from likeness.train.photos.fusion import Estimator  # noqa: E402
@@ -179,6 +179,14 @@ def test_the_command_makes_a_network_that_fuses(
     assert "photos 18/18" not in told
     again = load_regressor(out / CHECKPOINT)[0]
     assert torch.equal(again.fusion, made.fusion)  # the same numbers again
+    exported = tmp_path / "earlier.onnx"
+    export_regressor(run / CHECKPOINT, exported)
+    command[command.index("--colours") + 1] = exported
+    main([str(word) for word in command] + ["--resume"])
+    assert "photos 18/18" in capsys.readouterr().out  # what another network says of colours has to be looked at
+    told_by_it = load_regressor(out / CHECKPOINT)[0].heads["albedo"].weight
+    change = (told_by_it - made.heads["albedo"].weight).norm() / made.heads["albedo"].weight.norm()
+    assert change < 0.02  # half floats
 
 
 def test_kept_looks_come_back_and_only_for_what_they_are_of(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ class Fusion:
     teacher: MaybePath = None
     """A face-recognition network (.onnx) that says who resembles whom; default: the labels' embeddings, if any."""
     colours: MaybePath = None
-    """Folder of an earlier training, whose albedo and light are read from the new features, too."""
+    """Folder of an earlier training, or an exported regressor (.onnx), whose albedo and light are read from the new
+    features, too."""
     limit: MaybeInt = None
     """People and rendered faces to look at, at most, for a small run; default: everybody and 28,000 faces."""
     steps: int = FusionSettings.steps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,10 @@ from likeness.train.photos.fusion_inputs import (
 from likeness.train.photos.fusion_looks import LOOKS, Looks, looks_key, read_looks, write_looks
 from likeness.train.photos.labels import Sources
 from likeness.train.photos.network import Regressor
+from likeness.train.photos.onnx_import import import_regressor
 from likeness.train.photos.samples import SampleMaker
 from likeness.train.photos.teacher_embeddings import TeacherNotes
-from likeness.train.settings import FusionSettings
+from likeness.train.settings import EXPORTED, FusionSettings
 
 EVIDENCE = "evidence.npz"
 """The file of people's shapes in the folder of a training."""
@@ -68,8 +69,8 @@ class FusionRun:
             :meth:`~likeness.train.settings.FusionSettings.of_features`.
         teacher: a face-recognition network (.onnx) whose opinion the features' own estimate is to follow; None: the
             embeddings that came with the labels, if any did.
-        colours: folder of an earlier training, whose albedo and light are read from the new features; None: what is
-            said of them stays.
+        colours: folder of an earlier training, or an exported regressor (.onnx), whose albedo and light are read from
+            the new features; None: what is said of them stays.
         people, faces: how many real people and how many rendered faces are looked at, at most; None: all people.
         resume: take the evidence and the looks in ``out`` if they are of the same people and networks.
         threads: CPU threads of torch; 0 leaves torch's choice.
@@ -168,7 +169,7 @@ class Material:
 def gather(run: FusionRun, sources: Sources, tell: Callable[[str], None], watch: Steps = unheard) -> Material:
     """Look at everything that :func:`train_fusion` learns from; arguments and errors are its own."""
     network, state = _network(run.run / CHECKPOINT, sources)
-    earlier = None if run.colours is None else _network(run.colours / CHECKPOINT, sources)[0]
+    earlier = None if run.colours is None else _earlier(run.colours, network, sources)
     assert sources.point_map is not None
     looker = Looker(network, sources.model, sources.point_map)
     faces = placed_faces(sources).first(run.people)
@@ -227,6 +228,19 @@ def _network(path: Path, sources: Sources) -> tuple[Regressor, dict[str, Any]]:
     return network, state
 
 
+def _weights(run: Path) -> Path:
+    return run if run.suffix == EXPORTED else run / CHECKPOINT
+
+
+def _earlier(colours: Path, network: Regressor, sources: Sources) -> Regressor:
+    """A network that is asked for colours only: of a training, or as it was exported."""
+    if colours.suffix != EXPORTED:
+        return _network(_weights(colours), sources)[0]
+    exported = Regressor(replace(network.settings, told=0))
+    import_regressor(colours, exported)
+    return exported.eval()
+
+
 def _evidence(
     run: FusionRun, faces: PlacedFaces, sources: Sources, tell: Callable[[str], None], watch: Steps
 ) -> Evidence:
@@ -258,7 +272,7 @@ def _looks(
     if count < 2:
         raise ValueError(f"expected two rendered faces, got {count}")
     path = run.out / LOOKS
-    networks = [file_digest(one / CHECKPOINT) for one in (run.run, run.colours) if one is not None]
+    networks = [file_digest(_weights(one)) for one in (run.run, run.colours) if one is not None]
     key = looks_key(sources.model.name, *networks, str(count), *(() if faces is None else faces.key))
     if run.resume and path.exists():
         if (found := read_looks(path, key)) is not None:
