@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from test_cli import portrait, run, visible  # noqa: F401
 
+from likeness.images.photo import load_photo
+
 
 @pytest.fixture(scope="module")
 def two_of_one(
@@ -50,8 +52,13 @@ def test_folders_of_people_and_photos_to_be_sorted(
 ) -> None:
     assert run("reconstruct", "--people", two_of_one.parent, "-o", tmp_path / "a", "--formats", "json") == 2
     assert visible(tmp_path / "a") == {"anna.json"}
-    assert run("reconstruct", "--group", two_of_one, "-o", tmp_path / "b", "--formats", "json") == 2
-    assert visible(tmp_path / "b") == {"people.json", "person-1.json"}
+    group = ("reconstruct", "--group", two_of_one, "-o", tmp_path / "b", "--texture", "none", "--formats", "json")
+    assert run(*group, "png") == 2
+    shown = visible(tmp_path / "b")
+    assert shown == {"people.json", "people.png", "person-1.json", "person-1.png"}
+    assert np.ptp(load_photo(tmp_path / "b" / "people.png").image[30:100, 10:100]) > 100  # there is a face
+    assert run(*group) == 2  # a picture of who was where before is no picture of who is where
+    assert visible(tmp_path / "b") == shown - {"people.png"}
     listing = json.loads((tmp_path / "b" / "people.json").read_text())
     assert [len(one["photos"]) for one in listing["people"]] == [2]
     assert [one["chance"] for one in listing["people"][0]["photos"]] == pytest.approx([1, 1], abs=0.2)

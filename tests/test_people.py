@@ -224,6 +224,7 @@ def test_groups_say_who_is_where(small_model: FaceModel) -> None:
     assert [len(chances) for chances in found.chances] == [3, 2]
     assert all((chances > 0.9).all() for chances in found.chances)
     assert not found.similar  # they are in one photo
+    assert [rows.tolist() for rows in found.rows] == [[0, 2, 3], [1, 4]]
 
 
 def test_people_who_may_be_one_are_told(small_model: FaceModel, monkeypatch: pytest.MonkeyPatch) -> None:

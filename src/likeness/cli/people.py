@@ -18,9 +18,11 @@ from likeness.cli.made_before import NOTE, Keys, found_before
 from likeness.cli.output import add_result, add_to_run, complain
 from likeness.errors import Excluded, FileError, LikenessError, MissingExtraError, as_file_error, printable
 from likeness.files import file_digest, json_bytes, write_atomically
+from likeness.images.encode import png_bytes
 from likeness.reconstruct.inputs import PhotoResult, photo_files
 from likeness.reconstruct.mixed import Groups, people_of
-from likeness.reconstruct.people import person_of, sight
+from likeness.reconstruct.people import Sightings, person_of, sight
+from likeness.reconstruct.people_sheet import people_sheet
 from likeness.reconstruct.person import Person
 from likeness.result_folder import Record, ResultFolder, Source
 from likeness.result_names import fitted
@@ -151,7 +153,8 @@ def _digest_of(photo: Path) -> str:
 def mixed(settings: Output, reconstructor: Reconstructor, photos: tuple[Any, ...]) -> int:
     """``--group``: photos are sorted into people first; returns the exit code."""
     results = _noted(reconstructor.batch(progress(photos, lines=True), max_faces=settings.max_faces))
-    found = people_of(reconstructor.model, reconstructor.refiner, sight(results))
+    sightings = sight(results, shown="png" in settings.formats)
+    found = people_of(reconstructor.model, reconstructor.refiner, sightings)
     source = Source(os.pathsep.join(sorted(os.path.abspath(one) for one in settings.photos)))
     keys, names = settings.keys(reconstructor), []
     for number, person in enumerate(progress(found.people, "people", lines=True), start=1):
@@ -165,25 +168,38 @@ def mixed(settings: Output, reconstructor: Reconstructor, photos: tuple[Any, ...
         else:
             _told_again(settings, name, record)
         names.append(name)
-    folder = settings.folder()
-    _remove_further(folder, len(names), source)
-    told = _listing(found, names)
-    if names:
-        listing = folder.claim(_candidates([LISTING], source), source)
-
-        def write(stage: Path) -> None:
-            write_atomically(stage / f"{listing}.json", json_bytes(told))
-
-        folder.save(listing, source, write)
-        add_to_run([settings.out / f"{listing}.json"])
-    else:
-        for name in _candidates([LISTING], source):
-            folder.remove(name, source)
-    add_to_run(figures=told)
+    _remove_further(settings.folder(), len(names), source)
+    listing = _save_listing(settings, source, found, names, sightings)
     for one in (*found.left_out, *found.unsure):
         _tell(one)
-    _summary(found, sum(map(is_there, photos)), settings.out / listing if names else None)
+    _summary(found, sum(map(is_there, photos)), None if listing is None else settings.out / listing)
     return 2 if found.left_out or not names else 0
+
+
+def _save_listing(
+    settings: Output, source: Source, found: Groups, names: list[str], sightings: Sightings
+) -> str | None:
+    """Write who is where, in numbers and, if pictures are wanted, as one; returns the files' name, None: nobody."""
+    folder, told = settings.folder(), _listing(found, names)
+    add_to_run(figures=told)
+    if not names:
+        for name in _candidates([LISTING], source):
+            folder.remove(name, source)
+        return None
+    listing = folder.claim(_candidates([LISTING], source), source)
+    made = {f"{listing}.json": json_bytes(told)}
+    if "png" in settings.formats:
+        made[f"{listing}.png"] = png_bytes(people_sheet(found, [printable(name) for name in names], sightings.faces))
+    else:
+        folder.remove(listing, source)  # the picture of an earlier run may say something else
+
+    def write(stage: Path) -> None:
+        for name, content in made.items():
+            write_atomically(stage / name, content)
+
+    folder.save(listing, source, write)
+    add_to_run([settings.out / name for name in made])
+    return listing
 
 
 def _summary(found: Groups, photos: int, listing: Path | None) -> None:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from likeness.evaluate.collection import Collection
-from likeness.evaluate.pictures import Stage, labelled, photo_of, stage_of
+from likeness.evaluate.pictures import Stage, photo_of, stage_of
 from likeness.images.color import linear_from_srgb
+from likeness.render.close_up import labelled
 from likeness.render.error_map import color_bar, error_colors
 from likeness.render.lighting import ambient_light, distant_light
 

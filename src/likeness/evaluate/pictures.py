@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from likeness.errors import LikenessError, printable
+from likeness.errors import LikenessError
 from likeness.evaluate.collection import Collection
-from likeness.geometry.crop import Crop
 from likeness.images.encode import jpeg_bytes
-from likeness.render import draw_points
+from likeness.render.close_up import close_up
 from likeness.render.head_view import head_view
 
 SIDE = 160
@@ -22,7 +20,6 @@ SHOWN_MM = 200.0
 """The size that any head is scaled to before it is drawn."""
 
 MARGIN = 1.15
-_INK = (60, 60, 60)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,19 +68,7 @@ def photo_of(collection: Collection, number: int, side: int = SIDE) -> np.ndarra
         image = collection.items[number].image()
     except (LikenessError, MemoryError, OSError):  # gone since it was measured; the report goes without it
         return None
-    return around(image, collection.faces[number].landmarks, side)
-
-
-def around(
-    image: np.ndarray, landmarks: np.ndarray, side: int = SIDE, marks: Sequence[np.ndarray] = ()
-) -> np.ndarray:
-    """The square of a photo around 68 landmarks, with points (68, 2) drawn: the first green, the next red."""
-    low, high = landmarks.min(0), landmarks.max(0)
-    crop = Crop.from_box((low + high) / 2, 1.5 * max(float((high - low).max()), 1.0), side)
-    picture = crop.extract(image)
-    for points, color in zip(marks, ((0.1, 0.85, 0.35), (1.0, 0.2, 0.2)), strict=False):
-        picture = draw_points(picture, crop.to_crop(points), color, max(1.0, side / 160))
-    return picture
+    return close_up(image, collection.faces[number].landmarks, side)
 
 
 def card(collection: Collection, number: int, stage: Stage | None, side: int = SIDE) -> np.ndarray | None:
@@ -103,17 +88,6 @@ def stage_of(collection: Collection) -> Stage | None:
     if mean is None and collection.model is not None:
         mean = collection.model.mean
     return None if mean is None else Stage.around(np.asarray(mean, np.float64), collection.region)
-
-
-def labelled(picture: np.ndarray, text: str, size: float = 0.4) -> np.ndarray:
-    """The picture with a line of text on its upper left corner, readable on light and dark."""
-    import cv2
-
-    out, shown = np.ascontiguousarray(picture), printable(text)  # OpenCV crashes where text is no Unicode
-    for thickness, ink in ((3, (255, 255, 255)), (1, _INK)):
-        place = (3, round(30 * size) + 1)
-        cv2.putText(out, shown, place, cv2.FONT_HERSHEY_SIMPLEX, size, ink, thickness, cv2.LINE_AA)
-    return out
 
 
 def jpeg_uri(picture: np.ndarray) -> str:

@@ -34,6 +34,8 @@ class Groups:
         chances: for each person's photos (N,), that the face is theirs rather than the next best's.
         similar: pairs of ``people``, by their places, that may be one person, with the chance of it, the likeliest
             first: :data:`SIMILAR` and more, and in no photo together.
+        rows: for each person's photos (N,), which of the faces that were sorted they are.
+        unsure_rows: the same of ``unsure``.
     """
 
     people: tuple[Person, ...]
@@ -41,6 +43,8 @@ class Groups:
     left_out: tuple[Excluded, ...]
     chances: tuple[np.ndarray, ...] = ()
     similar: tuple[tuple[int, int, float], ...] = ()
+    rows: tuple[np.ndarray, ...] = ()
+    unsure_rows: tuple[int, ...] = ()
 
 
 def people_of(model: FaceModel, refiner: Refiner | None, seen: Sightings) -> Groups:
@@ -52,12 +56,14 @@ def people_of(model: FaceModel, refiner: Refiner | None, seen: Sightings) -> Gro
     odds = margins(alike, photo, number, evidence)
     sure = odds >= evidence.unsure
     worth = with_groups(alike, photo, number, evidence)
-    unsure = tuple(_unsure(seen, int(row), worth[row], alike, number) for row in np.flatnonzero(~sure))
+    doubtful = tuple(np.flatnonzero(~sure).tolist())
+    unsure = tuple(_unsure(seen, row, worth[row], alike, number) for row in doubtful)
     kept = [np.flatnonzero((number == one) & sure) for one in range(number.max() + 1)]
     kept = sorted((rows for rows in kept if len(rows)), key=lambda rows: (-len(rows), rows[0]))
     people = tuple(head_of(model, refiner, [seen.faces[row] for row in rows], ()) for rows in kept)
     chances = tuple(np.array([probability(odds[row] / TEMPERED) for row in rows]) for rows in kept)
-    return Groups(people, unsure, seen.left_out, chances, _similar(kept, photo, alike, evidence))
+    similar = _similar(kept, photo, alike, evidence)
+    return Groups(people, unsure, seen.left_out, chances, similar, tuple(kept), doubtful)
 
 
 def _unsure(seen: Sightings, row: int, worth: np.ndarray, alike: np.ndarray, number: np.ndarray) -> Excluded:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import Cues, Reconstruction
 from likeness.reconstruct.shared_errors import circumstances, counted, default_errors
 from likeness.reconstruct.whitening import compared
+from likeness.render.close_up import close_up
 
 PARALLAX = 0.3
 """How much of what the joint fit says beyond the mean of the photos' own fits is believed. Rendered people would have
@@ -54,6 +55,9 @@ NO_FACE = "no face found"
 
 NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 
+SHOWN = 96
+"""Side of the small picture of a face that is kept, pixels."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
@@ -64,12 +68,14 @@ class Sighting:
         label: what it is called in messages.
         given: what it is read from again.
         face: without pixels.
+        shown: (:data:`SHOWN`, :data:`SHOWN`, 3) uint8 RGB, the photo around it; empty: not kept.
     """
 
     photo: int
     label: str
     given: PhotoSource
     face: Reconstruction
+    shown: np.ndarray = field(default_factory=lambda: NO_PIXELS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +103,9 @@ class Sightings:
         return compared(codes, [one.face.cues for one in self.faces])
 
 
-def sight(results: Iterable[PhotoResult]) -> Sightings:
-    """The faces of reconstructed photos; pixels are let go, so that thousands of photos fit into memory."""
+def sight(results: Iterable[PhotoResult], shown: bool = False) -> Sightings:
+    """The faces of reconstructed photos; pixels are let go, so that thousands of photos fit into memory, but for a
+    small picture of each if ``shown``."""
     faces: list[Sighting] = []
     left_out: list[Excluded] = []
     count = 0
@@ -110,7 +117,9 @@ def sight(results: Iterable[PhotoResult]) -> Sightings:
             left_out.append(Excluded(label, NO_FACE))
         # A stream is read once: what is given anew is the photo that was read from it.
         again = result.given if isinstance(result.given, str | os.PathLike) else result.photo
-        faces += [Sighting(count, label, again, replace(face, photo=NO_PIXELS)) for face in result.faces]
+        for face in result.faces:
+            small = close_up(face.photo, face.landmarks, SHOWN) if shown else NO_PIXELS
+            faces.append(Sighting(count, label, again, replace(face, photo=NO_PIXELS), small))
     return Sightings(tuple(faces), count, tuple(left_out))
 
 

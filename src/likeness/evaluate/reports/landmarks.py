@@ -12,13 +12,13 @@ import numpy as np
 from likeness.datasets.test_sets import PhotoItem
 from likeness.errors import Excluded, FileError, LikenessError, StrPath
 from likeness.evaluate.outcome import Gallery, Outcome, Plot
-from likeness.evaluate.pictures import around
 from likeness.evaluate.plots import MISSING, available, cumulative_plot
 from likeness.evaluate.predictions import FoundFace, Prediction
 from likeness.evaluate.tables import Table, number, percent
 from likeness.geometry.landmarks import INNER
 from likeness.metrics.landmark_error import landmark_errors
 from likeness.readers import read_npz
+from likeness.render.close_up import close_up
 
 EXAMPLES = 6
 SUBSETS = {"all 68": None, "inner 51": np.array(INNER)}
@@ -211,6 +211,6 @@ def _pictures(data: LandmarkSet, rows: Sequence[int], errors: np.ndarray) -> tup
             continue
         if image is not None:
             marks = (data.truth[row], data.found[row])
-            picture = around(image, data.truth[row], 200, marks)
+            picture = close_up(image, data.truth[row], 200, marks)
             pictures.append((picture, f"{data.names[row]}: {100 * errors[row]:.2f} %"))
     return tuple(pictures)
