@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from fidelity import LPS_MILLIMETRES, RAW_SCAN_MILLIMETRES
 from fusion_albums import SHOTS, Album, Looker, photo_album, rendered_album
-from fusion_people import measure_groups, measure_heads, measure_mixes
+from fusion_people import measure_groups, measure_heads, measure_merges, measure_mixes
 
 from likeness.assets import asset
 from likeness.evaluate.cache import Cache
@@ -244,8 +244,9 @@ def measured(look: Looker, arguments: argparse.Namespace, steps: Callable[[str],
         if "p" in only:
             found["verification, photos"] = measure_verification(look, album)
         if "g" in only:
+            whole = photo_album(look, photos / "photo-val.tar", steps)
             found["groups, photos"] = measure_groups(album)
-            found["heads, photos"] = measure_heads(photo_album(look, photos / "photo-val.tar", steps))
+            found["heads, photos"], found["merged, photos"] = measure_heads(whole), measure_merges(whole)
         if "m" in only:
             found["mixed, photos"] = measure_mixes(album)
     if set(only) & set("cgm"):
@@ -254,7 +255,7 @@ def measured(look: Looker, arguments: argparse.Namespace, steps: Callable[[str],
             found["landmarks of another clip, over the mean face's"] = measure_cross_photo(look, album)
         if "g" in only:
             found["groups, clips"] = measure_groups(album)
-            found["heads, clips"] = measure_heads(album)
+            found["heads, clips"], found["merged, clips"] = measure_heads(album), measure_merges(album)
         if "m" in only:
             found["mixed, clips"] = measure_mixes(album)
     if arguments.calibrate:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 from fusion_albums import Album
 
 from likeness.errors import LikenessError
 from likeness.reconstruct.grouping import groups, margins
+from likeness.reconstruct.mixed import chance_of_one
 from likeness.reconstruct.people import Sighting, Sightings, chosen_of
 from likeness.reconstruct.result import Reconstruction
 
@@ -78,6 +80,44 @@ def _heads(album: Album, rows: np.ndarray) -> dict[str, float]:
         "heads": float(len(heads)),
         "unsure": float(1 - sure.mean()),
     }
+
+
+SIZES = (2, 3, 4, 6, 8, 12, 16)
+TOLD = (0.0, 0.5, 0.75, 0.9, 1.01)
+"""Chances that a head is one person's, in bands."""
+
+
+def measure_merges(album: Album, people: int = 10, trials: int = 300) -> dict[str, dict[str, float]]:
+    """Folders of so many people with 2 to 16 photos each: of heads of four photos at least that are told to be one
+    person's with a chance of each band, how many there are, and the share that has two photos of somebody else."""
+    rng = np.random.default_rng(0)
+    told, merged = [], []
+    for _ in range(trials):
+        chosen = rng.choice(album.people, people, replace=False)
+        rows = np.concatenate([rng.permutation(album.of(one))[: int(rng.choice(SIZES))] for one in chosen])
+        seen = sightings(album.faces[row] for row in rows)
+        alike, evidence = seen.alike()
+        number = groups(alike, seen.photo, evidence=evidence)
+        sure = margins(alike, seen.photo, number, evidence) >= evidence.unsure
+        for one in range(number.max() + 1):
+            kept = np.flatnonzero((number == one) & sure)
+            if len(kept) < LEAST:
+                continue
+            told.append(chance_of_one(alike[np.ix_(kept, kept)], evidence))
+            merged.append(np.sort(np.unique(album.who[rows[kept]], return_counts=True)[1])[:-1].max(initial=0) > 1)
+    band, merged_ = np.digitize(told, TOLD[1:-1]), np.array(merged)
+    return {
+        f"{low:g} to {min(high, 1):g}": {
+            "heads": float((band == number).sum()),
+            "merged": float(merged_[band == number].mean()),
+        }
+        for number, (low, high) in enumerate(pairwise(TOLD))
+        if (band == number).any()
+    }
+
+
+LEAST = 4
+"""Photos of a head of two people that can be told."""
 
 
 def _bcubed(found: np.ndarray, true: np.ndarray) -> dict[str, float]:

@@ -9,7 +9,9 @@ import pytest
 
 from likeness.model.face_model import FaceModel
 from likeness.reconstruct.agreement import ALBUM, PLAIN, Agreement, probability, resemblance
-from likeness.reconstruct.grouping import TRACKS, groups, margins, members, track_groups
+from likeness.reconstruct.grouping import TRACKS, groups, halves, margins, members, track_groups
+from likeness.reconstruct.grouping import between as odds_between
+from likeness.reconstruct.mixed import chance_of_one
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +192,27 @@ def test_among_more_faces_it_takes_more_evidence() -> None:
     strict = replace(crowded, grouped=-3.0, crowded=3.0)
     assert len(set(groups(alike, np.arange(4), evidence=strict))) < 4  # among few faces they are found
     assert len(set(groups(lonely, np.arange(200), evidence=strict)[:4])) == 4
+
+
+@pytest.mark.parametrize("order", [range(9), [8, 0, 4, 2, 6, 1, 3, 7, 5]])
+def test_two_people_who_were_taken_for_one_are_the_halves_of_their_group(order: list[int]) -> None:
+    alike = np.full((9, 9), 0.36)
+    alike[:5, :5] = alike[5:, 5:] = 0.6
+    alike += 0.02 * np.cos(np.add.outer(np.arange(9), np.arange(9)))
+    alike = alike[np.ix_(order, order)]
+    odds, smaller = halves(alike, PLAIN)
+    part = np.array([int(one >= 5) for one in order])
+    assert smaller == 4
+    assert odds == pytest.approx(odds_between(alike, part, PLAIN)[0, 1])
+    one = np.where(part[:, None] == part, alike, 0.6)  # as alike as photos of one person
+    assert halves(one, PLAIN)[0] > odds
+    assert chance_of_one(one, PLAIN) > chance_of_one(alike, PLAIN)
+
+
+def test_whether_a_group_is_two_people_is_asked_of_groups_only() -> None:
+    assert chance_of_one(np.ones((1, 1)), PLAIN) == 1.0
+    odds, smaller = halves(np.array([[1.0, -9.0], [-9.0, 1.0]]), PLAIN)
+    assert (odds < 0, smaller) == (True, 1)
+    many = np.where(np.subtract.outer(np.arange(12) // 6, np.arange(12) // 6) == 0, 0.6, 0.4)
+    few = np.where(np.subtract.outer(np.arange(12) // 10, np.arange(12) // 10) == 0, 0.6, 0.4)
+    assert chance_of_one(many, PLAIN) < chance_of_one(few, PLAIN)  # two of twelve that differ are odd photos

@@ -225,6 +225,7 @@ def test_groups_say_who_is_where(small_model: FaceModel) -> None:
     assert all((chances > 0.9).all() for chances in found.chances)
     assert not found.similar  # they are in one photo
     assert [rows.tolist() for rows in found.rows] == [[0, 2, 3], [1, 4]]
+    assert all(0.5 < chance <= 1 for chance in found.whole)
 
 
 def test_people_who_may_be_one_are_told(small_model: FaceModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,9 @@ def groups_of(*rows: list[int], chances: list[list[float]] | None = None, unsure
     nobody: Any = tuple(None for _ in rows)
     told = chances or [[1.0] * len(one) for one in rows]
     doubtful = tuple(Excluded(f"{row}.jpg", "not sure") for row in unsure)
-    return Groups(nobody, doubtful, (), tuple(map(np.array, told)), (), tuple(map(np.array, rows)), unsure)
+    return Groups(
+        nobody, doubtful, (), tuple(map(np.array, told)), (), (1.0,) * len(rows), tuple(map(np.array, rows)), unsure
+    )
 
 
 def colour_at(picture: np.ndarray, row: int, column: int, top: int = TITLE) -> int:
@@ -62,8 +64,8 @@ def test_rows_and_the_picture_end(monkeypatch: Any) -> None:
 
 
 def test_who_may_be_the_same_is_said() -> None:
-    found = dataclasses.replace(groups_of([0], [1], [2]), similar=((0, 2, 0.41),))
+    found = dataclasses.replace(groups_of([0], [1], [2]), similar=((0, 2, 0.41),), whole=(1.0, 0.4, 0.8))
     names = ["person-1", "person-2", "person-3"]
     assert sheet._title(found, names, 0, "person-1", 1) == "person-1: 1 photo, perhaps the same as person-3 (0.41)"
     assert sheet._title(found, names, 2, "person-3", 2) == "person-3: 2 photos, perhaps the same as person-1 (0.41)"
-    assert sheet._title(found, names, 1, "person-2", 1) == "person-2: 1 photo"
+    assert sheet._title(found, names, 1, "person-2", 1) == "person-2: 1 photo, perhaps two people (one: 0.40)"

@@ -235,6 +235,7 @@ def _listing(found: Groups, names: list[str]) -> dict[str, Any]:
     people = [
         {
             "name": printable(name),
+            "chance": round(whole, 2),
             "photos": [
                 {
                     "photo": printable(face.source.path or face.name),
@@ -244,7 +245,7 @@ def _listing(found: Groups, names: list[str]) -> dict[str, Any]:
                 for face, chance in zip(one.photos, chances, strict=True)
             ],
         }
-        for name, one, chances in zip(names, found.people, found.chances, strict=True)
+        for name, one, chances, whole in zip(names, found.people, found.chances, found.whole, strict=True)
     ]
     similar = [
         {"people": [printable(names[one]), printable(names[other])], "chance": round(chance, 2)}

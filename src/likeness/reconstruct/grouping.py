@@ -72,17 +72,38 @@ def _grown(within: np.ndarray, size: np.ndarray, same: float) -> np.ndarray:
     return np.asarray(np.sqrt((1 + (size - 1) * same) * size / np.maximum(within, 1e-9)))
 
 
+def halves(alike: np.ndarray, evidence: Evidence = PLAIN) -> tuple[float, int]:
+    """The two parts of a group of N >= 2 faces that resemble each other least, as average linkage finds them.
+
+    Args:
+        alike: (N, N) resemblance.
+        evidence: what resemblance is worth.
+
+    Returns:
+        The log odds that they are one person's, as of :func:`between`, and the number of faces of the smaller one.
+    """
+
+    def gain(between: np.ndarray, within: _Pair, size: _Pair) -> np.ndarray:
+        return np.exp(between / (size[0] * size[1]))  # what is most alike, and never nothing
+
+    part = _merged(alike, np.arange(len(alike)), gain, least=2)
+    return float(between(alike, part, evidence)[0, 1]), int(np.bincount(part).min())
+
+
 def _merged(
-    alike: np.ndarray, photo: np.ndarray, gain_of: Callable[[np.ndarray, _Pair, _Pair], np.ndarray]
+    alike: np.ndarray,
+    photo: np.ndarray,
+    gain_of: Callable[[np.ndarray, _Pair, _Pair], np.ndarray],
+    least: int = 1,
 ) -> np.ndarray:
     """Agglomeration while something is gained by merging two groups, of which ``gain_of`` is told the sum of the
-    resemblances between them, the sums within each, and their sizes."""
+    resemblances between them, the sums within each, and their sizes; there are ``least`` groups at least."""
     count = len(alike)
     total, size, number = np.array(alike, np.float64), np.ones(count), np.arange(count)
     apart = np.array(photo) if photo.ndim == 2 else photo[:, None] == photo[None]
     own = total.diagonal()
     gain = np.where(apart, -np.inf, gain_of(total, (own[:, None], own), (size[:, None], size)))
-    while count:
+    for _ in range(count - least):
         first, second = sorted(divmod(int(np.argmax(gain)), count))
         if not gain[first, second] > 0:
             break

@@ -1,6 +1,7 @@
 """The picture of who was taken for whom: the faces of each person found in mixed photos, beside each other.
 
-A face's own chance does not say whether its whole group is two people's, who are alike; somebody who looks sees it.
+A face's own chance does not say whether its whole group is two people's, who are alike; the group's says it of a
+third of those. Somebody who looks sees it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ TALLEST = 20_000
 
 DOUBTFUL = 0.9
 """A face whose chance is less has a frame."""
+
+MERGED = 0.5
+"""A person whose chance to be one is less is said to be two, perhaps."""
 
 GAP = 6
 TITLE, CAPTION = 22, 12  # pixels of lines
@@ -89,6 +93,8 @@ def _title(found: Groups, names: Sequence[str], place: int, name: str, photos: i
         if place in (one, other)
     ]
     perhaps = f", perhaps the same as {', '.join(others)}" if others else ""
+    if found.whole[place] < MERGED:
+        perhaps += f", perhaps two people (one: {found.whole[place]:.2f})"
     return f"{name}: {photos} photo{'s' * (photos != 1)}{perhaps}"
 
 
