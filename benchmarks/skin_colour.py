@@ -3,16 +3,16 @@
     python benchmarks/skin_colour.py DATA [--only portraits,people,rendered] [--out DIR] [--json FILE]
 
 Each measure is of what the network reads (``network``), of what the photo leaves under the network's light
-(``photo``), and of both weighed (``weighed``, :mod:`likeness.reconstruct.skin_color`); colours are CIE L*a*b* (D65) of
-linear reflectance.
+(``photo``), and of both weighed (``weighed``, :mod:`likeness.reconstruct.skin_color`); colours are CIE L*a*b* (D65)
+of linear reflectance.
 
-(portraits) Studio portraits (``portraits/``), all under one light and exposure, so that people differ in the photos as
-they do in truth: cheeks and forehead of textures against the photos' pixels: correlation, slope, and mean absolute
+(portraits) Studio portraits (``portraits/``), all under one light and exposure, so that people differ in the photos
+as they do in truth: cheeks and forehead of textures against the photos' pixels: correlation, slope, and mean absolute
 difference once the mean difference of all is taken off. ``--out`` gets ``portraits.png``: photo, head before, after.
 
 (people) Held-out people in many lights (``photos/photo-val.tar``, ``video-val.tar``): share of the variance that is
-between people (intra-class correlation, ICC), and how often two photos of one person are nearer to each other than two
-of two people (AUC); the same of means of up to four photos.
+between people (intra-class correlation, ICC), and how often two photos of one person are nearer to each other than
+two of two people (AUC); the same of means of up to four photos.
 
 (rendered) 300 rendered faces: root mean square difference from the truth, and the mean difference of L* by thirds of
 it. Melanin is as even in them as it is in no set of photographs.
@@ -32,6 +32,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -322,14 +323,14 @@ def main() -> None:
     arguments = parser.parse_args()
     photos, portraits = arguments.data / "photos", arguments.data / "portraits"
     parts: dict[str, Sequence[tuple[str, Callable[[], dict[str, dict[str, float]]]]]] = {
-        "portraits": [("portraits", lambda: measure_portraits(portraits, arguments.out))],
+        "portraits": [("portraits", partial(measure_portraits, portraits, arguments.out))],
         "people": [
-            (name, lambda name=name: measure_people(photos / f"{name}.tar")) for name in ("photo-val", "video-val")
+            (name, partial(measure_people, photos / f"{name}.tar")) for name in ("photo-val", "video-val")
         ],
         "rendered": [("rendered", measure_rendered)],
-        "groups": [("groups", lambda: measure_groups(photos / "groups-eval.tar"))],
-        "constants": [("constants", lambda: measure_constants(photos))],
-        "time": [("time", lambda: measure_time(portraits))],
+        "groups": [("groups", partial(measure_groups, photos / "groups-eval.tar"))],
+        "constants": [("constants", partial(measure_constants, photos))],
+        "time": [("time", partial(measure_time, portraits))],
     }
     results: dict[str, Any] = {}
     for part in arguments.only.split(","):
