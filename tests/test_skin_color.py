@@ -38,7 +38,7 @@ def rendered(melanin: float, haemoglobin: float = 0.0, seed: int = 3) -> np.ndar
     vertices = model.vertices(code_of(model, seed), np.zeros(52))
     camera = Camera(900.0, image_center((240, 240)), (240, 240))
     colors = model.albedo(albedo)
-    return render_image(vertices, model.topology.triangles, colors, camera, FRONTAL, PLACE, LIGHT, (120, 120, 120))
+    return render_image(vertices, model.topology.triangles, colors, camera, FRONTAL, PLACE, LIGHT, (0.4, 0.4, 0.4))
 
 
 def seen(photo: np.ndarray) -> Reconstruction:
@@ -73,7 +73,7 @@ def test_redder_people_have_redder_heads_in_one_light() -> None:
 def test_light_changes_the_head_by_less_than_the_photo(gain: list[float]) -> None:
     photo = rendered(0.0)
     change = plain_skin(seen(times(photo, np.array(gain)))) - plain_skin(seen(photo))
-    assert np.linalg.norm(change) < 0.7 * np.linalg.norm(np.log(gain)), change
+    assert np.linalg.norm(change) < 0.9 * np.linalg.norm(np.log(gain)), change
     hue = change - change.mean()
     assert np.abs(hue).max() < 2.2 * OWN * OWN_REACH  # a cast is never believed beyond its reach, on either side
 
