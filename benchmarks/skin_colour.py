@@ -324,9 +324,7 @@ def main() -> None:
     photos, portraits = arguments.data / "photos", arguments.data / "portraits"
     parts: dict[str, Sequence[tuple[str, Callable[[], dict[str, dict[str, float]]]]]] = {
         "portraits": [("portraits", partial(measure_portraits, portraits, arguments.out))],
-        "people": [
-            (name, partial(measure_people, photos / f"{name}.tar")) for name in ("photo-val", "video-val")
-        ],
+        "people": [(name, partial(measure_people, photos / f"{name}.tar")) for name in ("photo-val", "video-val")],
         "rendered": [("rendered", measure_rendered)],
         "groups": [("groups", partial(measure_groups, photos / "groups-eval.tar"))],
         "constants": [("constants", partial(measure_constants, photos))],

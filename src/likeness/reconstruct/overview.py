@@ -121,7 +121,7 @@ def overview(
     shown_side = max(HEAD_MM * camera.focal / float(np.median(placed[:, 2])), float((high - low).max()))
     side = int(np.clip(round(shown_side), *PANELS)) if height is None else height
     window = Crop.from_box((low + high) / 2, max(shown_side, side / LARGER), side)
-    shown = window.extract(photo)
+    shown = _extracted(window, photo)
     closer = Camera(camera.focal / window.scale, tuple(window.to_crop(np.array(camera.center))), (side, side))
     laid_over = overlay(shown, vertices, triangles, closer, rotation, translation, posed.paint, light, alpha=OVER)
     if is_grey(shown):
@@ -130,6 +130,16 @@ def overview(
     coloured = [posed.view(side, yaw, middle=middle) for yaw in YAWS]
     grey = [rest.view(side, yaw, middle=middle, grey=True) for yaw in YAWS]
     return _in_rows([shown, *coloured], [laid_over, *grey])
+
+
+def _extracted(window: Crop, photo: np.ndarray) -> np.ndarray:
+    """(side, side, 3) uint8 of an upright window of a photo, white beyond its edges like the pictures beside it."""
+    shown = window.extract(photo)
+    steps = np.arange(window.size)
+    places = window.to_photo(np.stack([steps, steps], axis=1))
+    inside = (places > -0.5) & (places < np.array(photo.shape[1::-1]) - 0.5)
+    shown[~(inside[None, :, 0] & inside[:, None, 1])] = 255
+    return shown
 
 
 def _in_rows(*rows: list[np.ndarray]) -> np.ndarray:

@@ -296,8 +296,9 @@ def _color(
         if not scalp.any() or dark.sum() < LEAST_DARK * scalp.sum():
             return None
         hair = np.median(color[dark], axis=0)
-    # No hair grows green.
+    # No hair grows green or blue: cloth around a head is taken for hair.
     hair[:2] += 0.5 * max(0.0, float(hair[1] - hair[0])) * np.array([1, -1])
+    hair[2] = min(hair[2], hair[1])
     return np.asarray(hair - max(0.0, float(hair.max()) - np.log(LIGHTEST)), np.float32)
 
 
