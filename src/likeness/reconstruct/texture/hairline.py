@@ -59,8 +59,8 @@ AROUND, MOST_AROUND = 0.04, 0.6
 """Skin's colour around a place: standard deviation of the mean, of the texture's side, and by how much it may differ
 from the face's."""
 
-WIDER = 0.006
-"""Of the texture's side: how much wider than it looks what hangs in front is cut out."""
+WIDER = 0.012
+"""Of the texture's side: how much wider than it looks what hangs in front is cut out: its shadow is no skin, either."""
 
 SHORN, LEAST_DARK = 0.5, 0.2
 """Log reflectance by which a scalp must be less red than skin to be hair, where hair stands off nowhere, and how much
