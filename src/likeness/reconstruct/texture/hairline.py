@@ -60,7 +60,7 @@ AROUND, MOST_AROUND = 0.04, 0.6
 from the face's."""
 
 WIDER = 0.012
-"""Of the texture's side: how much wider than it looks what hangs in front is cut out: its shadow is no skin, either."""
+"""Of the texture's side: how much wider than it looks what hangs in front is cut out, with its shadow."""
 
 SHORN, LEAST_DARK = 0.5, 0.2
 """Log reflectance by which a scalp must be less red than skin to be hair, where hair stands off nowhere, and how much
