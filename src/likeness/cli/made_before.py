@@ -33,7 +33,8 @@ class Keys:
     """
 
     def __init__(self, reconstructor: Reconstructor, version: int, **options: Any) -> None:
-        from likeness.reconstruct.video_chunks import made_by  # loads NumPy, which the command line's help does without
+        # Here, since it loads NumPy, which the command line's help does without.
+        from likeness.reconstruct.video_chunks import made_by
 
         self._is_known = reconstructor.teacher is None
         detector = reconstructor.yunet_model

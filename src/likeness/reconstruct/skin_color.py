@@ -38,14 +38,8 @@ if TYPE_CHECKING:
 PIGMENTS = ("melanin", "haemoglobin")
 """Albedo maps that cover all skin evenly."""
 
-NOT_PLAIN, BEARDS = (
-    ("browDensity", "browThickness", "lashes", "underEye", "lipRed", "eyeShadow"),
-    (
-        "stubble",
-        "moustache",
-        "chinBeard",
-    ),
-)
+NOT_PLAIN = ("browDensity", "browThickness", "lashes", "underEye", "lipRed", "eyeShadow")
+BEARDS = ("stubble", "moustache", "chinBeard")
 """Albedo maps where skin has other colours."""
 
 SAMPLES, CELL_MM = 300, 4.0
