@@ -40,6 +40,10 @@ cheeks of two colours are not."""
 LIGHTEST = -0.55
 """Log reflectance, in green, of a face as a whole, at most: the lightest skin there is, and a little more."""
 
+WHITEST = (-0.65, 0.25)
+"""Log reflectance, mean of the channels, from which on what is lighter over some millimetres is light in part, and by
+how much the lightest may be lighter still: white beards are at the end of it (linear 0.6), and no skin is."""
+
 BLOWN = (-0.25, -0.08)
 """Log of the least linear channel of a photo's pixel from which on it hardly has a colour, and has none."""
 
@@ -135,6 +139,8 @@ def layer_of(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, rel
         apart = _usual(coarse - rest - bare, well) - tint
         apart = apart + max(0.0, float((_usual(bare, well) + tint)[1]) - LIGHTEST)
         coarse, light = coarse - rest - apart, light + rest + apart
+        beyond = _beyond_white(coarse, weight)
+        coarse, light = coarse - beyond, light + beyond
         hair = hair.in_more_light(apart)
     else:
         coarse, light = coarse + light, np.zeros_like(light)
@@ -262,6 +268,20 @@ def _as_coarse(picture: np.ndarray, sigma: float) -> np.ndarray:
     import cv2
 
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), min(sigma, 0.1 * len(picture))))
+
+
+def _beyond_white(coarse: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(C, C, 1) log of the light that makes places of some millimetres lighter (log reflectance (C, C, 3)) than
+    anything on a head is: where harmonics say that it is dark and it is not, a chin would be white."""
+    import cv2
+
+    share = resized(weight, SMOOTH)
+    low = averaged(coarse, weight, SMOOTH).mean(axis=2)
+    sigma = SHADE_REACH * SMOOTH
+    mean = cv2.GaussianBlur(low * share, (0, 0), sigma) / (cv2.GaussianBlur(share, (0, 0), sigma) + 0.02)
+    over = np.where(share > 0.02, np.maximum(mean - WHITEST[0], 0), 0)
+    beyond = over - WHITEST[1] * np.tanh(over / WHITEST[1])
+    return resized(np.ascontiguousarray(beyond, np.float32), len(weight))[..., None]
 
 
 def _uneven_light(atlas: Atlas, ratio: np.ndarray, weight: np.ndarray, hair: np.ndarray) -> np.ndarray:
