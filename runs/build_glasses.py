@@ -1,11 +1,11 @@
 """Learns where glasses are in front of faces, from photographs with glasses drawn on the heads -> ``assets/glasses.onnx``.
 
-    python runs/build_glasses.py OUT/glasses.onnx PEOPLE.tar [PEOPLE.tar ...] [--photos 3] [--most 2000] [--steps 1500]
+    python runs/build_glasses.py OUT/glasses.onnx PEOPLE.tar [PEOPLE.tar ...] [--photos 3] [--most 2400] [--steps 2500]
 
 Of every person some photos are reconstructed; around their eyes they are shown to a U-Net (Ronneberger et al., 2015)
 as they are, with glasses on the fitted head (:mod:`likeness.train.generate.glasses`), and with other things in front.
-Some people wear glasses of their own that nobody marked. What a first, shorter training believes of photos as they are
-decides: doubtful ones have no part in the second, and those in which glasses are certain teach it that faces like these
+Some people wear glasses of their own that nobody marked. What shorter trainings before believe of photos as they are
+decides: doubtful ones have no part in the next, and those in which glasses are certain teach it that faces like these
 wear some, but not where. Photos alone are read; nothing of them is in the file but what was learned.
 """
 
@@ -43,8 +43,11 @@ DRAWN, OTHERS = 3, ("hand", "hair", "thing")
 BATCH, RATE = 32, 4e-3
 """Crops per step, and the largest learning rate of one cycle."""
 
-DOUBTFUL, CERTAIN = 0.3, 0.9
-"""How likely a first network finds glasses in photos that are left out, and in those that certainly have some."""
+DOUBTFUL, CERTAIN = 0.2, 0.9
+"""How likely an earlier network finds glasses in photos that are left out, and in those that certainly have some."""
+
+ROUNDS = (0.2, 0.4, 1.0)
+"""Steps of each training, of those that are asked for."""
 
 TURN, SHIFT, SCALE = 0.05, 2.5, 0.06
 """Standard deviations by which crops are off: radians, pixels, share."""
@@ -185,14 +188,14 @@ def learn(examples: Sequence[Example], doubts: np.ndarray, steps: int, seed: int
         whether, where = network(_recoloured(image, rng))
         known = torch.from_numpy(~own[chosen]).float()[:, None, None]
         loss = nn.functional.binary_cross_entropy_with_logits(whether, torch.from_numpy(wears[chosen]).float())
-        weight = known * (1 + 2 * target)
+        weight = known * (1 + 4 * target)
         loss = loss + 4 * nn.functional.binary_cross_entropy_with_logits(where, target, weight)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
         if step % 100 == 99:
-            print(f"step {step + 1}: loss {float(loss):.3f}", flush=True)
+            print(f"step {step + 1}: loss {loss.item():.3f}", flush=True)
     return network.eval()
 
 
@@ -245,8 +248,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("people", type=Path, nargs="+")
     parser.add_argument("--photos", type=int, default=3, help="of each person")
-    parser.add_argument("--most", type=int, default=2000, help="photos of each file")
-    parser.add_argument("--steps", type=int, default=1500, help="of the second training; the first has a third")
+    parser.add_argument("--most", type=int, default=2400, help="photos of each file")
+    parser.add_argument("--steps", type=int, default=2500, help="of the last training; two before have 0.2 and 0.4 of that")
     for name in ("--model", "--network", "--points"):
         parser.add_argument(name, type=Path, help="instead of the embedded one")
     parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of faces that are looked at, 0 to 1")
@@ -268,11 +271,13 @@ def main() -> None:
 def learned(views: Sequence[View], model: FaceModel, steps: int, seed: int) -> bytes:
     """The file, from views of photos."""
     examples = examples_of(views, model, np.random.default_rng(seed))
-    first = learn(examples, np.zeros(len(views)), max(steps // 3, 1), seed)
-    doubts = doubts_of(first, examples, len(views))
-    certain, doubtful = int((doubts > CERTAIN).sum()), int(((doubts >= DOUBTFUL) & (doubts <= CERTAIN)).sum())
-    print(f"{len(views)} photos: glasses are certain in {certain}, doubtful in {doubtful}", flush=True)
-    return packed(learn(examples, doubts, steps, seed + 1))
+    doubts = np.zeros(len(views))
+    for number, share in enumerate(ROUNDS):
+        network = learn(examples, doubts, max(round(share * steps), 1), seed + number)
+        doubts = doubts_of(network, examples, len(views))
+        certain, doubtful = int((doubts > CERTAIN).sum()), int(((doubts >= DOUBTFUL) & (doubts <= CERTAIN)).sum())
+        print(f"{len(views)} photos: glasses are certain in {certain}, doubtful in {doubtful}", flush=True)
+    return packed(network)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import numpy as np
 
 from likeness.assets import asset
 from likeness.errors import FileError, StrPath
+from likeness.geometry.camera import project
 from likeness.networks.session import describing, open_session
 from likeness.reconstruct.texture.view import View, smoothstep
 
@@ -39,8 +40,11 @@ COVERED = (0.2, 0.55)
 AROUND_MM = 1.2
 """How far around a frame nothing is taken: its edge is mixed with skin, and lies in its shadow."""
 
-EYE_MM, EYE_COVERED = 7.0, 0.4
-"""Radius around an eye's middle, and share of it that is covered by a lens through which the eye is not seen."""
+LENS_MM, THROUGH = 36.0, 0.5
+"""Height of lenses, at most; and how much of what is seen through one counts where another photo shows it without."""
+
+EYE_MM, EYE_HIDDEN = 32.0, 0.5
+"""Where eyes are, beside the middle of the face; and how much is in front of one whose iris is not seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +65,31 @@ class Glasses:
         """(H, W) float32 in [0, 1]: 0 where glasses are in front of photo pixels (H, W, 2), else 1."""
         import cv2
 
-        reach = 2 * round(AROUND_MM * PER_MM) + 1
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-        found = cv2.dilate(smoothstep(self.covered, *COVERED), kernel)
-        found = cv2.GaussianBlur(found, (0, 0), 0.5)
+        found = cv2.dilate(smoothstep(self.covered, *COVERED), _disc(AROUND_MM))
+        return 1 - self._at(_blurred(found, 0.6), pixels)
+
+    def worth_at(self, pixels: np.ndarray) -> np.ndarray:
+        """(H, W) float32 in [0, 1]: how much of what photo pixels (H, W, 2) show counts beside a photo without
+        glasses: 1, but less within the rims."""
+        import cv2
+
+        margin = round(LENS_MM * PER_MM)
+        frames = cv2.copyMakeBorder(smoothstep(self.covered, *COVERED), *[margin] * 4, cv2.BORDER_CONSTANT)
+        within = cv2.morphologyEx(frames, cv2.MORPH_CLOSE, _disc(0.5 * LENS_MM))[margin:-margin, margin:-margin]
+        return 1 - (1 - THROUGH) * self._at(_blurred(within, 2.5), pixels)
+
+    def hides_eyes(self, view: View) -> bool:
+        """Whether an iris' colour is nothing that the photo shows."""
+        middles = np.array([[-EYE_MM, 0.0, 0.0], [EYE_MM, 0.0, 0.0]]) @ np.transpose(view.rotation) + view.translation
+        found = self._at(_blurred(self.covered, 3.0), project(view.camera, middles)[None])
+        return bool(found.max() > EYE_HIDDEN)
+
+    def _at(self, picture: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        """A picture of the crop at photo pixels (H, W, 2); 0 beside it."""
+        import cv2
+
         places = np.asarray(pixels @ self.crop_from_photo[:, :2].T + self.crop_from_photo[:, 2], np.float32)
-        return np.asarray(1 - cv2.remap(found, places[..., 0], places[..., 1], cv2.INTER_LINEAR), np.float32)
+        return np.asarray(cv2.remap(picture, places[..., 0], places[..., 1], cv2.INTER_LINEAR), np.float32)
 
 
 class GlassesNetwork:
@@ -95,6 +118,21 @@ class GlassesNetwork:
         both = np.stack([crop, crop[:, ::-1]]).transpose(0, 3, 1, 2).astype(np.float32)
         wears, covered = self.session.run(["wears", "covered"], {"image": both})
         return float(wears.mean()), np.asarray(0.5 * (covered[0] + covered[1][:, ::-1]), np.float32)
+
+
+def _disc(radius: float) -> np.ndarray:
+    """Of a radius in millimetres, a kernel."""
+    import cv2
+
+    side = 2 * max(1, round(radius * PER_MM)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+
+
+def _blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
+    """Means over so many millimetres."""
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma * PER_MM))
 
 
 @cache

@@ -232,7 +232,9 @@ def _lens(
             place = (np.arange(len(photo)) - rows.min()) / max(float(np.ptp(rows)), 1.0)
             ramp = np.broadcast_to(np.clip(1 - rng.uniform(0.2, 0.8) * place, 0, 1)[:, None], lenses.shape)
         alpha = lenses * ramp * rng.uniform(0.7, 1.0)
-        color = rng.uniform(0, 60) * rng.uniform(0.7, 1.3, 3)
+        mirrored = cv2.GaussianBlur(rng.normal(0, 1, lenses.shape), (0, 0), rng.uniform(2, 8) * wearer.view.per_mm)
+        mirrored *= rng.uniform(0, 70) * (rng.random() < 0.5) / max(float(mirrored.std()), 1e-6)
+        color = rng.uniform(0, 60) * rng.uniform(0.7, 1.3, 3) + np.abs(mirrored)[..., None]
         shown, cover = shown + alpha[..., None] * (color - shown), np.where(alpha > 0.45, lenses, 0)
     elif what < 0.36:
         shown = shown * (1 - lenses[..., None] * rng.uniform(0.05, 0.5) * rng.uniform(0.5, 1.0, 3))
