@@ -1,6 +1,6 @@
 """Learns where glasses are in front of faces, from photographs with glasses drawn on the heads -> ``assets/glasses.onnx``.
 
-    python runs/build_glasses.py OUT/glasses.onnx PEOPLE.tar [PEOPLE.tar ...] [--photos 3] [--most 2400] [--steps 2500]
+    python runs/build_glasses.py OUT/glasses.onnx PEOPLE.tar [PEOPLE.tar ...] [--photos 5] [--most 2400] [--steps 2500]
 
 Of every person some photos are reconstructed; around their eyes they are shown to a U-Net (Ronneberger et al., 2015)
 as they are, with glasses on the fitted head (:mod:`likeness.train.generate.glasses`), and with other things in front.
@@ -247,7 +247,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Learn where glasses are in front of faces.")
     parser.add_argument("out", type=Path)
     parser.add_argument("people", type=Path, nargs="+")
-    parser.add_argument("--photos", type=int, default=3, help="of each person")
+    parser.add_argument("--photos", type=int, default=5, help="of each person")
     parser.add_argument("--most", type=int, default=2400, help="photos of each file")
     parser.add_argument("--steps", type=int, default=2500, help="of the last training; two before have 0.2 and 0.4 of that")
     for name in ("--model", "--network", "--points"):

@@ -55,10 +55,10 @@ def person(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def photographed(seed: int, yaw: float = 0.0, roll: float = 0.0) -> View:
+def photographed(seed: int, yaw: float = 0.0) -> View:
     model, (vertices, albedo) = head(), person(seed)
     camera = Camera(SIDE * 900.0 / 260, image_center((SIDE, SIDE)), (SIDE, SIDE))
-    rotation = rotation_from_euler(0.0, 0.0, roll) @ FRONTAL @ rotation_from_euler(yaw, 0.0, 0.0)
+    rotation = FRONTAL @ rotation_from_euler(yaw, 0.0, 0.0)
     shift = np.array([0.0, 0.0, 900.0]) - rotation @ [0.0, -20.0, -20.0]
     wall = np.full((SIDE, SIDE, 3), 140, np.uint8)
     photo = render_image(vertices, model.topology.triangles, albedo, camera, rotation, shift, LIGHT, wall)
@@ -101,7 +101,10 @@ def test_the_head_hides_what_is_behind_it() -> None:
 
 
 def test_the_crop_is_upright_at_one_scale() -> None:
-    straight, turned = photographed(0), photographed(0, roll=0.6)
+    straight = photographed(0)
+    turn = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # as np.rot90 turns the picture
+    pose = {"rotation": turn @ straight.rotation, "translation": turn @ straight.translation}
+    turned = replace(straight, photo=np.ascontiguousarray(np.rot90(straight.photo)), **pose)
     crops = []
     for view in (straight, turned):
         transform = photo_from_crop(view)
@@ -109,7 +112,7 @@ def test_the_crop_is_upright_at_one_scale() -> None:
         middle = project(view.camera, view.rotation @ MIDDLE_MM + view.translation)
         np.testing.assert_allclose(transform @ [*((np.array(CROP) - 1) / 2), 1.0], middle, atol=1e-6)
         crops.append(crop_of(view.photo, transform).astype(float))
-    assert np.abs(crops[0] - crops[1])[10:-10, 20:-20].mean() < 4
+    assert np.abs(crops[0] - crops[1]).max() < 3
     assert photo_from_crop(replace(straight, translation=straight.translation * [1, 1, 8])) is None  # too small
 
 
@@ -180,7 +183,7 @@ def test_of_two_photos_that_without_glasses_is_shown(monkeypatch: pytest.MonkeyP
     through = (worn.worth < 0.6) & (bare.weight > 0.5)
     away = (worn.worth > 0.999) & (bare.weight > 0.5) & (atlas().height < -40)
     assert through.sum() > 50
-    assert shares[0][through].max() < 0.02
+    assert shares[0][through].max() < 0.1
     assert abs(float(shares[0][away].mean()) - 0.5) < 0.2
 
 
