@@ -7,8 +7,9 @@ WEARERS.txt names the photos in which somebody looked and saw glasses, ``IDENTIT
 (changed) Of photos without, the share of the texture's texels that come out otherwise than without
 ``reconstruct/texture/glasses.py``; of all of them, and of those that are taken for faces with glasses.
 (drawn) Glasses drawn on the faces without any (:mod:`likeness.train.generate.glasses`): how far the texture is from
-that of the photo as it is (bytes, mean of three channels, where frames and dark lenses are in front), with and without
-them taken out. (time) Seconds of processor time per face.
+that of the photo as it is (bytes, mean of three channels, where frames and dark lenses are in front), with and
+without them taken out.
+(time) Seconds of processor time per face.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def faces_of(path: Path) -> dict[str, Reconstruction]:
 
 def texture(face: Reconstruction, view: View, size: int, *, taken_out: bool = True) -> np.ndarray:
     """The texture of a face by a view of it; with glasses left in if that is wanted."""
-    layers.glasses_in = glasses_in if taken_out else lambda view: None  # type: ignore[assignment]
+    layers.glasses_in = glasses_in if taken_out else lambda view: None
     try:
         return texture_of(face.model, face.model.albedo(face.coefficients.albedo), [view], size)
     finally:
@@ -101,7 +102,9 @@ def measure_drawn(faces: Sequence[Reconstruction], size: int) -> dict[str, float
         where = cv2.resize(((front > 0.5) & (seen.weight > 0.3)).astype(np.uint8), (size, size)) > 0
         found += glasses_in(drawn) is not None
         if where.sum() > LEAST_TEXELS:
-            rows.append([np.abs(texture(face, drawn, size, taken_out=out) - plain)[where].mean() for out in (0, 1)])
+            rows.append(
+                [np.abs(texture(face, drawn, size, taken_out=out) - plain)[where].mean() for out in (False, True)]
+            )
     before, after = np.mean(rows, axis=0)
     return {"photos": len(faces), "found": found / len(faces), "off, left in": before, "off, taken out": after}
 

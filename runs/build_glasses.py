@@ -1,6 +1,6 @@
-"""Learns where glasses are in front of faces, from photographs with glasses drawn on the heads -> ``assets/glasses.onnx``.
+"""Learns where glasses are in front of faces, from photos with glasses drawn on the heads -> ``assets/glasses.onnx``.
 
-    python runs/build_glasses.py OUT/glasses.onnx PEOPLE.tar [PEOPLE.tar ...] [--photos 5] [--most 2400] [--steps 2500]
+    python runs/build_glasses.py OUT/glasses.onnx PEOPLE.tar [PEOPLE.tar ...] [--photos 5] [--most 2400]
 
 Of every person some photos are reconstructed; around their eyes they are shown to a U-Net (Ronneberger et al., 2015)
 as they are, with glasses on the fitted head (:mod:`likeness.train.generate.glasses`), and with other things in front.
@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,6 @@ import numpy as np
 import onnx
 import torch
 from build_skin_mask import views_of
-from onnx import numpy_helper
 from torch import nn
 
 from likeness import Reconstructor
@@ -33,6 +33,7 @@ from likeness.reconstruct.texture.glasses import CROP, crop_of, photo_from_crop
 from likeness.reconstruct.texture.view import View
 from likeness.train.generate.glasses import Wearer, glasses_on
 from likeness.train.generate.occluders import occluded
+from likeness.train.photos.export import OPSET, _store_half
 
 WIDTHS = (24, 32, 48, 56)
 """Channels of the U-Net's levels, from half the crop's resolution down."""
@@ -66,7 +67,7 @@ class UNet(nn.Module):
             nn.Sequential(_block(a, b), _block(b, b)) if n < 3 else _block(a, b)
             for n, (a, b) in enumerate(zip(ins, WIDTHS, strict=False))
         )
-        self.reduce = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
+        self.reduce = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(WIDTHS))
         self.up = nn.ModuleList(_block(a, a) for a in WIDTHS[:-1])
         self.where = nn.Conv2d(WIDTHS[0], 4, 1)
         self.whether = nn.Linear(2 * WIDTHS[-1], 1)
@@ -156,7 +157,7 @@ def _example(
         crop = cv2.resize(cv2.resize(crop, coarse, interpolation=cv2.INTER_AREA), CROP)
     if rng.random() < 0.4:
         packed = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 95))])[1]
-        crop = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        crop = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
     return Example(crop, np.asarray(crop_of(np.asarray(255 * alpha, np.uint8), moved)), wears, number, plain)
 
 
@@ -224,21 +225,19 @@ def doubts_of(network: UNet, examples: Sequence[Example], photos: int) -> np.nda
 
 def packed(network: UNet) -> bytes:
     """As ONNX, with weights of 16 bits."""
-    stream = io.BytesIO()
-    image = torch.zeros(2, 3, CROP[1], CROP[0])
-    names = {"input_names": ["image"], "output_names": ["wears", "covered"]}
-    axes = {name: {0: "n"} for name in ("image", "wears", "covered")}
-    torch.onnx.export(Probabilities(network).eval(), (image,), stream, dynamo=False, dynamic_axes=axes, **names)
-    model = onnx.load_model_from_string(stream.getvalue())
-    casts = []
-    for weights in model.graph.initializer:
-        values = numpy_helper.to_array(weights)
-        if values.dtype == np.float32 and values.size > 1:
-            name = weights.name
-            weights.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
-            casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
-    for cast in casts:
-        model.graph.node.insert(0, cast)
+    buffer, outputs = io.BytesIO(), ["wears", "covered"]
+    torch.onnx.export(
+        Probabilities(network).eval(),
+        (torch.zeros(2, 3, CROP[1], CROP[0]),),
+        buffer,  # type: ignore[arg-type]  # its annotation forgets files
+        input_names=["image"],
+        output_names=outputs,
+        dynamic_axes={key: {0: "n"} for key in ("image", *outputs)},
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    model = onnx.load_model_from_string(buffer.getvalue())
+    _store_half(model)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
 
@@ -249,7 +248,9 @@ def main() -> None:
     parser.add_argument("people", type=Path, nargs="+")
     parser.add_argument("--photos", type=int, default=5, help="of each person")
     parser.add_argument("--most", type=int, default=2400, help="photos of each file")
-    parser.add_argument("--steps", type=int, default=2500, help="of the last training; two before have 0.2 and 0.4 of that")
+    parser.add_argument(
+        "--steps", type=int, default=2500, help="of the last training; two before have 0.2 and 0.4 of that"
+    )
     for name in ("--model", "--network", "--points"):
         parser.add_argument(name, type=Path, help="instead of the embedded one")
     parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of faces that are looked at, 0 to 1")

@@ -74,7 +74,7 @@ class Glasses:
         import cv2
 
         margin = round(LENS_MM * PER_MM)
-        frames = cv2.copyMakeBorder(smoothstep(self.covered, *COVERED), *[margin] * 4, cv2.BORDER_CONSTANT)
+        frames = np.pad(smoothstep(self.covered, *COVERED), margin)
         within = cv2.morphologyEx(frames, cv2.MORPH_CLOSE, _disc(0.5 * LENS_MM))[margin:-margin, margin:-margin]
         return 1 - (1 - THROUGH) * self._at(_blurred(within, 2.5), pixels)
 

@@ -254,7 +254,7 @@ def _lens(
 
 def _shadow(wearer: Wearer, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(H, W) what light frames leave below and beside them."""
-    shift = np.float32([[1, 0, rng.normal(0, 2)], [0, 1, rng.uniform(0, 5)]]) * np.float32(1)
+    shift = np.array([[1, 0, rng.normal(0, 2)], [0, 1, rng.uniform(0, 5)]])
     shift[:, 2] *= wearer.view.per_mm
     cast = cv2.warpAffine(frames, shift, frames.shape[::-1])
     soft = max(rng.uniform(0.5, 3.0) * wearer.view.per_mm, 0.4)
