@@ -31,13 +31,13 @@ LEAST_UP = 0.3
 LEAST_PER_MM = 0.25
 """Photo pixels per millimetre below which no frame is told from a brow."""
 
-WEARS = 0.9
+WEARS = 0.8
 """How likely a face must wear glasses for any to be taken out."""
 
 COVERED = (0.2, 0.55)
 """What the network says of a place that is taken a little less, and not at all."""
 
-AROUND_MM = 1.2
+AROUND_MM = 1.8
 """How far around a frame nothing is taken: its edge is mixed with skin, and lies in its shadow."""
 
 LENS_MM, THROUGH = 36.0, 0.5
