@@ -1,6 +1,6 @@
 """Learns where glasses are in front of faces, from photos with glasses drawn on the heads -> ``assets/glasses.onnx``.
 
-    python runs/build_glasses.py OUT/glasses.onnx PEOPLE.tar [PEOPLE.tar ...] [--photos 5] [--most 2400]
+    python runs/build_glasses.py PEOPLE.tar [PEOPLE.tar ...] OUT/glasses.onnx [--photos 5] [--most 2400]
 
 Of every person some photos are reconstructed; around their eyes they are shown to a U-Net (Ronneberger et al., 2015)
 as they are, with glasses on the fitted head (:mod:`likeness.train.generate.glasses`), and with other things in front.
@@ -46,6 +46,9 @@ BATCH, RATE = 32, 4e-3
 
 DOUBTFUL, CERTAIN = 0.2, 0.9
 """How likely an earlier network finds glasses in photos that are left out, and in those that certainly have some."""
+
+MOST_DOUBTED = 0.3
+"""Share of the photos that a network may doubt; one that doubts more has not learned enough to be asked."""
 
 ROUNDS = (0.2, 0.4, 1.0)
 """Steps of each training, of those that are asked for."""
@@ -215,7 +218,7 @@ def _recoloured(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 @torch.no_grad()
 def doubts_of(network: UNet, examples: Sequence[Example], photos: int) -> np.ndarray:
     """(P,) how likely the photos as they are have glasses."""
-    found = np.ones(photos)
+    found = np.zeros(photos)
     for one in examples:
         if one.plain:
             image = torch.from_numpy(np.stack([one.crop, one.crop[:, ::-1]])).permute(0, 3, 1, 2).float()
@@ -244,8 +247,8 @@ def packed(network: UNet) -> bytes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Learn where glasses are in front of faces.")
-    parser.add_argument("out", type=Path)
     parser.add_argument("people", type=Path, nargs="+")
+    parser.add_argument("out", type=Path)
     parser.add_argument("--photos", type=int, default=5, help="of each person")
     parser.add_argument("--most", type=int, default=2400, help="photos of each file")
     parser.add_argument(
@@ -277,6 +280,8 @@ def learned(views: Sequence[View], model: FaceModel, steps: int, seed: int) -> b
         network = learn(examples, doubts, max(round(share * steps), 1), seed + number)
         doubts = doubts_of(network, examples, len(views))
         certain, doubtful = int((doubts > CERTAIN).sum()), int(((doubts >= DOUBTFUL) & (doubts <= CERTAIN)).sum())
+        if certain + doubtful > MOST_DOUBTED * len(views):
+            doubts = np.zeros(len(views))
         print(f"{len(views)} photos: glasses are certain in {certain}, doubtful in {doubtful}", flush=True)
     return packed(network)
 
