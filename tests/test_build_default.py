@@ -1,4 +1,5 @@
-"""runs/build_default.sh without its work: what it would run is understood, and reads nothing that is made later."""
+"""runs/build_default.sh and runs/train_on.sh without their work: what they would run is understood, and reads nothing
+that is made later."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from likeness.cli.main import _parsed
 
 ROOT = Path(__file__).parents[1]
 RUNS, BENCHMARKS = ROOT / "runs", ROOT / "benchmarks"
+ASSETS = ROOT / "src" / "likeness" / "assets"
 STUB = """#!/bin/sh
 for word in "$@"; do printf '%s\\t' "$word"; done >> "$COMMANDS"
 printf '\\n' >> "$COMMANDS"
@@ -55,7 +57,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             del sys.modules[name]
 
 
-def commands(tmp_path: Path, **environment: str) -> list[list[str]]:
+def commands(tmp_path: Path, script: str = "build_default.sh", **environment: str) -> list[list[str]]:
     """What the script runs with Python, each call's words, if every program succeeds and does nothing."""
     stubs = tmp_path / "stubs"
     stubs.mkdir()
@@ -66,8 +68,8 @@ def commands(tmp_path: Path, **environment: str) -> list[list[str]]:
     record = tmp_path / "commands"
     given = {name: value for name, value in os.environ.items() if name not in (*SIZES, "RENDERED_ONLY", "TRIAL")}
     given |= {"PATH": f"{stubs}:{os.environ['PATH']}", "PYTHON": str(stubs / "python"), "COMMANDS": str(record)}
-    script = ["bash", str(RUNS / "build_default.sh"), str(tmp_path / "data"), str(tmp_path / "work")]
-    done = subprocess.run(script, env={**given, **environment}, capture_output=True, text=True)
+    call = ["bash", str(RUNS / script), str(tmp_path / "data"), str(tmp_path / "work")]
+    done = subprocess.run(call, env={**given, **environment}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [line.split("\t")[:-1] for line in record.read_text().splitlines()]
 
@@ -115,12 +117,44 @@ def test_every_command_is_understood(
         assert names >= FROM_PHOTOS | {"ship.py"}
 
 
-@pytest.mark.parametrize("rendered_only", ["", "1"])
-def test_nothing_is_read_before_it_is_made(rendered_only: str, tmp_path: Path) -> None:
+def test_to_train_on_every_command_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("scipy")
+    found = commands(tmp_path, "train_on.sh")
+    names = {understand(words, monkeypatch) for words in found}
+    assert names >= {"train photos", "train fusion", "several_photos.py", "ship.py"}
+    assert not names & {"train scans", "train morphs", "train detector"}
+    shipped = str(tmp_path / "work" / "shipped.onnx")
+    (trained,) = (words for words in found if words[2:4] == ["train", "photos"])
+    assert trained[trained.index("--start") + 1] == shipped
+    assert (tmp_path / "work" / "shipped.onnx").read_bytes() == (ASSETS / "regressor.onnx").read_bytes()
+
+
+def test_what_is_trained_on_keeps_the_provenance_of_what_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    ship = importlib.import_module("ship")
+    monkeypatch.setattr(ship, "training", lambda path: {"settings": path.parent.name, "net": 1, "seen": 2})
+    monkeypatch.setattr(ship, "read_checkpoint", lambda path: {"fusion": {"steps": 3}})
+    before = {"commit": "old", "sphere": {"mm": 1}, "points": {"settings": "first", "net": 1, "seen": 1}}
+    once = ship.trained_on(before, {"commit": "new"}, tmp_path)
+    twice = ship.trained_on(once, {"commit": "newest"}, tmp_path)
+    assert once["earlier_points"] == [{"settings": "first", "seen": 1}]
+    assert twice["earlier_points"] == [{"settings": "first", "seen": 1}, {"settings": "points", "seen": 2}]
+    assert (twice["commit"], twice["sphere"], twice["fusion"]) == ("newest", {"mm": 1}, {"steps": 3})
+
+
+@pytest.mark.parametrize(
+    ("script", "rendered_only"), [("build_default.sh", ""), ("build_default.sh", "1"), ("train_on.sh", "")]
+)
+def test_nothing_is_read_before_it_is_made(script: str, rendered_only: str, tmp_path: Path) -> None:
     """Whatever of the work folder a command names was named as an output by itself or by an earlier one."""
     work, made = tmp_path / "work", set[str]()
     outputs = {"-o", "--out", "--run"}
-    for words in commands(tmp_path, RENDERED_ONLY=rendered_only):
+    if script == "train_on.sh":  # copies of what is shipped
+        made |= {str(work / name) for name in ("shipped.onnx", "surface_points.npz")}
+    for words in commands(tmp_path, script, RENDERED_ONLY=rendered_only):
         named = [word for word in words if word.startswith(str(work))]
         if words[0] == "-m":
             new = {word for flag, word in itertools.pairwise(words) if flag in outputs}

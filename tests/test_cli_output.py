@@ -18,7 +18,7 @@ import pytest
 from likeness import FaceModel, cli
 from likeness.cli.main import Likeness, main, words_of
 from likeness.cli.output import SCHEMA
-from likeness.cli.reconstruct import Outcome
+from likeness.cli.photos import Outcome, Work
 from likeness.result_folder import ResultFolder, Source
 
 FIELDS = {
@@ -96,7 +96,7 @@ def test_photos(asked: Asked, tmp_path: Path) -> None:
     given = [photo, text, tmp_path / "flat.png"]
     code, document, lines = asked("reconstruct", *given, "-o", out, "--formats", "json", "--texture", "none")
     assert (code, document["command"], document["error"]) == (2, "reconstruct", None)
-    assert document["figures"] == {"photos": 3, "faces": 1, "without": 1, "failed": 1}
+    assert document["figures"] == {"photos": 3, "faces": 1, "without": 1, "failed": 1, "made_before": 0}
     found, refused, empty = document["results"]
     assert [one["inputs"] for one in document["results"]] == [[str(path)] for path in given]
     assert found["files"] == [str(out / "me.json")]
@@ -390,7 +390,7 @@ def test_threads_are_shared_out_only_among_processes_that_there_are(
     monkeypatch.setattr(
         "likeness.reconstruct.reconstructor.Reconstructor", lambda *, threads, **_: asked.append(threads)
     )
-    monkeypatch.setattr("likeness.cli.reconstruct._done", lambda _, settings, names, photo: Outcome(str(photo), 1))
+    monkeypatch.setattr(Work, "__call__", lambda _, photo: Outcome(str(photo), 1))
     monkeypatch.setattr("likeness.cli.workers.Shared", lambda make, photos, *_: map(make(), photos))
     given = [tmp_path / f"{number}.jpg" for number in range(photos)]
     for path in given:

@@ -14,6 +14,7 @@ import pytest
 
 from likeness.errors import FileError
 from likeness.geometry.crop import OUTSIDE_GREY
+from likeness.images import photo as photo_module
 from likeness.images.header import read_header
 from likeness.images.photo import photo_from_bytes
 from likeness.reconstruct.proposals import MAX_PIXELS, MIN_SIDE, load_photo, photo_from_array
@@ -301,8 +302,26 @@ def huge(kind: str) -> bytes:
 @pytest.mark.parametrize("kind", ["png", "jpg", "bmp"])
 def test_too_many_pixels_are_not_decoded(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(FileError, match=r"20000 x 20000 .*400 megapixels.*at most 100"):
+    limit = 250 if kind == "jpg" else 100
+    with pytest.raises(FileError, match=rf"20000 x 20000 .*400 megapixels.*at most {limit}"):
         load(tmp_path, huge(kind))
+
+
+def test_a_jpeg_of_too_many_pixels_is_taken_at_half_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = exif_jpeg({0xA405: 50})
+    whole = photo_from_bytes(data)
+    width, height = whole.size
+    monkeypatch.setattr(photo_module, "MAX_PIXELS", width * height - 1)
+    monkeypatch.setattr(photo_module, "MAX_HALVED", width * height)
+    half = photo_from_bytes(data, smallest=1)
+    assert half.size == (width // 2, height // 2)
+    assert f"half its size, as are coordinates ({width // 2} x {height // 2})" in half.note
+    smaller = cv2.resize(whole.image, half.size, interpolation=cv2.INTER_AREA)
+    assert np.abs(half.image.astype(int) - smaller).mean() < 4 < np.abs(half.image.astype(int) - 128).mean()
+    assert whole.focal is not None
+    assert half.focal == pytest.approx(0.5 * whole.focal)
+    with pytest.raises(FileError, match="expected at most"):  # others are decoded whole
+        load(tmp_path, encoded(picture(height, width), ".png"))
 
 
 def test_size_limits_for_arrays() -> None:

@@ -106,6 +106,17 @@ def test_a_grey_photo_has_a_grey_head_over_it() -> None:
     assert np.ptp(over) > 50
 
 
+def test_an_overview_is_white_where_the_photo_ends() -> None:
+    model, head = default_model(), green_head()
+    photo = np.full((SIDE // 2, SIDE, 3), 90, np.uint8)
+    camera = Camera(CAMERA.focal, image_center((SIDE, SIDE // 2)), (SIDE, SIDE // 2))
+    sheet = overview(photo, Sitter(model, head), weights(), camera, FRONTAL, PLACE, studio_light(), SIDE)
+    shown = panels(sheet, SIDE)[0]
+    rows = [float((shown[row] == 255).all()) for row in (0, SIDE // 2, SIDE - 1)]
+    assert rows == [1.0, 0.0, 1.0]
+    assert set(np.unique(shown)) == {90, 255}
+
+
 def test_a_model_without_eyes_and_mouth_has_portraits_of_its_surface() -> None:
     model = default_model()
     plain = replace(model, topology=replace(model.topology, regions={"face": model.topology.regions["face"]}))

@@ -12,6 +12,7 @@ from test_texture import SIZE, head, log_of, photographed, plain
 from likeness.images.color import linear_from_srgb, srgb_from_linear
 from likeness.reconstruct.texture import View, texture_of
 from likeness.reconstruct.texture.atlas import Atlas, atlas_of
+from likeness.reconstruct.texture.hair import hair_color
 from likeness.reconstruct.texture.hairline import bare_of, below_hairline, grown, hair_in
 from likeness.reconstruct.texture.laid import base_of, laid
 from likeness.render.raster import rasterize_view
@@ -113,6 +114,22 @@ def test_swept_back_hair_colours_a_scalp_on_which_none_lies() -> None:
 def test_a_bald_head_stays_bald_before_any_wall(wall: tuple[int, int, int]) -> None:
     found = texture_of(head(), plain(), [shorn(wall=wall)], SIZE)
     np.testing.assert_allclose(median_of(found, scalp_of(atlas_of(head(), SIZE))), np.log(skin_color()), atol=0.35)
+
+
+def test_cloth_of_any_colour_leaves_no_blue_hair() -> None:
+    found = texture_of(head(), plain(), [with_hair(shorn(), (0.16, 0.10, 0.32))], SIZE)
+    scalp = median_of(found, scalp_of(atlas_of(head(), SIZE)) & (on_mean(2) < -60))
+    assert scalp[2] < scalp[1] + 0.05 < scalp[0] + 0.1
+
+
+def test_light_hair_is_believed_only_where_it_can_be_told_from_the_wall() -> None:
+    """A crown so lit that it looks like the light wall behind is none; dark hair before a dark wall is hair."""
+    for color, hair in (((0.5, 0.5, 0.5), False), (DARK, True)):
+        bald = shorn()
+        view = with_hair(bald, color)
+        wall = ~on_head(view) & (view.photo == bald.photo).all(axis=2)
+        view = painted_over(view, wall, (1.3 * color[0], 1.3 * color[1], 1.3 * color[2]))
+        assert (hair_color(view, head()) is not None) == hair
 
 
 def test_a_fringe_is_not_skin() -> None:

@@ -47,6 +47,14 @@ class ResultNames:
         base = self.results.claim(self._candidates(source.path), source)
         return base if number == 0 else self.results.claim(self._further(base, number, source.path), source)
 
+    def known(self, source: Source) -> list[str]:
+        """The names of a source's results, of an earlier run or of this one: its first face's, then further ones'."""
+        bases = self._owned(self._candidates(source.path), source)[:1]
+        found = list(bases)
+        while bases and (names := self._owned(self._further(bases[0], len(found), source.path), source)):
+            found.append(names[0])
+        return found
+
     def remove_from(self, source: Source, number: int) -> None:
         """Remove the results of a source's faces from ``number`` on, which an earlier run wrote."""
         for base in self._owned(self._candidates(source.path), source)[:1]:

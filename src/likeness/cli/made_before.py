@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from likeness.assets import asset
 from likeness.files import digest, file_digest, json_bytes
-from likeness.reconstruct.video_chunks import made_by
 from likeness.result_folder import Record, ResultFolder, Source
 from likeness.version import __version__
 
@@ -34,6 +33,9 @@ class Keys:
     """
 
     def __init__(self, reconstructor: Reconstructor, version: int, **options: Any) -> None:
+        # Here, since it loads NumPy, which the command line's help does without.
+        from likeness.reconstruct.video_chunks import made_by
+
         self._is_known = reconstructor.teacher is None
         detector = reconstructor.yunet_model
         self._depends = {

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LISTING = "people"
 """The file that says who is where."""
 
-VERSION = 1
+VERSION = 2
 """Of how heads of people are made (:class:`likeness.cli.made_before.Keys`)."""
 
 

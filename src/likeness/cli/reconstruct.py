@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from likeness.arguments import MaybeInt, MaybePath, MaybeStr
-from likeness.cli.batches import is_there, progress
-from likeness.cli.output import add_result, add_to_run, complain
-from likeness.errors import FileError, LikenessError, MissingExtraError, as_file_error, printable
-from likeness.extras import one_blas_thread
+from likeness.cli.batches import progress
+from likeness.cli.output import add_to_run
+from likeness.cli.photos import Outcome, Output, Summary, Work
+from likeness.errors import FileError, LikenessError
 from likeness.files import check_writable
-from likeness.result_folder import ResultFolder, Source
+from likeness.result_folder import ResultFolder
 from likeness.result_names import ResultNames, is_name
 
 if TYPE_CHECKING:
-    from likeness.reconstruct.inputs import PhotoResult
     from likeness.reconstruct.reconstructor import Reconstructor
 
 VideoFormat = Literal["glb", "csv", "json", "mp4"]
@@ -92,49 +91,6 @@ class Reconstruct:
     """Replace files in the folder that are no earlier results of the same photo, too."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a photo: how many faces were saved, or why it failed, what else to say of it, each head's name,
-    score, box and files, and whether there was a photo at all."""
-
-    name: str
-    faces: int = 0
-    error: str = ""
-    note: str = ""
-    heads: tuple[dict[str, Any], ...] = ()
-    is_photo: bool = True
-
-
-@dataclass
-class Summary:
-    """What happened to a run's photos."""
-
-    faces: int = 0
-    photos: int = 0
-    without: int = 0
-    failed: int = 0
-
-    def add(self, outcome: Outcome) -> None:
-        """Count a photo, and say what is to be said of it."""
-        name = printable(outcome.name)
-        error = outcome.error or ("" if outcome.faces else f"{name}: no face found")
-        if outcome.note:
-            complain(f"{name} {outcome.note}")
-        if error:
-            self.failed += bool(outcome.error)
-            self.without += not outcome.error
-            complain(error)
-        self.photos += outcome.is_photo
-        self.faces += outcome.faces
-        add_result(
-            outcome.name,
-            files=[file for head in outcome.heads for file in head["files"]],
-            error=error or None,
-            notes=[outcome.note],
-            figures={"faces": outcome.faces, "heads": outcome.heads},
-        )
-
-
 def reconstruct(settings: Reconstruct) -> int:
     """Run ``likeness reconstruct``; returns the exit code."""
     if not settings.photos:
@@ -157,10 +113,11 @@ def reconstruct(settings: Reconstruct) -> int:
     if not of_people:
         return _photos_and_videos(replace(settings, jobs=jobs), _photos(settings.photos))
     settings = replace(settings, formats=settings.formats or HEAD_FORMATS, jobs=jobs)
-    from likeness.cli.people import Output, mixed, one_person, people_in_folders
+    from likeness.cli.people import Output as PeopleOutput
+    from likeness.cli.people import mixed, one_person, people_in_folders
 
     reconstructor = _reconstructor(settings)
-    output = Output(
+    output = PeopleOutput(
         settings.photos,
         settings.out,
         settings.formats,
@@ -178,7 +135,8 @@ def reconstruct(settings: Reconstruct) -> int:
 
 def _photos_and_videos(settings: Reconstruct, given: tuple[Any, ...]) -> int:
     """Heads of photos and of videos; returns the exit code."""
-    from likeness.cli.video import Output, are_videos, videos
+    from likeness.cli.video import Output as VideoOutput
+    from likeness.cli.video import are_videos, videos
 
     moving = are_videos(given)
     if all(moving):
@@ -189,7 +147,7 @@ def _photos_and_videos(settings: Reconstruct, given: tuple[Any, ...]) -> int:
     still = tuple(one for one, moves in zip(given, moving, strict=True) if not moves)
     code = _each_face(settings, still) if still else 0
     if any(moving):
-        output = Output(settings.out, settings.video_formats, settings.max_faces, settings.overwrite)
+        output = VideoOutput(settings.out, settings.video_formats, settings.max_faces, settings.overwrite)
         paths = [one for one, moves in zip(given, moving, strict=True) if moves]
         code = max(code, videos(output, _reconstructor(settings, processes=1, auto_views=2), paths))
     return code
@@ -199,7 +157,16 @@ def _each_face(settings: Reconstruct, photos: tuple[Any, ...]) -> int:
     """A head for every face of every photo; returns the exit code."""
     summary, files = Summary(), [one for one in photos if isinstance(one, Path)]
     jobs = min(settings.jobs or 1, len(photos)) if len(files) == len(photos) else 1
-    work = partial(_open, settings, jobs, ResultNames(ResultFolder(settings.out, "reconstruct"), files))
+    output = Output(
+        settings.out,
+        ResultNames(ResultFolder(settings.out, "reconstruct"), files),
+        settings.formats,
+        _texture_size(settings),
+        settings.normal_map,
+        settings.max_faces,
+        settings.overwrite,
+    )
+    work = partial(_open, settings, jobs, output)
     outcomes: Iterable[Outcome]
     if jobs > 1:
         from likeness.cli.workers import Shared
@@ -209,12 +176,12 @@ def _each_face(settings: Reconstruct, photos: tuple[Any, ...]) -> int:
         outcomes = map(work(), photos)
     for outcome in progress(outcomes, count=len(photos)):
         summary.add(outcome)
-    return _report(summary, settings)
+    return summary.report(settings.out)
 
 
-def _open(settings: Reconstruct, processes: int, names: ResultNames) -> Callable[[Any], Outcome]:
+def _open(settings: Reconstruct, processes: int, output: Output) -> Work:
     """The work on one photo, with a reconstructor of its own; so many processes do it."""
-    return partial(_done, _reconstructor(settings, processes), settings, names)
+    return Work(_reconstructor(settings, processes), output)
 
 
 def _reconstructor(settings: Reconstruct, processes: int = 1, auto_views: int = 1) -> Reconstructor:
@@ -268,22 +235,7 @@ def _tables(settings: Reconstruct) -> int:
     for line in archive.lines():
         summary.add(Outcome(line.name, line.faces, line.error, line.note))
     add_to_run(archive.tables)
-    return _report(summary, settings)
-
-
-def _done(reconstructor: Reconstructor, settings: Reconstruct, names: ResultNames, photo: Any) -> Outcome:
-    """Reconstruct and save one photo."""
-    with one_blas_thread():
-        result = next(reconstructor.batch([photo], max_faces=settings.max_faces))
-        if result.error is not None:
-            return Outcome(result.name, error=str(result.error), note=result.note, is_photo=is_there(photo))
-        try:
-            heads = _save_faces(result, settings, names)
-        except MissingExtraError:
-            raise
-        except Exception as error:  # whatever a photo's results do, the other photos are done
-            return Outcome(result.name, error=str(as_file_error(result.name, error)), note=result.note)
-    return Outcome(result.name, len(heads), note=result.note, heads=tuple(heads))
+    return summary.report(settings.out)
 
 
 def _given_up(photo: Any) -> Outcome:
@@ -311,52 +263,5 @@ def _photos(given: tuple[Path, ...]) -> tuple[Any, ...]:
     return tuple(places.values())
 
 
-def _save_faces(result: PhotoResult, settings: Reconstruct, names: ResultNames) -> list[dict[str, Any]]:
-    """Save the faces of a photo, and remove those of an earlier run that are no more; says what each head is."""
-    photo, heads = result.photo, []
-    if photo is None or photo.path is None:  # stdin: who sends the same photo again gets the same names
-        digest = "" if photo is None else photo.sha256
-        source = Source(f"/dev/stdin/{digest[:12]}/stdin", digest)
-    else:
-        source = Source(os.path.abspath(photo.path), photo.sha256)
-    for number, face in enumerate(result.faces):
-        name = names.of(source, number)
-        files = replace(face, source=source).save(
-            settings.out,
-            settings.formats,
-            name,
-            texture=_texture_size(settings),
-            normal_map=settings.normal_map,
-            overwrite=settings.overwrite,
-        )
-        heads.append(
-            {
-                "name": printable(name),
-                "score": round(float(face.score), 4),
-                "box": [round(float(edge), 1) for edge in face.box],
-                "files": [printable(file) for file in files.values()],
-            }
-        )
-    names.remove_from(source, len(result.faces))
-    return heads
-
-
 def _texture_size(settings: Reconstruct) -> int | None:
     return None if settings.texture == "none" else int(settings.texture)
-
-
-def _report(summary: Summary, settings: Reconstruct) -> int:
-    photos = summary.photos
-    parts = [
-        f"{summary.faces} face{'s' * (summary.faces != 1)} in {photos} photo{'s' * (photos != 1)} -> "
-        f"{printable(settings.out)}"
-    ]
-    if summary.without:
-        parts.append(f"{summary.without} without a face")
-    if summary.failed:
-        parts.append(f"{summary.failed} failed")
-    print(", ".join(parts))
-    add_to_run(
-        figures={"photos": photos, "faces": summary.faces, "without": summary.without, "failed": summary.failed}
-    )
-    return 2 if summary.failed or summary.without else 0

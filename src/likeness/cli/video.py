@@ -18,7 +18,7 @@ from likeness.result_names import ResultNames
 if TYPE_CHECKING:
     from likeness.reconstruct.reconstructor import Reconstructor
 
-VERSION = 1
+VERSION = 2
 """Of how heads of videos are made (:class:`likeness.cli.made_before.Keys`)."""
 
 

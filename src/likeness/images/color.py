@@ -8,6 +8,9 @@ import numpy as np
 
 _KNEE = 0.0031308
 
+GREY = 6
+"""How far the channels of a photo without colours are apart at most, of 255: JPEG leaves a trace."""
+
 
 def srgb_curve(linear: Any) -> Any:
     """The curve without clipping, NumPy or torch alike: straight below 0 too, a power above 1 too.
@@ -28,3 +31,8 @@ def linear_from_srgb(srgb: np.ndarray) -> np.ndarray:
     """sRGB in [0, 1] -> linear RGB in [0, 1]; values outside are clipped first."""
     srgb = np.clip(srgb, 0.0, 1.0)
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def is_grey(photo: np.ndarray) -> bool:
+    """Whether a picture (H, W, 3) uint8 has no colours: all but a hundredth of its pixels."""
+    return bool(np.quantile(np.ptp(photo.astype(np.int16), axis=2), 0.99) <= GREY)

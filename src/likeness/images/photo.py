@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -22,6 +23,13 @@ from likeness.images.plugins import plugin_pixels
 
 MAX_PIXELS = 100_000_000
 """The largest photo that is decoded, pixels."""
+
+MAX_HALVED = 250_000_000
+"""The largest JPEG that is decoded at half its width and height, pixels: what phones with 200 megapixels write. Other
+formats have to be decoded whole."""
+
+AS_STORED = -1
+"""OpenCV's ``IMREAD_UNCHANGED``, which is imported only where pixels are decoded."""
 
 MIN_SIDE = 24
 """The shortest side of a photo in which a face can be made out, pixels."""
@@ -78,7 +86,7 @@ def load_photo(path: StrPath) -> Photo:
 
     Raises:
         FileError: missing, a folder, no image, damaged, cut short, under ``MIN_SIDE`` pixels on the shorter
-            side or over ``MAX_PIXELS`` in all.
+            side or over ``MAX_PIXELS`` in all (a JPEG: ``MAX_HALVED``).
     """
     return photo_of_content(_read(path), path)
 
@@ -103,7 +111,8 @@ def photo_from_bytes(data: bytes, smallest: int = MIN_SIDE) -> Photo:
     Made upright by EXIF's orientation. Grey and palette images become RGB, CMYK too, 16 bits and floats become 8
     bits; transparent parts show mid grey, as what is outside a photo does, but where all of it is, it is taken for
     opaque. Colour profiles are not applied. Of a JPEG that is cut short what is there is used if it is half of the
-    lines; the others are mid grey. ``note`` tells of both.
+    lines; the others are mid grey. A JPEG of over ``MAX_PIXELS`` is taken at half its width and height, to which all
+    coordinates belong. ``note`` tells of these.
 
     Args:
         data: the file's content.
@@ -114,11 +123,25 @@ def photo_from_bytes(data: bytes, smallest: int = MIN_SIDE) -> Photo:
         MemoryError: there is not enough for the pixels.
     """
     header = read_header(data)
-    problem = _size_problem(header.size, smallest)
+    halved = header.format == "JPEG" and not header.is_cut and math.prod(header.size) > MAX_PIXELS
+    problem = _size_problem(header.size, smallest, MAX_HALVED if halved else MAX_PIXELS)
     if problem:
         raise ValueError(problem)
+    if halved:
+        return _halved_photo(header)
     pixels, note = known_pixels(header) if header.is_cut else (stored_pixels(header), header.note)
     return _upright_photo(pixels, header, note)
+
+
+def _halved_photo(header: ImageHeader) -> Photo:
+    """A JPEG at half its width and height, which libjpeg decodes without ever holding the whole."""
+    import cv2
+
+    half = cv2.IMREAD_REDUCED_COLOR_2 | cv2.IMREAD_IGNORE_ORIENTATION
+    photo = _upright_photo(_opencv_pixels(header, header.decodable, half), header)
+    (width, height), (w, h) = header.size, photo.size
+    note = f"has {width * height / 1e6:,.0f} megapixels; taken at half its size, as are coordinates ({w} x {h})"
+    return replace(photo, focal=None if photo.focal is None else 0.5 * photo.focal, note=note)
 
 
 def photo_from_pillow(image: Any) -> Photo:
@@ -189,11 +212,11 @@ def known_pixels(header: ImageHeader) -> tuple[np.ndarray, str]:
     return pixels, f"is cut short; {len(pixels) - lines} of its {len(pixels)} lines are missing and left grey"
 
 
-def _opencv_pixels(header: ImageHeader, data: bytes) -> np.ndarray:
+def _opencv_pixels(header: ImageHeader, data: bytes, how: int = AS_STORED) -> np.ndarray:
     import cv2
 
     with quiet_opencv(), _naming_memory():
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), how)
     if pixels is None and _is_newer_than_opencv(header.format, data):
         return _of_three_or_four(plugin_pixels(header.format, data))
     if pixels is None and header.compression:
@@ -269,11 +292,11 @@ def _wanted(path: StrPath) -> str:
     return f"an image ({FORMATS})" if called in SUFFIXES else f"an image ({FORMATS}) or a folder of them"
 
 
-def _size_problem(size: tuple[int, int], smallest: int = MIN_SIDE) -> str | None:
+def _size_problem(size: tuple[int, int], smallest: int = MIN_SIDE, largest: int = MAX_PIXELS) -> str | None:
     """What is wrong with (width, height), or None."""
     width, height = size
-    if width * height > MAX_PIXELS:
-        mega, limit = width * height / 1e6, MAX_PIXELS / 1e6
+    if width * height > largest:
+        mega, limit = width * height / 1e6, largest / 1e6
         return f"is {width} x {height} pixels ({mega:,.0f} megapixels); expected at most {limit:.0f} megapixels"
     if min(size) < smallest:
         return f"is {width} x {height} pixels; expected at least {smallest} on the shorter side"

@@ -8,6 +8,7 @@ import numpy as np
 
 from likeness.geometry.camera import Camera, project
 from likeness.geometry.crop import Crop
+from likeness.images.color import is_grey
 from likeness.mesh import Mesh
 from likeness.mesh.assembly import Assembly, vertex_colors
 from likeness.model.face_model import FaceModel
@@ -37,9 +38,6 @@ OVER = 0.92
 
 LUMA = np.array([0.299, 0.587, 0.114])
 """Of RGB (ITU-R BT.601)."""
-
-GREY = 6
-"""How far the channels of a photo without colours are apart at most: JPEG leaves a trace."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,15 +121,25 @@ def overview(
     shown_side = max(HEAD_MM * camera.focal / float(np.median(placed[:, 2])), float((high - low).max()))
     side = int(np.clip(round(shown_side), *PANELS)) if height is None else height
     window = Crop.from_box((low + high) / 2, max(shown_side, side / LARGER), side)
-    shown = window.extract(photo)
+    shown = _extracted(window, photo)
     closer = Camera(camera.focal / window.scale, tuple(window.to_crop(np.array(camera.center))), (side, side))
     laid_over = overlay(shown, vertices, triangles, closer, rotation, translation, posed.paint, light, alpha=OVER)
-    if _is_grey(shown):
+    if is_grey(shown):
         laid_over = np.repeat(np.rint(laid_over @ LUMA).astype(np.uint8)[..., None], 3, axis=2)
     middle = (rest.mesh.vertices.max(0) + rest.mesh.vertices.min(0)) / 2
     coloured = [posed.view(side, yaw, middle=middle) for yaw in YAWS]
     grey = [rest.view(side, yaw, middle=middle, grey=True) for yaw in YAWS]
     return _in_rows([shown, *coloured], [laid_over, *grey])
+
+
+def _extracted(window: Crop, photo: np.ndarray) -> np.ndarray:
+    """(side, side, 3) uint8 of an upright window of a photo, white beyond its edges like the pictures beside it."""
+    shown = window.extract(photo)
+    steps = np.arange(window.size)
+    places = window.to_photo(np.stack([steps, steps], axis=1))
+    inside = (places > -0.5) & (places < np.array(photo.shape[1::-1]) - 0.5)
+    shown[~(inside[None, :, 0] & inside[:, None, 1])] = 255
+    return shown
 
 
 def _in_rows(*rows: list[np.ndarray]) -> np.ndarray:
@@ -161,7 +169,3 @@ def panels(sheet: np.ndarray, height: int) -> list[np.ndarray]:
         for top in (0, height + gap)
         for left in (0, width + gap, 2 * (width + gap))
     ]
-
-
-def _is_grey(photo: np.ndarray) -> bool:
-    return bool(np.quantile(np.ptp(photo.astype(np.int16), axis=2), 0.99) <= GREY)

@@ -35,6 +35,7 @@ from likeness.reconstruct.proposals import (
 from likeness.reconstruct.refine import Refiner
 from likeness.reconstruct.result import NETWORK, Reconstruction
 from likeness.reconstruct.search import AGAIN, AGREED, Face, Looks, likeliest_faces, without_doubles
+from likeness.reconstruct.skin_color import with_own_skin
 from likeness.reconstruct.teacher_fit import MEDIAPIPE, TeacherRefiner
 from likeness.reconstruct.test_time import SCALES, averaged, carried_answer, mirrored_answer, nearer_answer, views_of
 from likeness.result_folder import Source
@@ -319,7 +320,11 @@ class Reconstructor:
         return mean
 
     def carry_back(self, face: Face, image: np.ndarray, focal: float | None, name: str) -> Reconstruction:
-        """A face as a reconstruction of the image, fitted to its points where there are any."""
+        """A face as a reconstruction of the image, fitted to its points where there are any, in a skin of the colour
+        that the image shows."""
+        return with_own_skin(self._carried_back(face, image, focal, name))
+
+    def _carried_back(self, face: Face, image: np.ndarray, focal: float | None, name: str) -> Reconstruction:
         size = (image.shape[1], image.shape[0])
         answer = face.answer
         seen = size, answer.rotation, answer.translation

@@ -77,6 +77,7 @@ class Reconstruction(Viewable):
         cues: what other photos of the person are compared and fused with; None: nothing was fitted to points.
         points_by: who placed them: ``network``, ``mediapipe``, or nobody.
         posterior: how sure the shape is; None where it was not fitted to points.
+        tint: (3,) log reflectance of the skin over what the albedo weights say; None: nothing is known of it.
     """
 
     model: FaceModel
@@ -97,6 +98,7 @@ class Reconstruction(Viewable):
     cues: Cues | None = None
     points_by: str = ""
     posterior: ShapePosterior | None = None
+    tint: np.ndarray | None = None
 
     @property
     def uncertainty(self) -> np.ndarray:
@@ -174,13 +176,16 @@ class Reconstruction(Viewable):
         Raises:
             ValueError: a size that cannot be, another model in ``others``, or one without texture coordinates.
         """
-        albedo = self.model.albedo(self.coefficients.albedo)
-        return texture_of(self.model, albedo, self._views(others), size, relight=relight)
+        return texture_of(self.model, self._albedo(others), self._views(others), size, relight=relight)
 
     def normal_map(self, size: int = 1024, others: Sequence[Reconstruction] = ()) -> np.ndarray:
         """Wrinkles and pores, (size, size, 3) uint8 (:func:`likeness.reconstruct.texture.normal_map_of`); as
         :meth:`texture`."""
-        return normal_map_of(self.model, self.model.albedo(self.coefficients.albedo), self._views(others), size)
+        return normal_map_of(self.model, self._albedo(others), self._views(others), size)
+
+    def _albedo(self, others: Sequence[Reconstruction]) -> np.ndarray:
+        """(V, 3) linear reflectance by the model, by all photos: each has erred about the colour of the skin."""
+        return self.model.albedo(np.mean([face.coefficients.albedo for face in (self, *others)], axis=0))
 
     def _views(self, others: Sequence[Reconstruction]) -> list[View]:
         if any(other.model is not self.model for other in others):
@@ -190,7 +195,7 @@ class Reconstruction(Viewable):
     def texture_view(self) -> View:
         """What a texture needs of the photo."""
         pose, light = (self.camera, self.rotation, self.translation), self.coefficients.light
-        return View(self.photo, self.vertices(), *pose, light, self.landmarks)
+        return View(self.photo, self.vertices(), *pose, light, self.landmarks, self.tint)
 
     def _viewed(self, rig: Rig | None, skin: np.ndarray | None) -> ViewedHead:
         found = self.coefficients

@@ -37,6 +37,9 @@ LEAST_PIXELS, LEAST_SHARE, MOST_OUTER = 40, 0.06, 0.4
 """Pixels that the band must have in the photo, share of them that must be hair, and share of those farther out that
 may be: where all is cut out, the background was not told from the head."""
 
+LIGHTER = 0.15
+"""Log colour by which hair may be lighter than skin where the background is not known: what is more is a wall."""
+
 ROUNDS = 3
 """Of GrabCut."""
 
@@ -92,6 +95,8 @@ def hair_color(view: View, model: FaceModel) -> np.ndarray | None:
     like_hair = np.abs(colors - hair).sum(axis=2) < np.abs(colors - skin).sum(axis=2)
     like_hair &= np.abs(hair - skin).max() > APART
     if not told and (like_hair & rim).sum() < LIKE_RIM * max(rim.sum(), 1):
+        return None
+    if not told and (hair - skin).mean() > LIGHTER:
         return None
     return np.asarray(np.median(colors[cut & (band | (rim & like_hair))], axis=0), np.float32)
 

@@ -59,8 +59,8 @@ AROUND, MOST_AROUND = 0.04, 0.6
 """Skin's colour around a place: standard deviation of the mean, of the texture's side, and by how much it may differ
 from the face's."""
 
-WIDER = 0.006
-"""Of the texture's side: how much wider than it looks what hangs in front is cut out."""
+WIDER = 0.012
+"""Of the texture's side: how much wider than it looks what hangs in front is cut out, with its shadow."""
 
 SHORN, LEAST_DARK = 0.5, 0.2
 """Log reflectance by which a scalp must be less red than skin to be hair, where hair stands off nowhere, and how much
@@ -296,8 +296,9 @@ def _color(
         if not scalp.any() or dark.sum() < LEAST_DARK * scalp.sum():
             return None
         hair = np.median(color[dark], axis=0)
-    # No hair grows green.
+    # No hair grows green or blue: cloth around a head is taken for hair.
     hair[:2] += 0.5 * max(0.0, float(hair[1] - hair[0])) * np.array([1, -1])
+    hair[2] = min(hair[2], hair[1])
     return np.asarray(hair - max(0.0, float(hair.max()) - np.log(LIGHTEST)), np.float32)
 
 

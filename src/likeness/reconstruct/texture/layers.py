@@ -138,9 +138,10 @@ def layer_of(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, rel
     apart: np.ndarray = np.zeros(3)
     if relight:
         rest = resized(_uneven_light(atlas, coarse - bare, weight, hairy), side)
-        # Of a whole face's colour the network knows more than how bright a photo is.
-        well = weight**2
-        apart = _usual(coarse - rest - bare, well) + max(0.0, float(_usual(bare, well)[1]) - LIGHTEST)
+        # A whole face's colour is the one that photo and network were weighed to (skin_color.py).
+        well, tint = weight**2, np.zeros(3) if view.tint is None else view.tint
+        apart = _usual(coarse - rest - bare, well) - tint
+        apart = apart + max(0.0, float((_usual(bare, well) + tint)[1]) - LIGHTEST)
         coarse, light = coarse - rest - apart, light + rest + apart
         hair = hair.in_more_light(apart)
     else:

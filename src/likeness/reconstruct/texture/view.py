@@ -57,6 +57,7 @@ class View:
         rotation, translation: model axes -> camera axes, (3, 3) and (3,) mm.
         light: (9, 3) as :class:`likeness.model.face_model.Coefficients` has it.
         landmarks: (68, 2) iBUG points, photo pixels; None: those of the model.
+        tint: (3,) log reflectance by which the skin is another than the model's; None: it is the model's.
 
     Raises:
         ValueError: a shape or type is wrong, or a value is not finite.
@@ -69,6 +70,7 @@ class View:
     translation: np.ndarray
     light: np.ndarray
     landmarks: np.ndarray | None = field(default=None)
+    tint: np.ndarray | None = field(default=None)
 
     def __post_init__(self) -> None:
         if self.photo.dtype != np.uint8 or self.photo.shape != (*self.camera.size[::-1], 3):
@@ -86,6 +88,8 @@ class View:
                 raise ValueError(f"expected finite {name} {shape}, got {value.shape}")
         if self.landmarks is not None and np.shape(self.landmarks) != (68, 2):
             raise ValueError(f"expected landmarks (68, 2), got {np.shape(self.landmarks)}")
+        if self.tint is not None and (np.shape(self.tint) != (3,) or not np.isfinite(self.tint).all()):
+            raise ValueError(f"expected a finite tint (3,), got {self.tint}")
 
     @cached_property
     def placed(self) -> np.ndarray:
