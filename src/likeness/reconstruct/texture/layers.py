@@ -130,9 +130,6 @@ def layer_of(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, rel
     hair = hair_in(atlas, bare, view, found)
     coarse, light = found.color + (found.light - hair.light), hair.light
     weight = found.weight * (trust if learned is None else learned) * (1 - hair.hanging)
-    worth, eyes = np.ones_like(weight), True
-    if glasses is not None:
-        worth, eyes = glasses.worth_at(found.pixels), not glasses.hides_eyes(view)
     weight = weight * _not_blown(found.color + found.light)
     hairy = np.maximum(grown_there, hair.there)
     apart: np.ndarray = np.zeros(3)
@@ -155,9 +152,15 @@ def layer_of(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, rel
     coarse = coarse + (1 - detail) * (bare - _as_coarse(bare, 0.6 * atlas.size / side / found.per_texel))
     forward = np.asarray(view.rotation, np.float64)[:, 2]
     on_eyes = np.exp(log_shading(found.sh, forward[None])[0] + apart) if relight else np.ones(3)
-    return Layer(
-        view, coarse, weight, hairy, hair, detail, on_eyes, light, usual, found.per_texel, found.sh, worth, eyes
-    )
+    told = (view, coarse, weight, hairy, hair, detail, on_eyes, light, usual, found.per_texel, found.sh)
+    return Layer(*told, *_through(view, found, glasses))
+
+
+def _through(view: View, found: Laid, glasses: Glasses | None) -> tuple[np.ndarray, bool]:
+    """How much what is seen counts beside other photos (C, C), and whether irises are seen."""
+    if glasses is None:
+        return np.ones_like(found.weight), True
+    return glasses.worth_at(found.pixels), not glasses.hides_eyes(view)
 
 
 def _bare(atlas: Atlas, base: np.ndarray, found: Laid, glasses: Glasses | None) -> np.ndarray | None:
