@@ -138,6 +138,10 @@ for name in {video,photo}-train people-train; do trained+=("$work/labels-$name.n
 # What is in front of skin in a photograph: hands, glasses, hair.
 "$python" runs/build_skin_mask.py "$data/photos/photo-train.tar" "$work/skin_mask.npz" --model "$work/sphere.npz" \
   --network "$work/fusion/regressor.onnx" --points "$work/surface_points.npz" "${sure[@]}"
+# Whether a face wears glasses, and where.
+"$python" runs/build_glasses.py "$data"/photos/{people,photo}-train.tar "$work/glasses.onnx" --model "$work/sphere.npz" \
+  --network "$work/fusion/regressor.onnx" --points "$work/surface_points.npz" --most "$(size 2400 40)" --steps "$(size 2500 10)" \
+  "${sure[@]}"
 # What photos of one person have in common, and what not.
 "$python" runs/several_photos.py "$work/fusion/regressor.onnx" "$data/photos" "$work/several" --fusion "$work/fusion" --model "$work/sphere.npz" \
   --points "$work/surface_points.npz" --processes "${THREADS:-2}" --rendered "$(size 240 8)" "${sure[@]}"

@@ -1,9 +1,9 @@
 """What was built -> ``src/likeness/assets``, with ``provenance.json``: data, licences, commit, figures, sha256.
 
 WORK holds ``sphere.npz``, ``sphere.json``, ``face_model.json``, ``surface_points.npz``, ``uv_layout.npz``,
-``skin_mask.npz``, ``several/shared_errors.npz``, ``several/whitening.npz``, ``fusion/regressor.onnx``,
-``fusion/regressor_int8.onnx``, ``finder/finder.onnx``, and the ``checkpoint.pt`` of ``features``, ``places``,
-``default``, ``points``, ``fusion`` and ``finder``.
+``skin_mask.npz``, ``glasses.onnx``, ``several/shared_errors.npz``, ``several/whitening.npz``,
+``fusion/regressor.onnx``, ``fusion/regressor_int8.onnx``, ``finder/finder.onnx``, and the ``checkpoint.pt`` of
+``features``, ``places``, ``default``, ``points``, ``fusion`` and ``finder``.
 
     python runs/ship.py WORK DATA ASSETS [--on]
 
@@ -34,6 +34,7 @@ LARGEST = 16 * 2**20  # bytes of all assets together
 SHIPPED = {
     "face_model.npz": "sphere.npz",
     "finder.onnx": "finder/finder.onnx",
+    "glasses.onnx": "glasses.onnx",
     "regressor.onnx": "fusion/regressor.onnx",
     "regressor_int8.onnx": "fusion/regressor_int8.onnx",
     "shared_errors.npz": "several/shared_errors.npz",

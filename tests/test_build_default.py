@@ -31,7 +31,14 @@ SIZES = (
     "MAPPED", "FUSED", "SCENES", "THREADS", "WORKERS", "PROCESSES",
 )  # fmt: skip
 WHOLE = {"train scans", "train synthetic", "train photos", "train fusion"}
-FROM_PHOTOS = {"train skins", "train morphs", "train label-points", "train detector", "several_photos.py"}
+FROM_PHOTOS = {
+    "train skins",
+    "train morphs",
+    "train label-points",
+    "train detector",
+    "several_photos.py",
+    "build_glasses.py",
+}
 
 pytestmark = pytest.mark.skipif(
     not RUNS.is_dir() or shutil.which("bash") is None, reason="needs the repository and bash"

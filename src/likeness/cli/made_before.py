@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NOTE = "made before"
 """What is said of such results."""
 
-ASSETS = ("finder.onnx", "whitening.npz", "shared_errors.npz", "skin_mask.npz", "uv_layout.npz")
+ASSETS = ("finder.onnx", "glasses.onnx", "whitening.npz", "shared_errors.npz", "skin_mask.npz", "uv_layout.npz")
 """What heads depend on beside network, face model and points."""
 
 

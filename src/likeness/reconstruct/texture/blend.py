@@ -70,7 +70,8 @@ def texture_of(
     log_texture = filled(atlas, base, layers)
     if views:
         smooth_lids(atlas, log_texture)
-    paint_eyes(atlas, log_texture, albedo, views, [layer.light for layer in layers])
+    shown = [layer for layer in layers if layer.eyes]
+    paint_eyes(atlas, log_texture, albedo, [layer.view for layer in shown], [layer.light for layer in shown])
     return _bytes(log_texture)
 
 

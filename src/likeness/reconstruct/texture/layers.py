@@ -10,8 +10,9 @@ import numpy as np
 from likeness.reconstruct.texture.atlas import SMOOTH, Atlas, Window
 from likeness.reconstruct.texture.fill import averaged, resized, resized_part, threefold
 from likeness.reconstruct.texture.front import uncovered
+from likeness.reconstruct.texture.glasses import Glasses, glasses_in
 from likeness.reconstruct.texture.hairline import HairSeen, bare_of, hair_in
-from likeness.reconstruct.texture.laid import laid
+from likeness.reconstruct.texture.laid import Laid, laid
 from likeness.reconstruct.texture.skin import agreeing
 from likeness.reconstruct.texture.view import Sampler, View, log_shading, smoothstep
 
@@ -77,6 +78,8 @@ class Layer:
         usual: (3,) log reflectance of the face over the model's.
         per_texel: photo pixels per texel.
         sh: (9, 3) the light that was fitted.
+        worth: (C, C) how much what it shows counts beside other photos: less through glasses.
+        eyes: the irises' colour is seen.
     """
 
     view: View
@@ -90,6 +93,8 @@ class Layer:
     usual: np.ndarray
     per_texel: float
     sh: np.ndarray
+    worth: np.ndarray
+    eyes: bool
 
     def over(self, atlas: Atlas, base: np.ndarray, window: Window) -> np.ndarray:
         """(h, w, 3) float32 log reflectance by the photo over the model's, texel by texel of a window of the texture;
@@ -118,12 +123,12 @@ def layer_of(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, rel
         view: the photo.
         relight: take the photo's light out.
     """
-    found = laid(atlas, albedo, view)
-    learned = uncovered(atlas, found.color - base, found.weight)
+    found, glasses = laid(atlas, albedo, view), glasses_in(view)
+    learned = _bare(atlas, base, found, glasses)
     if learned is not None and (found.weight * learned).sum() < MOSTLY * found.weight.sum():
         # What is in front has no part in the light on the skin.
         found = laid(atlas, albedo, view, learned)
-        learned = uncovered(atlas, found.color - base, found.weight)
+        learned = _bare(atlas, base, found, glasses)
     side, bare = atlas.coarse.side, bare_of(atlas, base)
     trust, grown_there = agreeing(atlas, base, found.color, found.weight)
     hair = hair_in(atlas, bare, view, found)
@@ -153,7 +158,24 @@ def layer_of(atlas: Atlas, albedo: np.ndarray, base: np.ndarray, view: View, rel
     coarse = coarse + (1 - detail) * (bare - _as_coarse(bare, 0.6 * atlas.size / side / found.per_texel))
     forward = np.asarray(view.rotation, np.float64)[:, 2]
     on_eyes = np.exp(log_shading(found.sh, forward[None])[0] + apart) if relight else np.ones(3)
-    return Layer(view, coarse, weight, hairy, hair, detail, on_eyes, light, usual, found.per_texel, found.sh)
+    told = (view, coarse, weight, hairy, hair, detail, on_eyes, light, usual, found.per_texel, found.sh)
+    return Layer(*told, *_through(view, found, glasses))
+
+
+def _through(view: View, found: Laid, glasses: Glasses | None) -> tuple[np.ndarray, bool]:
+    """How much what is seen counts beside other photos (C, C), and whether irises are seen."""
+    if glasses is None:
+        return np.ones_like(found.weight), True
+    return glasses.worth_at(found.pixels), not glasses.hides_eyes(view)
+
+
+def _bare(atlas: Atlas, base: np.ndarray, found: Laid, glasses: Glasses | None) -> np.ndarray | None:
+    """(C, C) float32 in [0, 1]: where nothing is in front of the skin, as far as was learned; None: nothing was."""
+    learned = uncovered(atlas, found.color - base, found.weight)
+    if glasses is None:
+        return learned
+    beside = glasses.skin_at(found.pixels)
+    return beside if learned is None else np.minimum(learned, beside)
 
 
 def sharpness(over: np.ndarray, weight: np.ndarray) -> float:

@@ -44,7 +44,9 @@ def shares_of(atlas: Atlas, layers: Sequence[Layer], overs: Sequence[np.ndarray]
             ]
         )
         sharp /= max(float(sharp.max()), 1e-6)
-    says = np.stack([layer.weight * max(layer.detail, 0.05) * one for layer, one in zip(layers, sharp, strict=True)])
+    says = np.stack(
+        [layer.weight * layer.worth * max(layer.detail, 0.05) * one for layer, one in zip(layers, sharp, strict=True)]
+    )
     powers = (says / np.maximum(says.max(axis=0), 1e-6)) ** BEST
     return list(powers / np.maximum(powers.sum(axis=0), 1e-6))
 
