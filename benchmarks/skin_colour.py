@@ -79,7 +79,7 @@ def lab(log_reflectance: np.ndarray) -> np.ndarray:
 
 def three(face: Reconstruction) -> dict[str, np.ndarray] | None:
     """Of a face as the network reads it; None: nothing is seen, or the photo is grey."""
-    shown = shown_skin(face.texture_view(), face.model)
+    shown = shown_skin(face)
     if shown is None:
         return None
     return dict(zip(KINDS, (plain_skin(face), shown, plain_skin(with_own_skin(face))), strict=True))

@@ -104,7 +104,7 @@ def test_grey_photos_tell_nothing_of_colour() -> None:
     grey = np.repeat(photo.mean(axis=2, keepdims=True).round().astype(np.uint8), 3, axis=2)
     face = seen(grey)
     assert face.tint is None
-    assert shown_skin(face.texture_view(), face.model) is None
+    assert shown_skin(face) is None
     assert with_own_skin(face) is face
 
 
