@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
+from threading import Thread
 
 import cv2
 import pytest
 from test_cli import portrait, run, visible  # noqa: F401
+
+from likeness import result_folder
+from likeness.errors import FileError
 
 
 @pytest.fixture
@@ -65,8 +70,11 @@ def test_they_are_made_again_where_anything_else_is_different(
     assert again["two.json"] == partly["two.json"]
     record = next(path for path in (out / ".likeness").glob("one.json"))
     content = json.loads(record.read_text())
-    record.write_text(json.dumps({**content, "told": {"head": 3, "heads": 1}}))  # a record that somebody changed
-    assert made(album, out, "--views", "2")["one.json"] != again["one.json"]
+    for told in ({"head": 3}, {"head": {**content["told"]["head"], "files": "one.json"}}, {"head": {"files": []}}):
+        record.write_text(json.dumps({**content, "told": {**content["told"], **told}}))  # that somebody changed
+        before, again = again, made(album, out, "--views", "2")
+        assert again["one.json"] != before["one.json"]
+        content = json.loads(record.read_text())
     capsys.readouterr()
     assert run("reconstruct", album, "-o", out, "--formats", "json", "--views", "2", "--json") == 0
     told = json.loads(capsys.readouterr().out)
@@ -86,3 +94,44 @@ def test_what_was_changed_by_somebody_is_not_taken_for_ours(
     assert "one.json: was not written by likeness reconstruct of this input, or has been changed since" in said.err
     assert "1 failed, 1 made before" in said.out
     assert (out / "one.json").read_text() == "{}"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_read_once(album: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    for _ in range(2):
+        writer = Thread(target=pipe.write_bytes, args=[(album / "one.png").read_bytes()], daemon=True)
+        writer.start()
+        assert run("reconstruct", pipe, "-o", tmp_path / "out", "--formats", "json") == 0
+        writer.join(timeout=30)
+    assert visible(tmp_path / "out") == {"pipe.json"}
+
+
+def test_a_result_that_cannot_be_read_is_made_again_or_fails_alone(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    made(album, out)
+    usual = result_folder.file_digest
+
+    def refused(path: Path) -> str:
+        if Path(path).name == "one.json":
+            raise FileError(path, "cannot be read (Permission denied)")
+        return usual(path)
+
+    monkeypatch.setattr(result_folder, "file_digest", refused)
+    assert run("reconstruct", album, "-o", out, "--formats", "json") == 2
+    assert "1 failed, 1 made before" in capsys.readouterr().out
+
+
+def test_files_of_other_options_that_somebody_removed_are_not_missed(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run("reconstruct", album / "one.png", "-o", out, "--texture", "none", "--formats", "json", "obj") == 0
+    for path in (*out.glob("*.obj"), *out.glob("*.mtl")):
+        path.unlink()
+    for again in ("", ", 1 made before"):
+        assert run("reconstruct", album / "one.png", "-o", out, "--texture", "none", "--formats", "json") == 0
+        assert capsys.readouterr().out.rstrip().endswith(f"{out}{again}")

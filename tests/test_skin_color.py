@@ -142,3 +142,15 @@ def test_models_without_pigments_keep_the_networks_colours(small_model: FaceMode
     weights = Coefficients(code_of(small_model, 1), np.zeros(52), np.ones(len(small_model.albedo_names)), LIGHT)
     other = replace(face, model=small_model, coefficients=weights)
     assert with_own_skin(other) is other
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_pigments_that_say_the_same_are_not_taken_far(share: float) -> None:
+    model = reconstruct().model
+    melanin, blood = (model.albedo_names.index(name) for name in ("melanin", "haemoglobin"))
+    basis = model.albedo_basis.copy()
+    basis[blood] = share * basis[melanin]
+    face = replace(seen(rendered(1.0)), model=replace(model, albedo_basis=basis))
+    found = with_own_skin(replace(face, tint=None))
+    assert found.tint is not None
+    assert np.abs(found.coefficients.albedo - face.coefficients.albedo).max() < 3.0

@@ -198,6 +198,8 @@ class ResultFolder:
         with self._locked():
             record = self._record_of(name, source)
             record.key, record.told = key, told
+            # What other options made, and somebody removed since, is not missed.
+            record.files = {file: made for file, made in record.files.items() if os.path.lexists(self.folder / file)}
             self._store(name, record)
 
     def noted(self, name: str, source: Source, key: str) -> Record | None:

@@ -19,7 +19,7 @@ from likeness.cli.output import add_result, add_to_run, complain
 from likeness.errors import FileError, MissingExtraError, as_file_error, printable
 from likeness.extras import one_blas_thread
 from likeness.files import file_digest
-from likeness.result_folder import Source
+from likeness.result_folder import Record, Source
 from likeness.result_names import ResultNames
 
 if TYPE_CHECKING:
@@ -164,22 +164,33 @@ class Work:
         """What an earlier run made of the same photo, if all of it is there."""
         names, path = self.output.names, os.path.abspath(photo)
         known = names.known(Source(path))
-        if not known:
+        if not known or not photo.is_file():  # a pipe is read once
             return None
         try:
             source = Source(path, file_digest(photo))
+            key = self.keys.of(path, source.sha256)
+            records = [names.results.noted(name, source, key) for name in known] if key else [None]
+            found = [record for record in records if record is not None]
+            if len(found) < len(records) or found[0].told["heads"] != len(found):
+                return None
+            heads = tuple(self._told(record) for record in found)
+            return Outcome(str(photo), len(heads), note=str(found[0].told["note"]), heads=heads, before=True)
         except FileError:  # the work on it says so
             return None
-        key = self.keys.of(path, source.sha256)
-        records = [names.results.noted(name, source, key) for name in known] if key else [None]
-        told = [record.told for record in records if record is not None]
-        try:
-            if len(told) < len(records) or told[0]["heads"] != len(told):
-                return None
-            heads = tuple({**one["head"], "files": self._shown(one["head"]["files"])} for one in told)
-            return Outcome(str(photo), len(heads), note=told[0]["note"], heads=heads, before=True)
-        except (KeyError, TypeError):  # a record that somebody changed
+        except (KeyError, TypeError, ValueError):  # a record that somebody changed
             return None
+
+    def _told(self, record: Record) -> dict[str, Any]:
+        """What was said of a head when it was made.
+
+        Raises:
+            KeyError, TypeError, ValueError: its record was changed since.
+        """
+        head = record.told["head"]
+        if not set(head["files"]) <= set(record.files):
+            raise ValueError("expected files that are on record")
+        said = {"name": str(head["name"]), "score": float(head["score"]), "box": [float(one) for one in head["box"]]}
+        return {**said, "files": self._shown(head["files"])}
 
     def _save(self, result: PhotoResult) -> list[dict[str, Any]]:
         """Save the faces of a photo, and remove those of an earlier run that are no more; says what each head is."""

@@ -77,7 +77,7 @@ def people_sheet(found: Groups, names: Sequence[str], faces: Sequence[Sighting])
         height += len(part)
         if height > TALLEST - 2 * TITLE:
             parts.append(_line(f"and {len(names) - place} more people"))
-            return np.concatenate(parts)
+            break
         parts.append(part)
     if found.unsure_rows:
         part = _section(f"not sure whose: {len(found.unsure_rows)}", [_tile(faces[row]) for row in found.unsure_rows])

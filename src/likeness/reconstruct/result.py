@@ -219,8 +219,7 @@ class Reconstruction(Viewable):
 
     def to_dict(self) -> dict[str, Any]:
         """What ``NAME.json`` holds: everything but the meshes and the photo, as plain numbers."""
-        weights = (round(float(weight), 5) for weight in self.coefficients.expression)
-        albedo = (round(float(weight), 5) for weight in self.coefficients.albedo)
+        found = self.coefficients
         return {
             "photo": printable(self.name),
             "source": self.source.to_dict(),
@@ -236,8 +235,9 @@ class Reconstruction(Viewable):
             "rotation": rounded(self.rotation, 7),
             "translation": rounded(self.translation, 4),
             "identity": rounded(self.coefficients.identity, 5),
-            "expression": dict(zip(self.model.expression_names, weights, strict=True)),
-            "albedo": dict(zip(self.model.albedo_names, albedo, strict=True)),
+            "expression": dict(zip(self.model.expression_names, rounded(found.expression, 5), strict=True)),
+            "albedo": dict(zip(self.model.albedo_names, rounded(found.albedo, 5), strict=True)),
+            "tint": None if self.tint is None else rounded(self.tint, 5),
             "light": rounded(self.coefficients.light, 5),
             **self._doubt(),
         }

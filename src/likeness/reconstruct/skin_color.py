@@ -222,7 +222,8 @@ def _pigments(
     left, (3,)."""
     columns = [names.index(name) for name in PIGMENTS]
     both = np.stack([_axes(maps[column])[:2] for column in columns], axis=1)
-    step = np.linalg.solve(both, _axes(change)[:2])
+    # Of maps that are alike, or empty, none is taken far: what they cannot say is left.
+    step = np.linalg.lstsq(both, _axes(change)[:2], rcond=0.01)[0]
     found = np.array(weights, np.float32)
     found[columns] += step.astype(np.float32)
     return found, np.asarray(change - step @ maps[columns], np.float32)

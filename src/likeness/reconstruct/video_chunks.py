@@ -34,9 +34,17 @@ NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 def made_by(reconstructor: Reconstructor) -> dict[str, str]:
     """The models on which what is seen depends, by their content: files of one name are not one network."""
     model, points = reconstructor.model, reconstructor.points
+    surface = model.topology
+    names = np.array([model.name, *model.expression_names, *model.albedo_names, *surface.regions])
     return {
         "network": f"{reconstructor.network.digest} {reconstructor.network.precision}",
-        "model": _digest_of([model.mean, model.identity_basis, model.expression_basis, model.albedo_mean]),
+        "model": _digest_of(
+            [
+                *(model.mean, model.identity_basis, model.expression_basis, model.albedo_mean, model.albedo_basis),
+                *(one for one in (surface.triangles, surface.uv, surface.uv_triangles) if one is not None),
+                *(*surface.regions.values(), names),
+            ]
+        ),
         "points": "" if points is None else _digest_of(points.arrays().values()),
     }
 

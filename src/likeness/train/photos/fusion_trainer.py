@@ -235,7 +235,7 @@ def _weights(run: Path) -> Path:
 def _earlier(colours: Path, network: Regressor, sources: Sources) -> Regressor:
     """A network that is asked for colours only: of a training, or as it was exported."""
     if colours.suffix != EXPORTED:
-        return _network(_weights(colours), sources)[0]
+        return _network(colours / CHECKPOINT, sources)[0]
     exported = Regressor(replace(network.settings, told=0))
     import_regressor(colours, exported)
     return exported.eval()
