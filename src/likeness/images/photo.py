@@ -86,7 +86,7 @@ def load_photo(path: StrPath) -> Photo:
 
     Raises:
         FileError: missing, a folder, no image, damaged, cut short, under ``MIN_SIDE`` pixels on the shorter
-            side or over ``MAX_PIXELS`` in all (a JPEG: ``MAX_HALVED``).
+            side or over ``MAX_PIXELS`` in all (a complete JPEG: ``MAX_HALVED``).
     """
     return photo_of_content(_read(path), path)
 
